@@ -1,0 +1,79 @@
+"""One line of the index: what lists and rules need to know of a bead without its text."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple
+
+    class Row(NamedTuple):
+        """The summary of one bead; `needs` and `labels` are tuples, missing texts are None."""
+
+        id: str
+        path: str
+        rig: str | None
+        status: str
+        priority: int
+        type: str
+        assignee: str | None
+        title: str
+        created: str
+        created_by: str
+        parent: str | None
+        needs: tuple[str, ...]
+        labels: tuple[str, ...]
+        machine: str | None
+        agent: str | None
+        branch: str | None
+        target: str | None
+        source: str | None
+        worker: str | None
+        commit: str | None
+        closed_at: str | None
+        closed_reason: str | None
+        closed_commit: str | None
+        since: str | None
+else:
+    Row = namedtuple(
+        "Row",
+        "id path rig status priority type assignee title created created_by parent needs labels machine agent "
+        "branch target source worker commit closed_at closed_reason closed_commit since",
+    )
+
+
+def row_of(doc: dict[str, Any], path: str, rig: str | None) -> Row:
+    """Summarise a checked document. `since` is when the last session began."""
+    created, closed = doc.get("created") or {}, doc.get("closed") or {}
+    sessions = doc.get("sessions") or ()
+    return Row(
+        doc["id"],
+        path,
+        rig,
+        doc.get("status", "open"),
+        doc.get("priority", 2),
+        doc.get("type", "task"),
+        doc.get("assignee"),
+        doc["title"],
+        _text(created.get("at")) or "",
+        _text(created.get("by")) or "",
+        doc.get("parent"),
+        tuple(doc.get("needs") or ()),
+        tuple(doc.get("labels") or ()),
+        doc.get("machine"),
+        doc.get("agent"),
+        doc.get("branch"),
+        doc.get("target"),
+        doc.get("source"),
+        doc.get("worker"),
+        doc.get("commit"),
+        _text(closed.get("at")),
+        _text(closed.get("reason")),
+        _text(closed.get("commit")),
+        _text(sessions[-1].get("started")) if sessions else None,
+    )
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
