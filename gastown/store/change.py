@@ -1,0 +1,196 @@
+"""The change: the one way to write a town (architecture.md).
+
+Everything said to a change is collected and written on leaving its block, in one commit, or not at all.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import random
+from typing import TYPE_CHECKING, Any
+
+from gastown.model import event, ids, times
+from gastown.model.address import author, parse
+from gastown.model.bead import KEYS, Bead, check
+from gastown.model.errors import NotFound, Refused, Stale, UsageError
+from gastown.model.message import Draft, compose
+from gastown.store import commit, feed, files, git, layout, maildir, orders, runstate
+from gastown.store import yaml as yaml_store
+from gastown.store.index import Index
+from gastown.store.journal import FileOp, Plan
+
+if TYPE_CHECKING:
+    from gastown.store.town import Town
+
+
+class Change:
+    """Collects what one act writes. Made by `Town.change`, which holds the town lock meanwhile."""
+
+    def __init__(self, town: Town, verb: str, actor: str) -> None:
+        self.town = town
+        self.view = town
+        self.verb = verb
+        self.actor = actor
+        self.now = town.clock()
+        self.at = times.text(self.now)
+        self._old: dict[str, bytes | None] = {}
+        self._docs: dict[str, dict[str, Any]] = {}
+        self._new: dict[str, bytes | None] = {}
+        self._events: list[dict[str, Any]] = []
+        self._index: Index | None = None
+        self._touched: str | None = None
+
+    # -- reading -----------------------------------------------------------
+    def read(self, path: str) -> bytes | None:
+        """A file's content as this change sees it, None if absent; remembered for the check on leaving."""
+        if path in self._new:
+            return self._new[path]
+        if path not in self._old:
+            self._old[path] = files.read_or_none(layout.absolute(self.town.root, path))
+        return self._old[path]
+
+    def bead(self, bead_id: str) -> Bead:
+        """A bead to look at or alter; raises NotFound or InvalidFile."""
+        path = next((p for p in self._new if layout.bead_of_path(p) == bead_id), None) or self.town.bead_path(bead_id)
+        data = self.read(path) if path else None
+        if path is None or data is None:
+            return self.town.bead(bead_id)  # raises NotFound with near ids
+        doc = yaml_store.load(data, path)
+        check(doc, path)
+        self._docs.setdefault(path, copy.deepcopy(doc))
+        return Bead(doc, path)
+
+    def load(self, path: str) -> dict[str, Any]:
+        """Any other YAML file to alter; raises NotFound or InvalidFile."""
+        data = self.read(path)
+        if data is None:
+            raise NotFound(f"no file {path}")
+        return yaml_store.load(data, path)
+
+    def index(self) -> Index:
+        """The index under the lock; what this change itself has saved is not in it yet."""
+        if self._index is None:
+            self._index = self.town.index()
+        return self._index
+
+    # -- writing -----------------------------------------------------------
+    def create(self, rig: str | None, *, title: str, type: str = "task", **fields: Any) -> Bead:
+        """A new bead with a fresh id in the rig's prefix (None: the town's). Keyword fields are keys of the file."""
+        prefix = self.town.rig(rig).prefix if rig else self.town.prefix
+        parent = fields.get("parent")
+        known = {*self.town.bead_ids(), *(i for p in self._new if (i := layout.bead_of_path(p)))}
+        if parent and ids.prefix_of(parent) == prefix:
+            bead_id = ids.child_id(parent, known)
+        else:
+            count = sum(1 for one in known if one.startswith(prefix + "-"))
+            bead_id = ids.new_id(prefix, count, known.__contains__, random.SystemRandom().randrange)
+        created = {"at": self.at, "by": self.actor}
+        doc: dict[str, Any] = {
+            "id": bead_id, "title": title, "type": type, "status": "open", "priority": 2, "created": created,
+        }  # fmt: skip
+        bead = Bead(doc, layout.bead_path(rig, times.day(self.now), bead_id))
+        for key, value in fields.items():
+            bead.set(key, value)
+        self.save(bead)
+        return bead
+
+    def save(self, bead: Bead) -> None:
+        """Write a bead, new or altered. Comments and unknown keys of a hand-edited file stay."""
+        check(bead.doc, bead.path)
+        self._touched = bead.id
+        self._put(bead.path, bead.doc, KEYS)
+
+    def put(self, path: str, doc: dict[str, Any]) -> None:
+        """Write any other YAML file; its kind, known by its path, gives the order of keys."""
+        self._put(path, doc, orders.for_path(path))
+
+    def _put(self, path: str, doc: dict[str, Any], order: tuple[str, ...]) -> None:
+        self.write(path, yaml_store.rewrite(self.read(path), doc, order, path))
+
+    def write(self, path: str, data: bytes) -> None:
+        """Write a file of any other kind."""
+        self.read(path)
+        self._new[path] = data
+
+    def remove(self, path: str) -> None:
+        """Remove a file."""
+        if self.read(path) is not None:
+            self._new[path] = None
+
+    def deliver(
+        self,
+        to: str,
+        subject: str,
+        body: str,
+        *,
+        sender: str | None = None,
+        kind: str = "notification",
+        priority: str = "normal",
+        bead: str | None = None,
+    ) -> str:
+        """Put a message into the Maildir of `to`; returns its Message-ID. It lands with the rest of the change."""
+        address = parse(to)
+        unique = maildir.unique_name(self.town.machine, self.town.clock())
+        draft = Draft(sender or self.actor, address, subject, body, kind, priority, bead)
+        data = compose(draft, town=self.town.name, message_id=unique, epoch=self.now)
+        for path in maildir.keep_files(address):
+            if self.read(path) is None:
+                self._new[path] = b""
+        self.write(maildir.new_path(address, unique), data)
+        return f"<{unique}@{self.town.name}.gt>"
+
+    def emit(
+        self, kind: str, text: str, *, bead: str | None = None, rig: str | None = None, actor: str | None = None,
+        **data: Any,
+    ) -> None:  # fmt: skip
+        """A feed event. The first one's text is the subject of the commit."""
+        self._events.append(
+            event.make(
+                kind, ts=times.millis(self.now), actor=actor or self.actor, text=text, bead=bead, rig=rig, data=data
+            )
+        )
+
+    # -- leaving -----------------------------------------------------------
+    def finish(self) -> bytes | None:
+        """Write it all (under the lock). Returns the commit, None if nothing was altered. Raises Stale."""
+        self._check_unmoved()
+        ops = [
+            FileOp(path, self._old.get(path), data) for path, data in self._new.items() if data != self._old.get(path)
+        ]
+        if not ops and not self._events:
+            return None
+        if self._events:
+            ops.append(feed.next_lines(self.town, self.town.machine, self.now, self._events))
+        person = git.identity(self.town.root) or author("overseer", self.town.name)
+        who = person if self.actor == "overseer" else author(self.actor, self.town.name)
+        plan = Plan(self.verb, self._message(), who, self.now, tuple(ops), person)
+        done = commit.apply(self.town.repo, plan)
+        if self._touched:
+            runstate.set_last(self.town.root, self.actor, self._touched)
+        return done
+
+    def _check_unmoved(self) -> None:
+        for path, old in self._old.items():
+            if files.read_or_none(layout.absolute(self.town.root, path)) != old:
+                raise Stale(f"{path} was edited while it was being changed", "run it again")
+        for path in self._new:
+            self._check_inside(path)
+
+    def _check_inside(self, path: str) -> None:
+        """No symlink in a town may lead a write out of it."""
+        parts = path.split("/")
+        if any(part in ("", ".", "..") for part in parts):
+            raise UsageError(f"{path!r} is no path of a town")
+        here = self.town.root
+        for part in parts:
+            here = os.path.join(here, part)
+            if os.path.islink(here):
+                raise Refused(f"{os.path.relpath(here, self.town.root)} is a symbolic link", "a town holds plain files")
+
+    def _message(self) -> str:
+        lines = [f"{e['type']}: {' '.join(str(e['text']).split())}" for e in self._events] or [self.verb]
+        subject, rest = lines[0], lines[1:]
+        if len(subject) > 200:
+            subject = subject[:199] + "…"
+        return subject + "\n" + ("\n" + "\n".join(rest) + "\n" if rest else "")

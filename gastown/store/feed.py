@@ -1,0 +1,74 @@
+"""The feed on disk: one append-only log per machine, in segments, a folder a day (town.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from gastown.model import event as events
+from gastown.model.times import day as day_of
+from gastown.store import layout
+from gastown.store.journal import FileOp
+
+SEGMENT_BYTES = 65_536
+
+
+class Files(Protocol):
+    """What reading a feed needs of a view."""
+
+    def names(self, folder: str) -> list[str]: ...
+    def read(self, path: str) -> bytes: ...
+
+
+def next_lines(view: Files, machine: str, epoch: float, new: list[dict[str, Any]]) -> FileOp:
+    """The append that puts `new` events into this machine's segment, each with its id.
+
+    Only the machine itself appends, under the town lock; a torn last line is cut off.
+    """
+    day = day_of(epoch)
+    number, segment_day = _last_segment(view, machine)
+    path, old = "", b""
+    if number and segment_day == day:
+        path = layout.feed_segment(day, machine, number)
+        old = view.read(path)
+    whole = old[: old.rfind(b"\n") + 1]
+    if not path or len(whole) >= SEGMENT_BYTES:
+        number += 1
+        path, old, whole = layout.feed_segment(day, machine, number), b"", b""
+    count = whole.count(b"\n")
+    lines = []
+    for offset, event in enumerate(new, start=1):
+        event["id"] = f"{machine}-{number:04d}-{count + offset:06d}"
+        lines.append(events.encode(event))
+    return FileOp(path, old or None, whole + b"".join(lines), append_at=len(whole))
+
+
+def _last_segment(view: Files, machine: str) -> tuple[int, str]:
+    for day in sorted(view.names(layout.FEED), reverse=True):
+        numbers = [n for name in view.names(f"{layout.FEED}/{day}") if (n := _number(name, machine))]
+        if numbers:
+            return max(numbers), day
+    return 0, ""
+
+
+def _number(name: str, machine: str) -> int:
+    stem = name.removesuffix(".jsonl")
+    owner, _, digits = stem.rpartition("-")
+    return int(digits) if stem != name and owner == machine and digits.isdigit() else 0
+
+
+def read_events(view: Files, *, since: str = "") -> Iterator[dict[str, Any]]:
+    """Every event from `since` (an RFC 3339 time, inclusive) on, by time, then id.
+
+    A line that is no event (a torn one) is passed over.
+    """
+    for day in sorted(view.names(layout.FEED)):
+        if day < since[:10]:
+            continue
+        found: list[dict[str, Any]] = []
+        for name in view.names(f"{layout.FEED}/{day}"):
+            if name.endswith(".jsonl"):
+                data = view.read(f"{layout.FEED}/{day}/{name}")
+                found += [e for line in data.splitlines() if (e := events.decode(line)) and str(e["ts"]) >= since]
+        found.sort(key=lambda e: (str(e["ts"]), str(e.get("id", ""))))
+        yield from found

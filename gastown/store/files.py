@@ -1,0 +1,160 @@
+"""Writing a file so that readers see the old one or the new one, also after a crash or power loss.
+
+The only module that opens a town's files for writing. Every step passes a fault point:
+`GT_FAULT=<k>` in the environment kills the process with SIGKILL before its k-th write,
+fsync, rename, link or unlink (tests/crash counts through them all).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from gastown.store.layout import TEMP_SUFFIX
+
+_fault = int(os.environ.get("GT_FAULT") or 0)
+
+
+def fault_point() -> None:
+    """One step that a crash may precede."""
+    global _fault
+    if _fault:
+        _fault -= 1
+        if _fault == 0:
+            os.kill(os.getpid(), 9)
+
+
+def read(path: str) -> bytes:
+    """The whole file; OSError as it comes."""
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def read_or_none(path: str) -> bytes | None:
+    """The whole file, or None if there is none. Any other trouble is raised: unknown is never empty."""
+    try:
+        return read(path)
+    except FileNotFoundError:
+        return None
+
+
+def temp_path(path: str) -> str:
+    """The one temporary name for `path`. Fixed, so that a leftover is found and overwritten (writers hold the lock)."""
+    folder, name = os.path.split(path)
+    return os.path.join(folder, f".{name}{TEMP_SUFFIX}")
+
+
+def write(path: str, data: bytes, *, temp: str | None = None, durable: bool = True, mode: int = 0o666) -> None:
+    """Replace `path` by `data`: temporary file, fsync, rename, fsync of the folder.
+
+    `temp` lies on the same file system (default: beside it). Without `durable` there is no fsync:
+    for what can be rebuilt. On failure the old file stays and the temporary one is removed.
+    """
+    temp = temp or temp_path(path)
+    try:
+        fill(temp, data, durable=durable, mode=mode)
+        fault_point()
+        os.replace(temp, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temp)
+        raise
+    if durable:
+        sync_folder(os.path.dirname(path))
+
+
+def fill(path: str, data: bytes, *, durable: bool = True, mode: int = 0o666) -> None:
+    """Write `data` to `path` in place: for names that nobody reads before they are renamed."""
+    fault_point()
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    try:
+        view = memoryview(data)
+        half = len(data) // 2
+        if half:
+            # Two writes, so that a crash in the middle of a file is among the tested ones.
+            view = view[_write(handle, view[:half]) :]
+        while view:
+            view = view[_write(handle, view) :]
+        if durable:
+            fault_point()
+            os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write(handle: int, data: memoryview) -> int:
+    fault_point()
+    return os.write(handle, data)
+
+
+def append(path: str, data: bytes, at: int) -> None:
+    """Put `data` at byte `at` of an append-only file and cut whatever torn text lay there. fsynced."""
+    fault_point()
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        if os.fstat(handle).st_size != at:
+            os.ftruncate(handle, at)
+        os.lseek(handle, at, os.SEEK_SET)
+        view = memoryview(data)
+        half = len(data) // 2
+        view = view[_write(handle, view[:half]) :] if half else view
+        while view:
+            view = view[_write(handle, view) :]
+        fault_point()
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def link_exclusive(path: str, data: bytes, *, spare: str) -> bool:
+    """Create `path` with `data` in it from its first moment; False if it exists already.
+
+    A lock made this way always tells whose it is, because it never stands empty. `spare` is a
+    name on the same file system that only the holder of the town lock uses.
+    """
+    fill(spare, data, durable=False)
+    try:
+        fault_point()
+        os.link(spare, path)
+        return True
+    except FileExistsError:
+        return False
+    finally:
+        os.unlink(spare)
+
+
+def rename(source: str, dest: str) -> None:
+    """Atomic rename."""
+    fault_point()
+    os.replace(source, dest)
+
+
+def remove(path: str) -> bool:
+    """Remove a file; False if it was not there."""
+    fault_point()
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def sync_folder(path: str) -> None:
+    """Make renames in a folder durable."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fault_point()
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def make_folders(path: str) -> None:
+    """The folder and those above it; new ones are made durable."""
+    if os.path.isdir(path):
+        return
+    above = os.path.dirname(path)
+    make_folders(above)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path)
+    sync_folder(above)

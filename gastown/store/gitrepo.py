@@ -1,0 +1,252 @@
+"""The town's git repository at the level of objects and refs: nothing here reads the index.
+
+Objects are made by dulwich, written by our own crash-safe writer. A branch is moved by
+compare-and-swap under git's own lock file, which from its first moment holds the new value,
+so that a lock left by a killed process is known to be ours (town lock held) and is removed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree
+
+from gastown.model.errors import GtError, RaceLost
+from gastown.store import files, layout
+
+FILE_MODE = 0o100644
+TREE_MODE = 0o040000
+REF_WAIT = 2.0
+Change = tuple[int, bytes] | None
+
+
+class Repo:
+    """The repository whose work tree is `root`. Raises GtError where there is none."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.git_dir = _git_dir(root)
+        common = files.read_or_none(os.path.join(self.git_dir, "commondir"))
+        self.common_dir = (
+            os.path.normpath(os.path.join(self.git_dir, common.decode().strip())) if common else self.git_dir
+        )
+        self._packs: Any = None
+
+    # -- objects -----------------------------------------------------------
+    def _loose(self, sha: bytes) -> str:
+        name = sha.decode("ascii")
+        return os.path.join(self.common_dir, "objects", name[:2], name[2:])
+
+    def get(self, sha: bytes) -> ShaFile:
+        """The object with this hex id; raises KeyError if it is missing."""
+        try:
+            with open(self._loose(sha), "rb") as file:
+                loose: ShaFile = ShaFile.from_file(file)
+                return loose
+        except FileNotFoundError:
+            pass
+        try:
+            packed: ShaFile = self._pack_store()[sha]
+        except KeyError:
+            self._packs = None  # a repack may have moved it since the packs were listed
+            packed = self._pack_store()[sha]
+        return packed
+
+    def _pack_store(self) -> Any:
+        if self._packs is None:
+            # Dear to import, and needed only for what git has packed.
+            from dulwich.object_store import DiskObjectStore
+
+            self._packs = DiskObjectStore(os.path.join(self.common_dir, "objects"))
+        return self._packs
+
+    def tree(self, sha: bytes) -> Tree:
+        """The tree with this id."""
+        found = self.get(sha)
+        assert isinstance(found, Tree)
+        return found
+
+    def commit(self, sha: bytes) -> Commit:
+        """The commit with this id; tags are followed."""
+        found: Any = self.get(sha)
+        while not isinstance(found, Commit):
+            found = self.get(found.object[1])
+        return found
+
+    def put(self, made: Iterable[ShaFile]) -> None:
+        """Write objects, durably, before anything refers to them."""
+        folders = set()
+        for one in made:
+            path = self._loose(one.id)
+            if os.path.exists(path):
+                continue
+            folder = os.path.dirname(path)
+            os.makedirs(folder, exist_ok=True)
+            # git prunes leftovers named tmp_obj_* by itself.
+            spare = os.path.join(folder, f"tmp_obj_gt{os.getpid()}")
+            files.write(path, one.as_legacy_object(), temp=spare, mode=0o444)
+            folders.add(folder)
+
+    # -- trees -------------------------------------------------------------
+    def find(self, tree: bytes | None, path: str) -> tuple[int, bytes] | None:
+        """(mode, id) of `path` in a tree; None if it is not there."""
+        here: tuple[int, bytes] | None = (TREE_MODE, tree) if tree else None
+        for part in path.split("/"):
+            if here is None or here[0] != TREE_MODE:
+                return None
+            entries = self.tree(here[1])
+            name = part.encode()
+            here = tuple(entries[name]) if name in entries else None  # noqa: SIM401 - a Tree has no get()
+        return here
+
+    def blob(self, tree: bytes | None, path: str) -> bytes | None:
+        """The content of the file `path` in a tree; None if it is not there."""
+        found = self.find(tree, path)
+        if found is None or found[0] == TREE_MODE:
+            return None
+        return bytes(self.get(found[1]).as_raw_string())
+
+    def graft(self, tree: bytes | None, changes: Mapping[str, Change]) -> tuple[bytes | None, list[ShaFile]]:
+        """A tree with `changes` applied (None removes), and the new trees, children first.
+
+        Only the trees on the paths to the changes are read: it costs the same at any number of beads.
+        """
+        made: list[ShaFile] = []
+        nested: dict[str, dict[str, Change]] = {}
+        fresh = self.tree(tree) if tree else Tree()
+        for path, change in changes.items():
+            head, slash, rest = path.partition("/")
+            if slash:
+                nested.setdefault(head, {})[rest] = change
+            elif change is None:
+                if head.encode() in fresh:
+                    del fresh[head.encode()]
+            else:
+                fresh.add(head.encode(), change[0], change[1])
+        for head, below in nested.items():
+            name = head.encode()
+            old = fresh[name][1] if name in fresh and fresh[name][0] == TREE_MODE else None
+            sub, more = self.graft(old, below)
+            made += more
+            if sub is not None:
+                fresh.add(name, TREE_MODE, sub)
+            elif name in fresh:
+                del fresh[name]
+        if not len(fresh):
+            return None, made
+        if fresh.id != tree:
+            made.append(fresh)
+        return fresh.id, made
+
+    # -- refs --------------------------------------------------------------
+    def head(self) -> tuple[str, bytes | None]:
+        """(the ref that HEAD is, its commit): `HEAD` itself when detached, None when unborn."""
+        text = files.read(os.path.join(self.git_dir, "HEAD")).strip()
+        if text.startswith(b"ref: "):
+            name = text[5:].strip().decode()
+            if name == "refs/heads/.invalid":
+                raise GtError(
+                    f"{self.root} keeps its refs in a reftable",
+                    "gt needs ordinary refs: git refs migrate --ref-format=files",
+                )
+            return name, self.ref(name)
+        return "HEAD", text
+
+    def ref(self, name: str) -> bytes | None:
+        """The commit a ref points to; None if there is no such ref."""
+        value = files.read_or_none(self._ref_path(name))
+        if value is not None:
+            text = value.strip()
+            return self.ref(text[5:].strip().decode()) if text.startswith(b"ref: ") else text
+        packed = files.read_or_none(os.path.join(self.common_dir, "packed-refs")) or b""
+        wanted = b" " + name.encode()
+        for line in packed.splitlines():
+            if line.endswith(wanted) and not line.startswith((b"#", b"^")):
+                return line.split(b" ", 1)[0]
+        return None
+
+    def _ref_path(self, name: str) -> str:
+        return os.path.join(self.git_dir if name == "HEAD" else self.common_dir, *name.split("/"))
+
+    def lock_ref(self, name: str, new: bytes, old: bytes | None) -> bool:
+        """Take git's lock on a ref, holding `new`; False if the ref is no longer `old`.
+
+        A lock whose content is a commit we were about to set belongs to a dead process of ours: the
+        caller removes those first (`drop_ref_lock`). Anybody else's is waited for, 2 s at most.
+        """
+        path = self._ref_path(name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        deadline = time.monotonic() + REF_WAIT
+        # Not beside the ref: git would take a leftover there for a branch.
+        spare = os.path.join(self.common_dir, f"gt-ref{layout.TEMP_SUFFIX}")
+        while not files.link_exclusive(path + ".lock", new + b"\n", spare=spare):
+            if time.monotonic() > deadline:
+                raise RaceLost(
+                    f"{path}.lock is held by another git process",
+                    "wait for it; if no git runs, remove that file",
+                )
+            time.sleep(0.005)
+        if self.ref(name) == old:
+            return True
+        os.unlink(path + ".lock")
+        return False
+
+    def drop_ref_lock(self, name: str, ours: Iterable[bytes]) -> None:
+        """Remove a lock on a ref if its content is one of `ours`."""
+        lock = self._ref_path(name) + ".lock"
+        content = files.read_or_none(lock)
+        if content is not None and content.strip() in set(ours):
+            files.remove(lock)
+
+    def finish_ref(self, name: str, new: bytes, old: bytes | None, *, who: bytes, message: str) -> None:
+        """Let the lock taken by `lock_ref` become the ref; write the reflog as git does."""
+        path = self._ref_path(name)
+        files.rename(path + ".lock", path)
+        files.sync_folder(os.path.dirname(path))
+        line = b"%s %s %s\t%s\n" % (old or b"0" * 40, new, who, message.splitlines()[0].encode())
+        for log_dir, log_name in ((self.common_dir, name), (self.git_dir, "HEAD")):
+            log = os.path.join(log_dir, "logs", *log_name.split("/"))
+            if os.path.exists(os.path.dirname(log)):
+                with open(log, "ab") as file:
+                    file.write(line)
+            if name == "HEAD":
+                break
+
+
+def new_blob(data: bytes) -> Blob:
+    """A blob."""
+    return Blob.from_string(data)
+
+
+def new_commit(
+    tree: bytes, parents: Iterable[bytes], *, author: tuple[str, str], epoch: float, message: str
+) -> Commit:
+    """A commit by `author` (name, e-mail) at `epoch`, UTC."""
+    commit = Commit()
+    commit.tree = tree
+    commit.parents = [ObjectID(parent) for parent in parents]
+    commit.author = commit.committer = ident(author)
+    commit.author_time = commit.commit_time = int(epoch)
+    commit.author_timezone = commit.commit_timezone = 0
+    commit.encoding = b"UTF-8"
+    commit.message = message.encode("utf-8", "replace")
+    return commit
+
+
+def ident(author: tuple[str, str]) -> bytes:
+    """`Name <e-mail>` with what git forbids in it taken out."""
+    name, email = ("".join(c for c in part if c not in "<>\n\r\0").strip() for part in author)
+    return f"{name or 'unknown'} <{email}>".encode()
+
+
+def _git_dir(root: str) -> str:
+    path = os.path.join(root, ".git")
+    if os.path.isdir(path):
+        return path
+    link = files.read_or_none(path)
+    if link is not None and link.startswith(b"gitdir: "):
+        return os.path.normpath(os.path.join(root, link[8:].strip().decode()))
+    raise GtError(f"{root} holds a town but no git repository", f"run `git init` in {root}, or restore its .git folder")

@@ -1,0 +1,128 @@
+"""A town: one object for reading and for writing it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
+
+from gastown.model.errors import GtError, NotInTown, RaceLost, Stale
+from gastown.store import layout, runstate
+from gastown.store.layout import find_root as find_root
+from gastown.store.view import LiveView, View
+
+if TYPE_CHECKING:
+    from gastown.store.change import Change
+    from gastown.store.gitrepo import Repo
+
+T = TypeVar("T")
+FORMAT = 1
+_TRIES = 5
+
+
+class Town(LiveView):
+    """The town at `root` for `actor`. `clock` gives epoch seconds; tests pass their own."""
+
+    def __init__(self, root: str, actor: str, clock: Callable[[], float]) -> None:
+        super().__init__(root)
+        self.actor = actor
+        self.clock = clock
+
+    @property
+    def prefix(self) -> str:
+        """The prefix of the town's own beads."""
+        return str(self.config.get("prefix") or "hq")
+
+    @cached_property
+    def machine(self) -> str:
+        """This machine's name in the town; raises GtError if it has none yet."""
+        path = layout.local(self.root, "machine.yaml")
+        try:
+            with open(path, "rb") as file:
+                data = file.read()
+        except FileNotFoundError:
+            raise GtError(
+                f"this machine has no name in the town yet ({path} is missing)", "run: gt doctor --fix"
+            ) from None
+        from gastown.store import yaml
+
+        return str(yaml.load(data, ".gt/machine.yaml")["name"])
+
+    @cached_property
+    def repo(self) -> Repo:
+        """The town's git repository."""
+        from gastown.store.gitrepo import Repo
+
+        return Repo(self.root)
+
+    def at(self, when: str | None) -> View:
+        """The town at a revision or time; None: as it stands."""
+        if when is None:
+            return self
+        from gastown.store import past
+
+        return past.at(self.root, when, self.clock())
+
+    def refresh(self) -> None:
+        """Forget what was read of town.yaml."""
+        self._config = None
+
+    @contextlib.contextmanager
+    def change(self, verb: str, actor: str | None = None, *, timeout: float = 30.0) -> Iterator[Change]:
+        """The block in which a town is altered: written, fed and committed on leaving it, or not at all.
+
+        Holds the town lock, so slow work belongs outside. An exception inside writes nothing.
+        Raises RaceLost (lock held for `timeout` seconds), Stale (a person edited a file that was read).
+        """
+        from gastown.store import commit, lock
+        from gastown.store.change import Change
+
+        with lock.town_lock(self.root, verb, timeout=timeout):
+            commit.recover(self.repo)
+            self.refresh()
+            change = Change(self, verb, actor or self.actor)
+            yield change
+            change.finish()
+            self.refresh()
+
+    def transact(self, verb: str, body: Callable[[Change], T], actor: str | None = None) -> T:
+        """Run `body` in a change, again if a file moved under it, at most 5 times."""
+        for attempt in range(1, _TRIES + 1):
+            try:
+                with self.change(verb, actor) as change:
+                    return body(change)
+            except Stale:
+                if attempt == _TRIES:
+                    raise
+                time.sleep(0.01 * attempt)
+        raise AssertionError("unreachable")
+
+    def settle(self) -> None:
+        """Finish what a killed process left, if nobody is writing right now. For commands that only read."""
+        from gastown.store import journal
+
+        if not os.path.exists(journal.path(self.root)):
+            return
+        from gastown.store import commit, lock
+
+        with contextlib.suppress(RaceLost, OSError), lock.town_lock(self.root, "recover", timeout=0):
+            commit.recover(self.repo)
+
+
+def open_town(root: str, *, actor: str = "overseer", clock: Callable[[], float] = time.time) -> Town:
+    """The town at `root`; raises NotInTown, or GtError for one written by a newer gt."""
+    town = Town(os.path.abspath(root), actor, clock)
+    if not os.path.isfile(os.path.join(town.root, layout.TOWN_FILE)):
+        raise NotInTown(f"{root} is no town (it has no town.yaml)", "make one: gt init PATH")
+    version = town.config.get("version", FORMAT)
+    if isinstance(version, int) and version > FORMAT:
+        raise GtError(
+            f"{root} is a town of format {version}; this gt knows {FORMAT}", "install a newer gastown; nothing was read"
+        )
+    return town
+
+
+__all__ = ["Town", "find_root", "open_town", "runstate"]

@@ -1,0 +1,197 @@
+"""Reading a town: as it stands in its files, or as it was at a commit. Nothing here writes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from gastown.model.bead import Bead
+from gastown.model.errors import InvalidFile, NotFound, UsageError
+from gastown.model.ids import is_id, is_name
+from gastown.model.rig import Rig, rig_of
+from gastown.model.text import nearest
+from gastown.store import feed, files, index, layout, maildir, runstate
+from gastown.store import yaml as yaml_store
+from gastown.store.index import Index
+
+
+class View:
+    """What every reading service takes. `revision` is None for the files as they stand."""
+
+    revision: str | None = None
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self._config: dict[str, Any] | None = None
+
+    # -- the two things a view must know -----------------------------------
+    def read(self, path: str) -> bytes:
+        """The content of a town path; raises NotFound."""
+        raise NotImplementedError
+
+    def names(self, folder: str) -> list[str]:
+        """The names in a folder, [] if there is none."""
+        raise NotImplementedError
+
+    def index(self) -> Index:
+        """The summary of every bead."""
+        raise NotImplementedError
+
+    # -- documents ---------------------------------------------------------
+    def exists(self, path: str) -> bool:
+        """True if there is a file at this town path."""
+        folder, _, name = path.rpartition("/")
+        return name in self.names(folder)
+
+    def load(self, path: str) -> dict[str, Any]:
+        """A YAML file as a document; raises NotFound or InvalidFile."""
+        return yaml_store.load(self.read(path), path)
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """town.yaml."""
+        if self._config is None:
+            self._config = self.load(layout.TOWN_FILE)
+        return self._config
+
+    @property
+    def name(self) -> str:
+        """The town's name."""
+        return str(self.config.get("name") or "town")
+
+    def setting(self, key: str, default: Any = None) -> Any:
+        """A setting of town.yaml by dotted key."""
+        value: Any = self.config
+        for part in key.split("."):
+            if not isinstance(value, dict) or part not in value:
+                return default
+            value = value[part]
+        return value
+
+    # -- rigs --------------------------------------------------------------
+    def rig_names(self) -> list[str]:
+        """Names of the rigs that have a rig.yaml, sorted."""
+        return sorted(
+            name for name in self.names(layout.RIGS) if is_name(name) and self.exists(layout.rig_file(name))
+        )
+
+    def rig(self, name: str) -> Rig:
+        """A rig; raises NotFound with the nearest names, or InvalidFile."""
+        if not is_name(name) or not self.exists(layout.rig_file(name)):
+            known = self.rig_names()
+            hint = "" if known else "add one: gt rig add NAME URL-OR-PATH"
+            near = nearest(name, known)
+            raise NotFound(f"no rig {name!r}", hint or ("" if near else "rigs: " + ", ".join(known)), near)
+        path = layout.rig_file(name)
+        return rig_of(self.load(path), path)
+
+    def rigs(self) -> tuple[list[Rig], list[InvalidFile]]:
+        """Every usable rig, and the rig.yaml that are not."""
+        found: list[Rig] = []
+        problems: list[InvalidFile] = []
+        for name in self.rig_names():
+            try:
+                found.append(self.rig(name))
+            except InvalidFile as problem:
+                problems.append(problem)
+        return found, problems
+
+    def rig_for_prefix(self, prefix: str) -> str | None:
+        """The rig whose beads carry `prefix`; None for the town's own or an unknown one."""
+        return next((rig.name for rig in self.rigs()[0] if rig.prefix == prefix), None)
+
+    def workers(self, rig: str) -> tuple[list[dict[str, Any]], list[InvalidFile]]:
+        """The worker files of a rig, each with `name` and `kind` (polecats or crew), and the unusable ones."""
+        found: list[dict[str, Any]] = []
+        problems: list[InvalidFile] = []
+        for kind in ("polecats", "crew"):
+            folder = f"{layout.rig_dir(rig)}/{kind}"
+            for file in sorted(self.names(folder)):
+                name = file.removesuffix(".yaml")
+                if name == file or not is_name(name):
+                    continue
+                try:
+                    found.append({**self.load(f"{folder}/{file}"), "name": name, "kind": kind})
+                except InvalidFile as problem:
+                    problems.append(problem)
+        return found, problems
+
+    # -- beads -------------------------------------------------------------
+    def bead_path(self, bead_id: str) -> str | None:
+        """Where a bead lies, found by its name alone; None if there is none."""
+        if not is_id(bead_id):
+            return None
+        file = f"{bead_id}.yaml"
+        for folder in ["beads", *(f"{layout.RIGS}/{name}/beads" for name in sorted(self.names(layout.RIGS)))]:
+            for day in sorted(self.names(folder), reverse=True):
+                if self.exists(f"{folder}/{day}/{file}"):
+                    return f"{folder}/{day}/{file}"
+        return None
+
+    def bead(self, bead_id: str) -> Bead:
+        """A bead by its full id; raises NotFound with near ids, or InvalidFile."""
+        path = self.bead_path(bead_id)
+        if path is None:
+            raise NotFound(f"no bead {bead_id!r}", near=nearest(bead_id, list(self.bead_ids())))
+        return Bead(index.parse(self.read(path), path), path)
+
+    def bead_ids(self) -> Iterator[str]:
+        """Every bead id there is a file for."""
+        for folder in ["beads", *(f"{layout.RIGS}/{name}/beads" for name in sorted(self.names(layout.RIGS)))]:
+            for day in self.names(folder):
+                for name in self.names(f"{folder}/{day}"):
+                    if name.endswith(".yaml") and not name.startswith("."):
+                        yield name[:-5]
+
+    def resolve(self, text: str, actor: str = "overseer") -> str:
+        """The id meant by a full id, an unambiguous prefix of its hash, or `@last`. NotFound, UsageError."""
+        if text == "@last":
+            found = runstate.last(self.root, actor)
+            if found is None:
+                raise NotFound(f"{actor} has touched no bead yet", "name one: gt list")
+            return found
+        if is_id(text) and self.bead_path(text):
+            return text
+        matches = sorted(
+            bead_id
+            for bead_id in self.bead_ids()
+            if text and (bead_id.startswith(text) or bead_id.partition("-")[2].startswith(text))
+        )
+        roots = [one for one in matches if "." not in one]
+        if len(matches) == 1 or len(roots) == 1:
+            return roots[0] if roots else matches[0]
+        if matches:
+            raise UsageError(f"{text!r} may be {', '.join(matches[:5])}", "give more of the id")
+        raise NotFound(f"no bead {text!r}", near=nearest(text, list(self.bead_ids())))
+
+    # -- mail and feed -----------------------------------------------------
+    def mail_names(self, address: str, part: str) -> list[str]:
+        """The messages in `new` or `cur` of a mailbox."""
+        return maildir.messages(self.names(f"{layout.mailbox(address)}/{part}"))
+
+    def events(self, since: str = "") -> Iterator[dict[str, Any]]:
+        """Feed events in order from an RFC 3339 time on."""
+        return feed.read_events(self, since=since)
+
+
+class LiveView(View):
+    """The files as they stand."""
+
+    def read(self, path: str) -> bytes:
+        try:
+            return files.read(layout.absolute(self.root, path))
+        except (FileNotFoundError, NotADirectoryError):
+            raise NotFound(f"no file {path} in {self.root}") from None
+
+    def exists(self, path: str) -> bool:
+        return os.path.isfile(layout.absolute(self.root, path))
+
+    def names(self, folder: str) -> list[str]:
+        try:
+            return os.listdir(layout.absolute(self.root, folder))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def index(self) -> Index:
+        return index.load(self.root)
