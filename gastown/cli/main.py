@@ -1,0 +1,49 @@
+"""The entry of `gt`: the short way for hook-time commands, else typer; every error ends here as an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from gastown.model.errors import GtError
+
+BUG = 70
+INTERRUPTED = 130
+BROKEN_PIPE = 141
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run `gt ARGV…` and return its exit code (cli.md, Conventions). Never raises for a user's mistake."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _run(args)
+        sys.stdout.flush()
+        return code
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader went away: nothing to say, and nothing left to flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return BROKEN_PIPE
+    except Exception as error:
+        return _report(args, error)
+
+
+def _run(args: list[str]) -> int:
+    from gastown.cli import fast
+
+    code = fast.run(args)
+    if code is not None:
+        return code
+    from gastown.cli.app import run
+    from gastown.cli.context import Ctx
+
+    return run(args, Ctx())
+
+
+def _report(args: list[str], error: Exception) -> int:
+    from gastown.cli.edge import report
+
+    return report(args, error)
