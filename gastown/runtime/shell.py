@@ -1,0 +1,81 @@
+"""Running one shell command to its end: own process group, time limit, output in a file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+# What a town's own processes pass on must not steer a command that tests somebody's code.
+_DROPPED = ("GT_", "GIT_")
+# git itself must be reached and configured as the person has set it up.
+_KEPT = ("GIT_SSH", "GIT_SSH_COMMAND", "GIT_ASKPASS", "GIT_EXEC_PATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM",
+         "GIT_CONFIG_NOSYSTEM")  # fmt: skip
+GRACE = 3.0
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended: exit code (negative: by that signal), seconds, and whether its time ran out."""
+
+    code: int
+    seconds: float
+    timed_out: bool
+
+
+def environment(extra: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment without the town's and git's variables, plus `extra`."""
+    kept = {k: v for k, v in os.environ.items() if k in _KEPT or not k.startswith(_DROPPED)}
+    return {**kept, **extra}
+
+
+def run(
+    command: str,
+    *,
+    cwd: str,
+    env: Mapping[str, str],
+    log: str,
+    timeout: float,
+    on_start: Callable[[int], None] | None = None,
+) -> Ended:
+    """Run `command` by /bin/sh in its own process group; stdout and stderr are appended to `log`.
+
+    After `timeout` seconds the group gets SIGTERM, and SIGKILL three seconds later. What the
+    command leaves running in its group is killed, also when this process is interrupted.
+    """
+    began = time.monotonic()
+    with open(log, "ab") as output:
+        child = subprocess.Popen(
+            ["/bin/sh", "-c", command],
+            cwd=cwd,
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    timed_out = False
+    try:
+        if on_start:
+            on_start(child.pid)
+        try:
+            child.wait(timeout)
+        except subprocess.TimeoutExpired:
+            timed_out = True
+            _signal(child.pid, signal.SIGTERM)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(GRACE)
+    finally:
+        # Its leader is reaped at most microseconds ago: the number can only be this group's, or nobody's.
+        _signal(child.pid, signal.SIGKILL)
+        child.wait()
+    return Ended(child.returncode, time.monotonic() - began, timed_out)
+
+
+def _signal(group: int, number: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)

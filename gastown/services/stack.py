@@ -1,0 +1,227 @@
+"""Stacking queued commits on a target in the refinery's own worktree: rebased, squashed or merged.
+
+A conflict is never resolved here: the entry is set aside with what git says, and the stack
+goes on without it (lifecycle.md, Refinery). No branch is touched, only a detached HEAD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from gastown.model.queue import Entry
+from gastown.runtime import git
+
+# A person's own settings must not decide a merge: no recorded resolutions, no hooks, no signing prompts.
+_PLAIN = (
+    "-c", "rerere.enabled=false", "-c", "rerere.autoUpdate=false", "-c", "core.hooksPath=/dev/null",
+    "-c", "commit.gpgSign=false", "-c", "merge.ff=true", "-c", "merge.conflictStyle=merge", "-c", "gc.auto=0",
+    "-c", "advice.detachedHead=false",
+)  # fmt: skip
+_CONFLICT_LINES = 60
+
+
+@dataclass(frozen=True)
+class Stacked:
+    """One entry on the stack: `tip` is the commit with which all of it is there."""
+
+    entry: Entry
+    tip: str
+
+
+@dataclass(frozen=True)
+class SetAside:
+    """One entry that did not apply: which files, and git's conflict text."""
+
+    entry: Entry
+    files: tuple[str, ...]
+    text: str
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What lies checked out in the worktree. `empty` entries changed nothing on top of the others."""
+
+    base: str
+    tip: str
+    items: tuple[Stacked, ...]
+    conflicts: tuple[SetAside, ...]
+    empty: tuple[Entry, ...]
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """What is on it, in order."""
+        return tuple(item.entry for item in self.items)
+
+
+def checkout(desk: str, commit: str, *, keep_ignored: bool) -> None:
+    """Put exactly `commit` into the worktree, whatever a killed run or a gate left there.
+
+    `keep_ignored` spares ignored files, which the rig's setup commands made.
+    """
+    _git(desk, "checkout", "--quiet", "--force", "--detach", commit)
+    _git(desk, "reset", "--quiet", "--hard", commit)
+    _git(desk, "clean", "-ffdq" if keep_ignored else "-ffdxq")
+
+
+def build(
+    desk: str, base: str, entries: Iterable[Entry], *, merge: str, identity: Mapping[str, str], keep_ignored: bool
+) -> Stack:
+    """Stack `entries` in order on commit `base`. `merge` is rebase, squash or merge; `identity` the committer's env."""
+    checkout(desk, base, keep_ignored=keep_ignored)
+    tip = base
+    items: list[Stacked] = []
+    conflicts: list[SetAside] = []
+    empty: list[Entry] = []
+    for entry in entries:
+        done = _apply(desk, tip, base, entry, merge, identity)
+        if isinstance(done, SetAside):
+            conflicts.append(done)
+        elif done == tip:
+            empty.append(entry)
+        else:
+            tip = done
+            items.append(Stacked(entry, tip))
+            continue
+        _git(desk, "reset", "--quiet", "--hard", tip)
+        _git(desk, "clean", "-ffdq")
+    return Stack(base, tip, tuple(items), tuple(conflicts), tuple(empty))
+
+
+def _apply(
+    desk: str, tip: str, base: str, entry: Entry, merge: str, identity: Mapping[str, str]
+) -> str | SetAside:
+    """The new tip with `entry` on it; `tip` itself if that changes nothing."""
+    if merge == "merge":
+        return _merge(desk, tip, entry, identity)
+    # A branch into which something was merged cannot be replayed commit by commit without losing what the merge decided.
+    if merge == "squash" or _git(desk, "rev-list", "--merges", "--max-count=1", f"{base}..{entry.commit}"):
+        return _squash(desk, tip, entry, identity)
+    return _rebase(desk, tip, base, entry, identity)
+
+
+def _rebase(desk: str, tip: str, base: str, entry: Entry, identity: Mapping[str, str]) -> str | SetAside:
+    ask = ("rev-list", "--reverse", "--topo-order", "--cherry-pick", "--right-only", f"{base}...{entry.commit}")
+    for commit in _git(desk, *ask).split():
+        trouble = _try(desk, entry, "cherry-pick", "--no-commit", "--allow-empty", commit)
+        if trouble:
+            return trouble
+        tree = _git(desk, "write-tree")
+        if tree == _git(desk, "rev-parse", f"{tip}^{{tree}}"):
+            continue
+        message = _raw(desk, "show", "--no-patch", "--format=%B", commit)
+        tip = _commit(desk, tree, (tip,), message, entry, {**identity, **_author(desk, commit)})
+    return tip
+
+
+def _squash(desk: str, tip: str, entry: Entry, identity: Mapping[str, str]) -> str | SetAside:
+    trouble = _try(desk, entry, "merge", "--squash", "--quiet", entry.commit)
+    if trouble:
+        return trouble
+    tree = _git(desk, "write-tree")
+    if tree == _git(desk, "rev-parse", f"{tip}^{{tree}}"):
+        return tip
+    subjects = _git(desk, "log", "--reverse", "--no-merges", "--format=%s", f"{tip}..{entry.commit}").splitlines()
+    if len(subjects) == 1:
+        message = _raw(desk, "show", "--no-patch", "--format=%B", entry.commit)
+    else:
+        message = (f"{entry.title}\n\n" + "".join(f"* {subject}\n" for subject in subjects)).encode()
+    return _commit(desk, tree, (tip,), message, entry, {**identity, **_author(desk, entry.commit)})
+
+
+def _merge(desk: str, tip: str, entry: Entry, identity: Mapping[str, str]) -> str | SetAside:
+    if git.succeeds(["merge-base", "--is-ancestor", entry.commit, tip], cwd=desk):
+        return tip
+    trouble = _try(desk, entry, "merge", "--no-ff", "--no-commit", "--quiet", entry.commit)
+    if trouble:
+        return trouble
+    tree = _git(desk, "write-tree")
+    message = f"Merge {entry.branch}: {entry.title}\n".encode()
+    return _commit(desk, tree, (tip, entry.commit), message, entry, identity)
+
+
+def _try(desk: str, entry: Entry, *args: str) -> SetAside | None:
+    """Run one applying command: None if it applied, the conflict if it did not; GitFailed for any other trouble."""
+    result = git.run([*_PLAIN, *args], cwd=desk, check=False)
+    files = git.run(["diff", "--name-only", "--diff-filter=U", "-z"], cwd=desk).fields()
+    if result.code == 0 and not files:
+        return None
+    if not files:
+        raise git.GitFailed(args, desk, result.code, result.err + result.out)
+    shown = _git(desk, "diff", "--no-ext-diff", "--no-textconv").splitlines()
+    more = [] if len(shown) <= _CONFLICT_LINES else [f"… {len(shown) - _CONFLICT_LINES} more lines"]
+    return SetAside(entry, tuple(files), "\n".join([*shown[:_CONFLICT_LINES], *more]))
+
+
+def _commit(
+    desk: str, tree: str, parents: tuple[str, ...], message: bytes, entry: Entry, env: Mapping[str, str]
+) -> str:
+    args = ["commit-tree", tree, *(word for parent in parents for word in ("-p", parent)), "-F", "-"]
+    commit = git.run([*_PLAIN, *args], cwd=desk, env=env, input=_with_trailers(desk, message, entry)).text
+    _git(desk, "reset", "--quiet", "--hard", commit)
+    return commit
+
+
+def _with_trailers(desk: str, message: bytes, entry: Entry) -> bytes:
+    wanted = [f"Bead: {entry.source}"] if entry.source else []
+    wanted += [f"Agent: {entry.worker}"] if entry.worker else []
+    flags = [word for one in wanted for word in ("--trailer", one)]
+    if not flags:
+        return message
+    args = ["interpret-trailers", "--if-exists", "doNothing", *flags]
+    return git.run(args, cwd=desk, input=message.rstrip() + b"\n").out
+
+
+def _author(desk: str, commit: str) -> dict[str, str]:
+    shown = _raw(desk, "show", "--no-patch", "--date=raw", "--format=%an%x00%ae%x00%ad", commit)
+    name, email, date = shown.decode("utf-8", "surrogateescape").strip("\n").split("\0")
+    return {"GIT_AUTHOR_NAME": name or "unknown", "GIT_AUTHOR_EMAIL": email, "GIT_AUTHOR_DATE": f"@{date}"}
+
+
+def _git(desk: str, *args: str) -> str:
+    return git.text([*_PLAIN, *args], cwd=desk)
+
+
+def _raw(desk: str, *args: str) -> bytes:
+    return git.run([*_PLAIN, *args], cwd=desk).out
+
+
+def landed_already(repo: str, target: str, entry: Entry) -> str | None:
+    """The commit of `target` that holds all of `entry`, None if there is none.
+
+    Holds: the queued commit is an ancestor; or every commit of it has its like there by patch-id;
+    or one commit with its `Bead:` trailer changes the same as all of it together (a squash).
+    """
+    if git.succeeds(["merge-base", "--is-ancestor", entry.commit, target], git_dir=repo):
+        return entry.commit
+    fork = git.run(["merge-base", target, entry.commit], git_dir=repo, check=False).text
+    if not fork:
+        return None
+    missing = git.text(["rev-list", "--cherry-pick", "--right-only", f"{target}...{entry.commit}"], git_dir=repo)
+    mine = _trailed(repo, f"{fork}..{target}", entry.source)
+    if not missing:
+        return mine[0] if mine else _last_like(repo, f"{fork}..{target}", entry.commit)
+    whole = _patch_id(repo, "diff", fork, entry.commit)
+    return next((commit for commit in mine if whole and _patch_id(repo, "show", commit) == whole), None)
+
+
+def _trailed(repo: str, span: str, bead: str) -> list[str]:
+    """The commits of `span`, newest first, whose `Bead:` trailer names `bead`."""
+    if not bead:
+        return []
+    shown = git.text(["log", "--format=%H %(trailers:key=Bead,valueonly,separator=%x20)", span], git_dir=repo)
+    rows = [line.split() for line in shown.splitlines()]
+    return [row[0] for row in rows if bead in row[1:]]
+
+
+def _last_like(repo: str, span: str, commit: str) -> str:
+    wanted = _patch_id(repo, "show", commit)
+    for one in git.text(["rev-list", "--no-merges", span], git_dir=repo).split():
+        if _patch_id(repo, "show", one) == wanted:
+            return one
+    return span.rpartition("..")[2]
+
+
+def _patch_id(repo: str, *args: str) -> str:
+    shown = git.run([args[0], "--no-ext-diff", "--no-textconv", "--no-color", *args[1:]], git_dir=repo).out
+    return git.run(["patch-id", "--stable"], git_dir=repo, input=shown).text.partition(" ")[0]

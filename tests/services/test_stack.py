@@ -1,0 +1,167 @@
+"""Stacking branches in a worktree: strategies, conflicts, what is there already."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from gastown.model.queue import Entry
+from gastown.runtime import git
+from gastown.services import stack
+
+WHO = git.author_env("rig/refinery", "refinery@rig.town.gt")
+
+
+class Lab:
+    """A repository with a `main`, work branches, and a detached worktree to stack in."""
+
+    def __init__(self, path: Path) -> None:
+        self.repo = str(path / "repo")
+        self.desk = str(path / "desk")
+        self.count = 0
+        subprocess.run(["git", "init", "-q", "-b", "main", self.repo], check=True)
+        self.write({"list.txt": "one\ntwo\nthree\n"}, "start")
+        git.run(["worktree", "add", "-q", "--detach", self.desk, "main"], cwd=self.repo)
+
+    def write(self, files: dict[str, str], message: str, who: str = "toast") -> str:
+        for name, text in files.items():
+            Path(self.repo, name).write_text(text)
+        git.run(["add", "-A"], cwd=self.repo)
+        env = git.author_env(who, f"{who}@x")
+        git.run(["commit", "-q", "-m", message], cwd=self.repo, env=env)
+        return git.text(["rev-parse", "HEAD"], cwd=self.repo)
+
+    def branch(self, *steps: dict[str, str], start: str = "main", message: str = "change") -> Entry:
+        self.count += 1
+        name = f"polecat/toast/gp-aaaa{self.count}.a1"
+        git.run(["checkout", "-q", "-b", name, start], cwd=self.repo)
+        for number, files in enumerate(steps):
+            commit = self.write(files, f"{message} {number}")
+        git.run(["checkout", "-q", "main"], cwd=self.repo)
+        return Entry(f"gp-mmmm{self.count}", f"gp-aaaa{self.count}", f"title {self.count}", name, commit, "main",
+                     "rig/toast", 2, f"2026-11-23T09:00:0{self.count}Z")  # fmt: skip
+
+    def build(self, *entries: Entry, merge: str = "rebase") -> stack.Stack:
+        base = git.text(["rev-parse", "main"], cwd=self.repo)
+        return stack.build(self.desk, base, entries, merge=merge, identity=WHO, keep_ignored=False)
+
+    def show(self, rev: str, path: str) -> str:
+        return git.run(["show", f"{rev}:{path}"], cwd=self.repo).out.decode()
+
+    def log(self, span: str, form: str) -> list[str]:
+        return git.text(["log", "--reverse", f"--format={form}", span], cwd=self.repo).splitlines()
+
+
+@pytest.fixture
+def lab(tmp_path):
+    return Lab(tmp_path)
+
+
+def test_rebase_keeps_each_commit_its_author_and_adds_the_trailers(lab):
+    one = lab.branch({"a": "1"}, {"a": "2"})
+    two = lab.branch({"b": "1"})
+    built = lab.build(one, two)
+    assert built.entries == (one, two)
+    assert not built.conflicts
+    assert lab.log(f"main..{built.tip}", "%an|%cn|%s") == [
+        "toast|rig/refinery|change 0", "toast|rig/refinery|change 1", "toast|rig/refinery|change 0"
+    ]  # fmt: skip
+    beads = lab.log(f"main..{built.tip}", "%(trailers:key=Bead,valueonly,separator=%x20)")
+    assert beads == [one.source, one.source, two.source]
+    assert set(lab.log(f"main..{built.tip}", "%(trailers:key=Agent,valueonly,separator=%x20)")) == {"rig/toast"}
+
+
+def test_trailers_that_are_there_are_not_doubled(lab):
+    entry = lab.branch({"a": "1"}, message="do\n\nBead: gp-aaaa1\nAgent: rig/toast\nX: ")
+    built = lab.build(entry)
+    assert lab.log(f"main..{built.tip}", "%B").count("Bead: gp-aaaa1") == 1
+
+
+@pytest.mark.parametrize("merge", ["rebase", "squash", "merge"])
+def test_every_strategy_makes_the_same_tree(lab, merge):
+    one, two = lab.branch({"a": "1"}, {"a": "2"}), lab.branch({"b": "1"})
+    lab.write({"c": "moved on"}, "main moves")
+    built = lab.build(one, two, merge=merge)
+    assert [lab.show(built.tip, name) for name in "abc"] == ["2", "1", "moved on"]
+    parents = lab.log(f"main..{built.tip}", "%p")
+    assert (merge == "merge") == any(len(line.split()) == 2 for line in parents)
+    if merge == "squash":
+        assert lab.log(f"main..{built.tip}", "%s") == ["title 1", "change 0"]
+
+
+@pytest.mark.parametrize("merge", ["rebase", "squash", "merge"])
+def test_two_different_lines_at_one_place_are_a_conflict_and_the_rest_goes_on(lab, merge):
+    one = lab.branch({"list.txt": "one\ntwo\nthree\nfrom one\n"})
+    two = lab.branch({"list.txt": "one\ntwo\nthree\nfrom two\n"})
+    three = lab.branch({"other": "x"})
+    built = lab.build(one, two, three, merge=merge)
+    assert built.entries == (one, three)
+    (conflict,) = built.conflicts
+    assert conflict.entry == two
+    assert conflict.files == ("list.txt",)
+    assert "from two" in conflict.text
+    assert "<<<<<<<" in conflict.text
+    assert lab.show(built.tip, "list.txt").endswith("from one\n")
+    assert git.run(["status", "--porcelain"], cwd=lab.desk).out == b"", "nothing of the conflict stays in the worktree"
+
+
+def test_a_recorded_resolution_of_the_persons_is_not_used(lab, tmp_path):
+    one = lab.branch({"list.txt": "one\ntwo\nthree\nA\n"})
+    two = lab.branch({"list.txt": "one\ntwo\nthree\nB\n"})
+    git.run(["config", "rerere.enabled", "true"], cwd=lab.repo)
+    git.run(["config", "rerere.autoUpdate", "true"], cwd=lab.repo)
+    git.run(["checkout", "-q", "-b", "practice", one.commit], cwd=lab.repo)
+    git.run(["merge", two.commit], cwd=lab.repo, check=False)
+    lab.write({"list.txt": "resolved once\n"}, "resolved")
+    git.run(["checkout", "-q", "main"], cwd=lab.repo)
+    assert [item.entry for item in lab.build(one, two).conflicts] == [two]
+
+
+def test_a_branch_with_a_merge_in_it_is_taken_as_the_merge_decided(lab):
+    entry = lab.branch({"list.txt": "one\nTWO\nthree\n"})
+    lab.write({"list.txt": "one\n2\nthree\n"}, "main changes the same line")
+    git.run(["checkout", "-q", entry.branch], cwd=lab.repo)
+    git.run(["merge", "-q", "main"], cwd=lab.repo, check=False)
+    commit = lab.write({"list.txt": "one\nTWO and 2\nthree\n"}, "resolved by the agent")
+    git.run(["checkout", "-q", "main"], cwd=lab.repo)
+    built = lab.build(Entry(**{**vars(entry), "commit": commit}))
+    assert lab.show(built.tip, "list.txt") == "one\nTWO and 2\nthree\n"
+
+
+def test_what_is_left_in_the_worktree_does_not_reach_the_stack(lab):
+    Path(lab.desk, "list.txt").write_text("dirty")
+    Path(lab.desk, "left").write_text("untracked")
+    git.run(["add", "-A"], cwd=lab.desk)
+    built = lab.build(lab.branch({"a": "1"}))
+    assert lab.show(built.tip, "list.txt").startswith("one")
+    assert not Path(lab.desk, "left").exists()
+
+
+@pytest.mark.parametrize("merge", ["rebase", "squash", "merge"])
+def test_landed_work_is_found_on_the_target(lab, merge):
+    entry, other = lab.branch({"a": "1"}, {"a": "2"}), lab.branch({"z": "1"})
+    lab.write({"c": "1"}, "main moves")
+    git_dir = f"{lab.repo}/.git"
+    assert stack.landed_already(git_dir, "main", entry) is None
+    built = lab.build(entry, merge=merge)
+    git.run(["reset", "-q", "--hard", built.tip], cwd=lab.repo)
+    lab.write({"a": "somebody goes on from there"}, "later")
+    found = stack.landed_already(git_dir, "main", entry)
+    assert found == (entry.commit if merge == "merge" else built.tip)
+    assert stack.landed_already(git_dir, "main", other) is None
+
+
+def test_half_of_a_branch_on_the_target_is_not_all_of_it(lab):
+    entry = lab.branch({"a": "1"}, {"b": "2"})
+    git.run(["cherry-pick", f"{entry.commit}~1"], cwd=lab.repo, env=git.author_env("x", "x@x"))
+    assert stack.landed_already(f"{lab.repo}/.git", "main", entry) is None
+    built = lab.build(entry)
+    assert len(lab.log(f"main..{built.tip}", "%s")) == 1
+
+
+def test_an_entry_that_changes_nothing_more_is_empty(lab):
+    one, two = lab.branch({"a": "same"}), lab.branch({"a": "same"})
+    built = lab.build(one, two)
+    assert (built.entries, built.empty, built.conflicts) == ((one,), (two,), ())
