@@ -14,7 +14,9 @@ TYPES = frozenset(
 )
 
 
-def make(kind: str, *, ts: str, actor: str, text: str, bead: str | None, rig: str | None, data: dict[str, Any]) -> dict[str, Any]:
+def make(
+    kind: str, *, ts: str, actor: str, text: str, bead: str | None, rig: str | None, data: dict[str, Any]
+) -> dict[str, Any]:
     """An event without its id (the feed gives it one); raises ValueError for an unknown type."""
     if kind not in TYPES:
         raise ValueError(f"unknown event type {kind!r}")

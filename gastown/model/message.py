@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import default
@@ -35,7 +36,7 @@ class Draft:
 
 def compose(draft: Draft, *, town: str, message_id: str, epoch: float) -> bytes:
     """The message as bytes. Raises UsageError for a header that would break out of its line."""
-    from datetime import datetime, timezone
+    from datetime import datetime
 
     for value in (draft.subject, draft.kind, draft.priority, draft.bead or ""):
         if any(ord(c) < 32 or ord(c) == 127 for c in value):
@@ -50,7 +51,7 @@ def compose(draft: Draft, *, town: str, message_id: str, epoch: float) -> bytes:
     if draft.cc:
         message["Cc"] = tuple(_mailbox(one, town) for one in draft.cc)
     message["Subject"] = draft.subject
-    message["Date"] = format_datetime(datetime.fromtimestamp(int(epoch), timezone.utc))
+    message["Date"] = format_datetime(datetime.fromtimestamp(int(epoch), UTC))
     message["Message-ID"] = f"<{message_id}@{town}.gt>"
     if draft.in_reply_to:
         message["In-Reply-To"] = draft.in_reply_to

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC
 
 from gastown.model.errors import UsageError
 
@@ -36,14 +37,14 @@ def day(epoch: float) -> str:
 
 def parse(stamp: str) -> float:
     """Seconds since 1970 of an RFC 3339 time with zone; raises UsageError."""
-    from datetime import datetime, timezone
+    from datetime import datetime
 
     try:
         value = datetime.fromisoformat(stamp)
     except ValueError:
         raise UsageError(f"{stamp!r} is not a time", "write it as 2026-11-23T09:30:00Z") from None
     if value.tzinfo is None:
-        value = value.replace(tzinfo=timezone.utc)
+        value = value.replace(tzinfo=UTC)
     return value.timestamp()
 
 

@@ -66,7 +66,8 @@ class Change:
         data = self.read(path)
         if data is None:
             raise NotFound(f"no file {path}")
-        return yaml_store.load(data, path)
+        doc: dict[str, Any] = yaml_store.load(data, path)
+        return doc
 
     def index(self) -> Index:
         """The index under the lock; what this change itself has saved is not in it yet."""

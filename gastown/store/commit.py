@@ -39,6 +39,7 @@ def apply(repo: Repo, plan: Plan) -> bytes:
 def recover(repo: Repo) -> Plan | None:
     """Finish what a killed process left, and remove the locks it held. Returns that plan, if any."""
     gitindex.clear_own_lock(repo)
+    repo.clear_own_spares()
     plan = journal.pending(repo.root)
     if plan is None:
         return None
@@ -64,15 +65,14 @@ def _prepare(repo: Repo, plan: Plan) -> tuple[Plan, list[ShaFile]]:
     ref, head = repo.head()
     tree = repo.commit(head).tree if head else None
     parents = [head] if head else []
-    made: list[ShaFile] = []
     by_hand = _hand_edits(repo, tree, plan.ops)
     if by_hand:
         tree, commit, more = _commit(repo, tree, parents, by_hand, _hand_message(by_hand), plan.person, plan.epoch)
-        made += more
+        repo.put(more)  # the next tree is made from this one
         parents = [commit]
     after = {op.path: op.new for op in plan.ops}
-    _, new_head, more = _commit(repo, tree, parents, after, plan.message, plan.author, plan.epoch)
-    return dataclasses.replace(plan, ref=ref, old_head=head, new_head=new_head), made + more
+    _, new_head, made = _commit(repo, tree, parents, after, plan.message, plan.author, plan.epoch)
+    return dataclasses.replace(plan, ref=ref, old_head=head, new_head=new_head), made
 
 
 def _commit(
@@ -121,7 +121,8 @@ def _temp(root: str, op: FileOp) -> str:
     """Where the new content waits: beside the file, or in a Maildir's tmp/ as the format asks."""
     path = layout.absolute(root, op.path)
     folder, name = os.path.split(path)
-    if op.path.startswith(layout.MAIL + "/") and os.path.basename(folder) in ("new", "cur"):
+    in_maildir = op.path.startswith(layout.MAIL + "/") and os.path.basename(folder) in ("new", "cur")
+    if in_maildir and not name.startswith("."):
         folder = os.path.join(os.path.dirname(folder), "tmp")
     return files.temp_path(os.path.join(folder, name))
 

@@ -27,13 +27,13 @@ class Repo:
     """The repository whose work tree is `root`. Raises GtError where there is none."""
 
     def __init__(self, root: str) -> None:
+        self._packs: Any = None
         self.root = root
         self.git_dir = _git_dir(root)
         common = files.read_or_none(os.path.join(self.git_dir, "commondir"))
         self.common_dir = (
             os.path.normpath(os.path.join(self.git_dir, common.decode().strip())) if common else self.git_dir
         )
-        self._packs: Any = None
 
     # -- objects -----------------------------------------------------------
     def _loose(self, sha: bytes) -> str:
@@ -51,7 +51,7 @@ class Repo:
         try:
             packed: ShaFile = self._pack_store()[sha]
         except KeyError:
-            self._packs = None  # a repack may have moved it since the packs were listed
+            self.close()  # a repack may have moved it since the packs were listed
             packed = self._pack_store()[sha]
         return packed
 
@@ -62,6 +62,15 @@ class Repo:
 
             self._packs = DiskObjectStore(os.path.join(self.common_dir, "objects"))
         return self._packs
+
+    def close(self) -> None:
+        """Close the packs; they are opened again when needed."""
+        if self._packs is not None:
+            self._packs.close()
+            self._packs = None
+
+    def __del__(self) -> None:
+        self.close()
 
     def tree(self, sha: bytes) -> Tree:
         """The tree with this id."""
@@ -99,7 +108,7 @@ class Repo:
                 return None
             entries = self.tree(here[1])
             name = part.encode()
-            here = tuple(entries[name]) if name in entries else None  # noqa: SIM401 - a Tree has no get()
+            here = _entry(entries, name)
         return here
 
     def blob(self, tree: bytes | None, path: str) -> bytes | None:
@@ -125,14 +134,14 @@ class Repo:
                 if head.encode() in fresh:
                     del fresh[head.encode()]
             else:
-                fresh.add(head.encode(), change[0], change[1])
+                fresh.add(head.encode(), change[0], ObjectID(change[1]))
         for head, below in nested.items():
             name = head.encode()
             old = fresh[name][1] if name in fresh and fresh[name][0] == TREE_MODE else None
             sub, more = self.graft(old, below)
             made += more
             if sub is not None:
-                fresh.add(name, TREE_MODE, sub)
+                fresh.add(name, TREE_MODE, ObjectID(sub))
             elif name in fresh:
                 del fresh[name]
         if not len(fresh):
@@ -180,9 +189,7 @@ class Repo:
         path = self._ref_path(name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         deadline = time.monotonic() + REF_WAIT
-        # Not beside the ref: git would take a leftover there for a branch.
-        spare = os.path.join(self.common_dir, f"gt-ref{layout.TEMP_SUFFIX}")
-        while not files.link_exclusive(path + ".lock", new + b"\n", spare=spare):
+        while not files.link_exclusive(path + ".lock", new + b"\n", spare=self._spare):
             if time.monotonic() > deadline:
                 raise RaceLost(
                     f"{path}.lock is held by another git process",
@@ -193,6 +200,15 @@ class Repo:
             return True
         os.unlink(path + ".lock")
         return False
+
+    @property
+    def _spare(self) -> str:
+        # Not beside the ref: git would take a leftover there for a branch.
+        return os.path.join(self.common_dir, f"gt-ref{layout.TEMP_SUFFIX}")
+
+    def clear_own_spares(self) -> None:
+        """Under the town lock: remove what a killed process of ours left beside the refs."""
+        files.remove(self._spare)
 
     def drop_ref_lock(self, name: str, ours: Iterable[bytes]) -> None:
         """Remove a lock on a ref if its content is one of `ours`."""
@@ -214,6 +230,13 @@ class Repo:
                     file.write(line)
             if name == "HEAD":
                 break
+
+
+def _entry(tree: Tree, name: bytes) -> tuple[int, bytes] | None:
+    if name not in tree:
+        return None
+    mode, sha = tree[name]
+    return mode, sha
 
 
 def new_blob(data: bytes) -> Blob:

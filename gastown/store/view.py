@@ -46,7 +46,8 @@ class View:
 
     def load(self, path: str) -> dict[str, Any]:
         """A YAML file as a document; raises NotFound or InvalidFile."""
-        return yaml_store.load(self.read(path), path)
+        doc: dict[str, Any] = yaml_store.load(self.read(path), path)
+        return doc
 
     @property
     def config(self) -> dict[str, Any]:

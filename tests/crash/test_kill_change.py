@@ -1,0 +1,105 @@
+"""kill -9 before every write, fsync, rename, link and unlink of a change: whole-old or whole-new, and no repair."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gastown.store import journal
+from gastown.store.town import open_town
+from tests.store.towns import assert_sound, git, small_town
+
+ACT = """
+import sys
+from gastown.store.town import open_town
+town = open_town(sys.argv[1])
+with town.change("note") as change:
+    bead = change.bead(sys.argv[2])
+    bead.add_note(change.at, "overseer", "killed or not")
+    change.save(bead)
+    other = change.create("greenplace", title="second of the same change")
+    change.deliver("overseer", "subject", "body")
+    change.emit("note", "noted", bead=bead.id)
+print("done")
+"""
+
+
+def act(root: Path, bead_id: str, fault: int) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "GT_FAULT": str(fault), "PYTHONPATH": os.getcwd()}
+    return subprocess.run([sys.executable, "-c", ACT, str(root), bead_id], env=env, capture_output=True, text=True)
+
+
+def state(root: Path, bead_id: str) -> tuple[int, int, int, int]:
+    town = open_town(str(root))
+    mail = len(town.mail_names("overseer", "new"))
+    events = sum(1 for event in town.events() if event["type"] == "note")
+    return len(town.bead(bead_id).notes), len(town.index().rows), mail, events
+
+
+@pytest.mark.parametrize(
+    "packed", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["loose objects", "packed objects"]
+)
+def test_every_step_of_a_change(tmp_path, packed):
+    seed = tmp_path / "seed"
+    town = small_town(seed)
+    with town.change("create") as change:
+        bead_id = change.create("greenplace", title="first").id
+    if packed:
+        git(seed, "gc", "-q")
+    outcomes = set()
+    for fault in range(1, 400):
+        root = tmp_path / f"k{fault}"
+        shutil.copytree(seed, root, symlinks=True)
+        done = act(root, bead_id, fault)
+        killed = done.returncode == -9
+        if not killed:
+            assert done.returncode == 0, done.stderr
+            assert state(root, bead_id) == (1, 2, 1, 1)
+            break
+        fresh = open_town(str(root))
+        fresh.settle()
+        after = state(root, bead_id)
+        assert after in {(0, 1, 0, 0), (1, 2, 1, 1)}, f"fault {fault}: torn: {after}"
+        outcomes.add(after)
+        assert_sound(root)
+        if fault % 10 == 0:
+            assert act(root, bead_id, 0).returncode == 0
+            assert_sound(root)
+        shutil.rmtree(root)
+    else:
+        pytest.fail("the change never finished")
+    assert outcomes == {(0, 1, 0, 0), (1, 2, 1, 1)}
+    assert fault > 30
+
+
+@pytest.mark.slow
+def test_a_killed_recovery_is_recovered(tmp_path):
+    seed = tmp_path / "seed"
+    town = small_town(seed)
+    with town.change("create") as change:
+        bead_id = change.create("greenplace", title="first").id
+    for fault in range(60, 400, 7):
+        shutil.rmtree(tmp_path / "killed", ignore_errors=True)
+        shutil.copytree(seed, tmp_path / "killed", symlinks=True)
+        assert act(tmp_path / "killed", bead_id, fault).returncode == -9
+        if journal.pending(str(tmp_path / "killed")):
+            break
+    settle = "import sys\nfrom gastown.store.town import open_town\nopen_town(sys.argv[1]).settle()"
+    for fault in range(1, 400):
+        root = tmp_path / f"r{fault}"
+        shutil.copytree(tmp_path / "killed", root, symlinks=True)
+        env = {**os.environ, "GT_FAULT": str(fault), "PYTHONPATH": os.getcwd()}
+        done = subprocess.run([sys.executable, "-c", settle, str(root)], env=env, capture_output=True)
+        open_town(str(root)).settle()
+        assert state(root, bead_id) == (1, 2, 1, 1)
+        assert_sound(root)
+        shutil.rmtree(root)
+        if done.returncode == 0:
+            break
+    else:
+        pytest.fail("recovery never finished")
