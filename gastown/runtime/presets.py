@@ -22,7 +22,7 @@ PLACEHOLDERS = (
 )  # fmt: skip
 # Only a bare lower-case word in braces is a placeholder: {name="x"} and ${HOME} are not touched.
 _WORD = re.compile(r"(?<!\$)\{([a-z_]+)\}")
-_INHERITED = ("command", "prompt", "resume", "session_id")
+_INHERITED = ("command", "prompt", "resume", "fork", "session_id")
 
 Value = str | Sequence[str]
 
@@ -68,10 +68,17 @@ class Form:
 
     def resume_argv(self, values: Mapping[str, Value]) -> list[str]:
         """The command that takes up the conversation `values["resume"]`; raises Refused where there is none."""
-        resume = self.doc.get("resume")
-        if not resume:
-            raise Refused(f"the agent {self.preset} cannot take up an earlier conversation", "start a new session")
-        return fill(resume["command"], {"hooks_args": (), **values})
+        return self._earlier("resume", "take up an earlier conversation", values)
+
+    def fork_argv(self, values: Mapping[str, Value]) -> list[str]:
+        """The command that reopens the conversation `values["resume"]` as a copy; raises Refused likewise."""
+        return self._earlier("fork", "reopen a conversation without changing it", values)
+
+    def _earlier(self, key: str, what: str, values: Mapping[str, Value]) -> list[str]:
+        way = self.doc.get(key)
+        if not way:
+            raise Refused(f"the agent {self.preset} cannot {what}", "start a new session")
+        return fill(way["command"], {"hooks_args": (), **values})
 
 
 @dataclass(frozen=True)
@@ -100,9 +107,9 @@ class Preset:
         if not own and not self.doc.get("interactive"):
             return None
         shared = {key: self.doc[key] for key in _INHERITED if key in self.doc}
-        if "command" in own and "resume" not in own and self.headless:
-            # A resume command belongs to the command beside it: the headless one would not fit.
-            shared.pop("resume", None)
+        if "command" in own and self.headless:
+            # These belong to the command beside them: those of the headless one would not fit.
+            shared = {key: one for key, one in shared.items() if key not in ("resume", "fork")}
         return Form(self.name, True, {**shared, **own})
 
     def form(self, *, terminal: bool) -> Form:

@@ -108,7 +108,7 @@ def _facts(error: ValidationError) -> list[tuple[str, str]]:
     """(missing or unwanted key below the error's place, the sentence)."""
     schema = error.schema if isinstance(error.schema, dict) else {}
     said = schema.get("errorMessage")
-    value = error.instance
+    value: Any = error.instance
     rule: Any = error.validator_value
     name = _key(error.absolute_path).rpartition(".")[2] or "it"
     match error.validator:

@@ -154,6 +154,14 @@ def test_a_usage_limit_yields_its_reset() -> None:
     pytest.fail("no limit found")
 
 
+def test_a_conversation_is_reopened_as_a_copy_where_that_is_possible() -> None:
+    form = load_preset("claude", None).form(terminal=True)
+    argv = form.fork_argv(VALUES)
+    assert argv[-4:] == ["--fork-session", "--resume", VALUES["resume"], VALUES["prompt"]]
+    with pytest.raises(Refused, match="without changing it"):
+        load_preset("codex", None).form(terminal=False).fork_argv(VALUES)
+
+
 # -- filling ---------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ from gastown.model import event as event_rules
 from gastown.model.errors import GtError, InvalidFile
 from gastown.model.ids import RESERVED, is_id, is_name
 from gastown.model.rig import KEYS as RIG_KEYS
-from gastown.store import schema, yaml
+from gastown.store import orders, schema, yaml
 from gastown.store.resources import data_path
 
 A_TIME = "must be a UTC time such as 2026-11-23T09:30:00Z"
@@ -94,6 +94,12 @@ def test_bead_words_are_those_of_the_life_cycle() -> None:
 
 def test_rig_schema_describes_every_key_of_a_rig() -> None:
     assert tuple(schema.load_schema("rig")["properties"]) == RIG_KEYS
+
+
+@pytest.mark.parametrize("kind", ["town", "worker", "machine", "agent"])
+def test_every_key_that_has_a_place_in_a_file_is_described(kind: str) -> None:
+    ordered = set(getattr(orders, kind.upper()))
+    assert ordered <= set(schema.load_schema(kind)["properties"])
 
 
 def test_names_and_ids_are_judged_as_the_model_judges_them() -> None:
