@@ -90,8 +90,9 @@ class Ctx:
         rig = address.rig_of(town.actor)
         if rig is not None:
             town.rig(rig)
+        name = address.name_of(town.actor)
         if address.is_worker(town.actor) and not any(
-            town.exists(layout.worker_file(str(rig), kind, address.name_of(town.actor))) for kind in ("polecats", "crew")
+            town.exists(layout.worker_file(str(rig), kind, name)) for kind in ("polecats", "crew")
         ):
             raise NotFound(f"no worker {town.actor}", "`gt agents` lists them")
 

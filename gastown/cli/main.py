@@ -5,10 +5,6 @@ from __future__ import annotations
 import os
 import sys
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from gastown.model.errors import GtError
-
 BUG = 70
 INTERRUPTED = 130
 BROKEN_PIPE = 141

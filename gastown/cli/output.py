@@ -60,10 +60,10 @@ def put_json_line(value: Any) -> None:
 
 def problems(found: Iterable[Exception]) -> int:
     """Name files that could not be used, on stderr; returns how many there were."""
-    count = 0
-    for count, one in enumerate(found, start=1):
-        say(f"warning: {safe(one)}")
-    return count
+    told = [f"warning: {safe(one)}" for one in found]
+    for line in told:
+        say(line)
+    return len(told)
 
 
 def text_from(message: str | None, file: str | None, stdin: bool, *, option: str = "-m") -> str | None:
