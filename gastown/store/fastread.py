@@ -69,7 +69,7 @@ def _read_map(lines: list[str], i: int, indent: int, depth: int) -> tuple[dict[s
 
 def _split_key(line: str) -> tuple[str, str]:
     """The key of a map's line and what follows `: ` ("" if the line ends at the colon)."""
-    if line[0] == '"':
+    if line[:1] == '"':
         end = _closing_quote(line, 0)
         key, rest = _unquote(line[1:end]), line[end + 1 :]
         if end > LONGEST_KEY or (rest != ":" and (rest[:2] != ": " or len(rest) == 2)):
@@ -77,7 +77,7 @@ def _split_key(line: str) -> tuple[str, str]:
         return key, rest[2:]
     key, colon, rest = line.partition(": ")
     if not colon:
-        if line[-1] != ":":
+        if line[-1:] != ":":
             raise _Unknown
         key = line[:-1]
     elif not rest:

@@ -215,7 +215,7 @@ class _Builder:
             raise self.fail(
                 f"a key must be a string: put quotes around {self.text[node.start : node.end]!r}", node.start
             )
-        if node.value == "<<":
+        if self.text[node.start : node.end] == "<<":
             raise self.fail("merge keys (<<) are refused", node.start)
         if node.value in self.seen[-1]:
             self.keys[-1] = node
