@@ -1,4 +1,4 @@
-"""Where the files that come with the program lie: schemas, git hooks, the town template."""
+"""Where the files that come with the program lie: schemas, git hooks, the town template, the demo."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ _IN_CHECKOUT = {
     "schemas": "schemas",
     "hooks": "hooks",
     "town-template": "examples/town-template",
+    "demo": "examples/demo",
 }
 _PACKAGE = Path(__file__).resolve().parent.parent
 
 
 def data_path(name: str, *, package: Path = _PACKAGE) -> Path:
-    """The folder `schemas`, `hooks` or `town-template` of the installed wheel, else of the checkout.
+    """The folder `schemas`, `hooks`, `town-template` or `demo` of the installed wheel, else of the checkout.
 
     `package` is the folder of the `gastown` package. Raises GtError where neither has it.
     """

@@ -15,7 +15,7 @@ def git(root: Path | str, *args: str, check: bool = True) -> str:
     """git's stdout, stripped."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
     env |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
-    done = subprocess.run(["git", *args], cwd=root, env=env, capture_output=True, text=True)
+    done = subprocess.run(["git", "-c", "gc.auto=0", *args], cwd=root, env=env, capture_output=True, text=True)
     if check:
         assert done.returncode == 0, f"git {args}: {done.stderr}"
     return done.stdout.strip()

@@ -1,0 +1,188 @@
+"""Every measured row, in groups. Targets are ratios to bare Python in the same run, or times on 2 shared cores."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from gastown.store import runstate
+from gastown.store.town import Town, open_town
+from tests.bench.measure import GT, Row, environment, gt_ratio, milliseconds, seconds
+from tests.bench.towns import HELD, town_of
+from tests.store.towns import git
+
+X = "x python -c pass"
+
+
+def startup(folder: Path, large: bool) -> Iterator[Row]:
+    """What agents' hooks call on every prompt, and the floor of every other command."""
+    for count in (10, 10_000):
+        town = town_of(folder / f"startup-{count}", count)
+        runstate.set_hook_hint(town.root, "greenplace/toast", town.bead_path(HELD))
+        actor = {"GT_ACTOR": "greenplace/toast", "GT_TOWN": town.root}
+        for command in ("hook", "heartbeat"):
+            yield Row(f"gt {command}, {count} beads", gt_ratio(command, cwd=town.root, **actor), X, most=2)
+        yield Row(f"gt prime, {count} beads", gt_ratio("prime", cwd=town.root, **actor), X, most=9)
+    yield Row("gt version", gt_ratio("version", cwd=town.root), X, most=7)
+
+
+def reading(folder: Path, large: bool) -> Iterator[Row]:
+    """Lists over a whole town, every file checked."""
+    for count, most in ((1_000, 8.5), (10_000, 12), *(((100_000, 45),) if large else ())):
+        town = town_of(folder / f"reading-{count}", count)
+        town.index()
+        time.sleep(0.05)  # files younger than the cache's clock tick would be read again
+        shutil.rmtree(Path(town.root, ".gt/cache"))
+        town.index()
+        for command in (("ready",), ("list",), ("status",)):
+            yield Row(f"gt {command[0]}, {count} beads", gt_ratio(*command, cwd=town.root), X, most=most)
+        yield Row(f"gt show, {count} beads", gt_ratio("show", "gp-00050", cwd=town.root), X, most=9)
+        if count >= 10_000:
+            cache = Path(town.root, ".gt/cache")
+            shutil.rmtree(cache)
+            took = seconds([*GT, "list"], cwd=town.root)
+            yield Row(f"gt list without a cache, {count} beads", took, "s", most=0.6 if count == 10_000 else 5)
+
+
+def writing(folder: Path, large: bool) -> Iterator[Row]:
+    """One change in process, and the whole process; that commits stay flat."""
+    flat = {}
+    for count, most in ((100, 20), (1_000, 20), (10_000, 20), *(((100_000, 60),) if large else ())):
+        town = town_of(folder / f"writing-{count}", count)
+        flat[count] = milliseconds(lambda n, town=town: _note(town, "gp-00050", n))
+        yield Row(f"note in process, {count} beads", flat[count], "ms", most=most)
+        yield Row(f"create in process, {count} beads", milliseconds(lambda n, t=town: _create(t, n)), "ms", most=most)
+        yield Row(f"close in process, {count} beads", milliseconds(lambda n, t=town: _close(t, n)), "ms", most=most)
+    yield Row("note at 10,000 beads to note at 100", flat[10_000] / flat[100], "x", most=1.5)
+    town = open_town(str(folder / "writing-10000"))
+    for words in (("create", "bead {n}"), ("note", "gp-00060", "-m", "note {n}")):
+        yield Row(f"gt {words[0]}, 10000 beads", gt_ratio(*words, cwd=town.root), X, most=13)
+    ids = iter([row.id for row in town.index().rows if row.status == "open" and row.id.startswith("gp-0")][200:])
+    took = gt_ratio_of_ids(town, ids)
+    yield Row("gt close, 10000 beads", took, X, most=13)
+
+
+def gt_ratio_of_ids(town: Town, ids: Iterator[str]) -> float:
+    """`gt close` on a fresh bead each run."""
+    from tests.bench.measure import ratio
+
+    return ratio(lambda n: [*GT, "close", next(ids), "-r", "bench"], cwd=town.root, env=environment())
+
+
+def _note(town: Town, bead_id: str, n: int) -> None:
+    with town.change("note") as change:
+        bead = change.bead(bead_id)
+        bead.add_note(change.at, "overseer", f"note {n}")
+        change.save(bead)
+        change.emit("note", f"noted {bead_id}", bead=bead_id)
+
+
+def _create(town: Town, n: int) -> str:
+    with town.change("create") as change:
+        bead = change.create("greenplace", title=f"bead {n}")
+        change.emit("create", f"created {bead.id}", bead=bead.id)
+    return bead.id
+
+
+def _close(town: Town, n: int) -> None:
+    with town.change("close") as change:
+        bead = change.bead(f"gp-{n * 2 + 20:05d}")
+        bead.close(at=change.at, by="overseer", reason="bench")
+        change.save(bead)
+        change.emit("close", f"closed {bead.id}", bead=bead.id)
+
+
+WRITER = """
+import sys
+sys.path.insert(0, sys.argv[3])
+from gastown.store.town import open_town
+from tests.bench.rows import _create, _note
+town = open_town(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+for n in range(int(sys.argv[2])):
+    _note(town, _create(town, n), n)
+"""
+
+
+def together(folder: Path, large: bool) -> Iterator[Row]:
+    """Eight processes writing at once."""
+    import os
+    import sys
+
+    town = town_of(folder / "together", 1_000)
+    each = 15
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, town.root, str(each), os.getcwd()],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env=environment(),
+        )
+        for _ in range(8)
+    ]
+    for writer in writers:
+        assert writer.stdout
+        writer.stdout.readline()
+    began = time.perf_counter()
+    for writer in writers:
+        assert writer.stdin
+        writer.stdin.write(b"go\n")
+        writer.stdin.flush()
+    if any(writer.wait() for writer in writers):
+        raise RuntimeError("a writer failed")
+    took = time.perf_counter() - began
+    for writer in writers:
+        assert writer.stdin and writer.stdout
+        writer.stdin.close()
+        writer.stdout.close()
+    changes = 8 * each * 2
+    found = sum(1 for row in town.index().rows if row.title.startswith("bead ") and town.bead(row.id).notes)
+    yield Row("changes by 8 processes together", changes / took, "changes/s", least=60)
+    yield Row("beads lost by 8 processes", 8 * each - found, "beads", most=0)
+
+
+def slinging(folder: Path, large: bool) -> Iterator[Row]:
+    """From `gt sling` to a running agent, with a rig of a thousand files."""
+    source = folder / "rig-source"
+    for number in range(1_000):
+        path = source / f"src/d{number % 40}/f{number}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"file {number}\n" * 20)
+    git(source, "init", "-q", "-b", "main")
+    git(source, "config", "user.name", "Ada")
+    git(source, "config", "user.email", "ada@example.org")
+    git(source, "add", "-A")
+    git(source, "commit", "-qm", "files")
+    root = str(folder / "sling-town")
+    seconds([*GT, "init", root])
+    seconds([*GT, "rig", "add", "big", str(source)], cwd=root)
+    seconds([*GT, "config", "set", "max_polecats", "40"], cwd=root)
+    wait = ["--agent", "exec", "--", "sh", "-c", "sleep 60"]
+    try:
+        one = seconds([*GT, "sling", "one", "big", *wait], cwd=root)
+        yield Row("gt sling to a running agent, 1000-file rig", one, "s", most=2)
+        ids = [_created(root, n) for n in range(30)]
+        many = seconds([*GT, "sling", *ids, "big", *wait], cwd=root)
+        yield Row("gt sling, 30 at once", many, "s", most=30)
+    finally:
+        subprocess.run([*GT, "session", "stop", "--all"], cwd=root, env=environment(), capture_output=True)
+
+
+def _created(root: str, n: int) -> str:
+    done = subprocess.run(
+        [*GT, "create", f"thirty {n}", "--rig", "big", "-q"], cwd=root, env=environment(), capture_output=True, text=True
+    )
+    return done.stdout.strip()
+
+
+GROUPS: dict[str, Callable[[Path, bool], Iterator[Row]]] = {
+    "startup": startup,
+    "reading": reading,
+    "writing": writing,
+    "together": together,
+    "slinging": slinging,
+}
