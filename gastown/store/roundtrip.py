@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gastown.model.errors import InvalidFile
 from gastown.store import canonical
 from gastown.store.splice import Unfit, same, spliced
 from gastown.store.yamltree import decode, parse, plain
@@ -40,7 +41,7 @@ def edit(data: bytes, new: Mapping[str, object], order: Sequence[str], path: str
         result = spliced(text, tree, target, order).encode("utf-8")
         if same(load_safe(result, path), target):
             return result
-    except Unfit:
+    except (Unfit, InvalidFile):  # our change made it unreadable: it is not written, the clean form is
         pass
     return _leading_comments(text, tree.start) + clean
 

@@ -180,6 +180,16 @@ def test_what_cannot_be_changed_in_place_keeps_the_leading_comments():
     assert out == b"# mine\n\n# too\n\nz: 1\n"
 
 
+def test_a_change_that_would_make_the_file_unreadable_is_written_clean():
+    # only the pure reader takes this tab, and only the flow map sends the file to it
+    data = b"# mine\nat: {at: 2026-11-23T09:30:00Z}\nx:\n  - t: |\n     \t a\n"
+    doc = load_safe(data, "p")
+    del doc["at"]
+    out = edit(data, doc, (), "p")
+    assert out.startswith(b"# mine\n")
+    assert load_safe(out, "p") == doc
+
+
 def test_an_unreadable_file_is_never_rewritten():
     with pytest.raises(InvalidFile):
         yaml.rewrite(b"a: [\n", {"a": 1}, (), "p")
