@@ -5,14 +5,13 @@ Light at import: ruamel is loaded only when a file is not canonical.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 from gastown.model.errors import UsageError
 from gastown.store import canonical
 from gastown.store.fastread import read_fast
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
 MAX_BYTES = 1_048_576

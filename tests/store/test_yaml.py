@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 import string
+import subprocess
+import sys
+from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
@@ -15,6 +19,7 @@ from gastown.store.fastread import read_fast
 from gastown.store.roundtrip import load_safe
 from gastown.store.splice import same
 
+ROOT = Path(__file__).parents[2]
 quick = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 BEAD = b"""\
@@ -182,7 +187,9 @@ def test_damaged_text_is_read_alike_or_left_to_ruamel(data, at, cut, put):
     agree(data[:at] + put + data[at + cut :])
 
 
-@pytest.mark.parametrize("data", [b"a:\n  \n", b"a:\n  - b: c\n    \n", b" \n", b"a: \n", b"a:\n  - \n", b"\n"])
+@pytest.mark.parametrize(
+    "data", [b"a:\n  \n", b"a:\n  - b: c\n    \n", b" \n", b"a: \n", b"a:\n  - \n", b"\n"]
+)
 def test_blank_ends_are_left_to_ruamel(data):
     assert read_fast(data) is None
     agree(data)
@@ -214,6 +221,22 @@ def test_order_comes_first_and_the_rest_stays():
 def test_empty_values_and_kept_newlines():
     doc = {"a": [], "b": {}, "text": "x\n\n", "c": "", "description": ""}
     assert yaml.dump(doc) == b'a: []\n\nb: {}\n\ntext: |+\n  x\n\nc: ""\n\ndescription: ""\n'
+
+
+def test_a_read_only_map_is_written_like_any_other():
+    view = MappingProxyType({"at": "x", "more": MappingProxyType({"a": (1, 2)})})
+    assert yaml.load(yaml.dump({"m": view}), "p") == {"m": {"at": "x", "more": {"a": [1, 2]}}}
+
+
+def test_reading_and_writing_canonical_files_loads_nothing_heavy():
+    code = "import sys; from gastown.store import yaml; yaml.load(yaml.dump({'a': [{'b': 'c'}]}), 'p'); "
+    code += (
+        "print(*{'re', 'typing', 'json', 'dataclasses', 'datetime', 'pathlib', 'ruamel'} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout.split() == []
 
 
 def test_nan_is_kept():
