@@ -15,7 +15,7 @@ from gastown.model.address import author, parse
 from gastown.model.bead import KEYS, Bead, check
 from gastown.model.errors import NotFound, Refused, Stale, UsageError
 from gastown.model.message import Draft, compose
-from gastown.store import commit, feed, files, git, layout, maildir, orders, runstate
+from gastown.store import commit, feed, files, layout, maildir, orders, runstate
 from gastown.store import yaml as yaml_store
 from gastown.store.index import Index
 from gastown.store.journal import FileOp, Plan
@@ -80,12 +80,11 @@ class Change:
         """A new bead with a fresh id in the rig's prefix (None: the town's). Keyword fields are keys of the file."""
         prefix = self.town.rig(rig).prefix if rig else self.town.prefix
         parent = fields.get("parent")
-        known = {*self.town.bead_ids(), *(i for p in self._new if (i := layout.bead_of_path(p)))}
+        known = self._ids_in(rig)
         if parent and ids.prefix_of(parent) == prefix:
             bead_id = ids.child_id(parent, known)
         else:
-            count = sum(1 for one in known if one.startswith(prefix + "-"))
-            bead_id = ids.new_id(prefix, count, known.__contains__, random.SystemRandom().randrange)
+            bead_id = ids.new_id(prefix, len(known), self._taken, random.SystemRandom().randrange)
         created = {"at": self.at, "by": self.actor}
         doc: dict[str, Any] = {
             "id": bead_id, "title": title, "type": type, "status": "open", "priority": 2, "created": created,
@@ -95,6 +94,18 @@ class Change:
             bead.set(key, value)
         self.save(bead)
         return bead
+
+    def _ids_in(self, rig: str | None) -> list[str]:
+        """The ids in a rig, with those this change is about to make."""
+        folder = layout.beads_dir(rig)
+        names = [name for day in self.town.names(folder) for name in self.town.names(f"{folder}/{day}")]
+        known = [name[:-5] for name in names if name.endswith(".yaml")]
+        return known + [i for path in self._new if (i := layout.bead_of_path(path))]
+
+    def _taken(self, bead_id: str) -> bool:
+        return self.town.bead_path(bead_id) is not None or any(
+            layout.bead_of_path(path) == bead_id for path in self._new
+        )
 
     def save(self, bead: Bead) -> None:
         """Write a bead, new or altered. Comments and unknown keys of a hand-edited file stay."""
@@ -163,9 +174,8 @@ class Change:
             return None
         if self._events:
             ops.append(feed.next_lines(self.town, self.town.machine, self.now, self._events))
-        person = git.identity(self.town.root) or author("overseer", self.town.name)
-        who = person if self.actor == "overseer" else author(self.actor, self.town.name)
-        plan = Plan(self.verb, self._message(), who, self.now, tuple(ops), person)
+        who = self.town.repo.person() if self.actor == "overseer" else author(self.actor, self.town.name)
+        plan = Plan(self.verb, self._message(), who, self.now, tuple(ops))
         done = commit.apply(self.town.repo, plan)
         if self._touched:
             runstate.set_last(self.town.root, self.actor, self._touched)

@@ -67,7 +67,9 @@ def _prepare(repo: Repo, plan: Plan) -> tuple[Plan, list[ShaFile]]:
     parents = [head] if head else []
     by_hand = _hand_edits(repo, tree, plan.ops)
     if by_hand:
-        tree, commit, more = _commit(repo, tree, parents, by_hand, _hand_message(by_hand), plan.person, plan.epoch)
+        tree, commit, more = _commit(
+            repo, tree, parents, by_hand, _hand_message(by_hand), repo.person(), plan.epoch
+        )
         repo.put(more)  # the next tree is made from this one
         parents = [commit]
     after = {op.path: op.new for op in plan.ops}

@@ -15,7 +15,7 @@ from typing import Any
 from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree
 
 from gastown.model.errors import GtError, RaceLost
-from gastown.store import files, layout
+from gastown.store import files, git, layout
 
 FILE_MODE = 0o100644
 TREE_MODE = 0o040000
@@ -28,6 +28,7 @@ class Repo:
 
     def __init__(self, root: str) -> None:
         self._packs: Any = None
+        self._person: tuple[str, str] | None = None
         self.root = root
         self.git_dir = _git_dir(root)
         common = files.read_or_none(os.path.join(self.git_dir, "commondir"))
@@ -63,6 +64,12 @@ class Repo:
             self._packs = DiskObjectStore(os.path.join(self.common_dir, "objects"))
         return self._packs
 
+    def person(self) -> tuple[str, str]:
+        """Name and e-mail of the person at this machine, as git is configured; `overseer` if it is not."""
+        if self._person is None:
+            self._person = git.identity(self.root) or ("overseer", "overseer@localhost")
+        return self._person
+
     def close(self) -> None:
         """Close the packs; they are opened again when needed."""
         if self._packs is not None:
@@ -86,18 +93,20 @@ class Repo:
         return found
 
     def put(self, made: Iterable[ShaFile]) -> None:
-        """Write objects, durably, before anything refers to them."""
-        folders = set()
+        """Write objects, their content fsynced, before anything refers to them.
+
+        Their folders are not synced one by one: file systems keep renames in order, and the journal
+        and the branch that come after them are synced.
+        """
         for one in made:
             path = self._loose(one.id)
             if os.path.exists(path):
                 continue
-            folder = os.path.dirname(path)
-            os.makedirs(folder, exist_ok=True)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
             # git prunes leftovers named tmp_obj_* by itself.
-            spare = os.path.join(folder, f"tmp_obj_gt{os.getpid()}")
-            files.write(path, one.as_legacy_object(), temp=spare, mode=0o444)
-            folders.add(folder)
+            spare = os.path.join(os.path.dirname(path), f"tmp_obj_gt{os.getpid()}")
+            files.fill(spare, one.as_legacy_object(), mode=0o444)
+            files.rename(spare, path)
 
     # -- trees -------------------------------------------------------------
     def find(self, tree: bytes | None, path: str) -> tuple[int, bytes] | None:

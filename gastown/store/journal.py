@@ -39,7 +39,6 @@ class Plan:
     author: tuple[str, str]
     epoch: float
     ops: tuple[FileOp, ...]
-    person: tuple[str, str]
     ref: str = ""
     old_head: bytes | None = None
     new_head: bytes | None = None
@@ -66,7 +65,6 @@ def record(root: str, plan: Plan) -> None:
         "verb": plan.verb,
         "message": plan.message,
         "author": list(plan.author),
-        "person": list(plan.person),
         "epoch": plan.epoch,
         "pid": plan.pid,
         "ref": plan.ref,
@@ -79,9 +77,11 @@ def record(root: str, plan: Plan) -> None:
 
 
 def clear(root: str) -> None:
-    """The plan is in the town and in git (or was undone): forget it, durably."""
-    if files.remove(path(root)):
-        files.sync_folder(os.path.dirname(path(root)))
+    """The plan is in the town and in git, or was undone: forget it.
+
+    Not synced: should it come back after a power loss, finishing it again changes nothing.
+    """
+    files.remove(path(root))
 
 
 def pending(root: str) -> Plan | None:
@@ -95,7 +95,6 @@ def pending(root: str) -> Plan | None:
             verb=value["verb"],
             message=value["message"],
             author=(value["author"][0], value["author"][1]),
-            person=(value["person"][0], value["person"][1]),
             epoch=value["epoch"],
             ops=tuple(FileOp(p, _bytes(old), _bytes(new), at) for p, old, new, at in value["ops"]),
             ref=value["ref"],
