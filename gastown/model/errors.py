@@ -6,7 +6,9 @@ never a rendered screen, so that `--json` and text come from the same value.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class GtError(Exception):

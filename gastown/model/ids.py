@@ -6,9 +6,11 @@ Only string methods here, no `re`: every command that agents' hooks call imports
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
 from gastown.model.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 ALPHABET = "0123456789abcdefghijklmnopqrstuvwxyz"
 _LOWER = frozenset("abcdefghijklmnopqrstuvwxyz")
