@@ -16,7 +16,7 @@ def bead(**fields) -> Bead:
     return Bead({"id": "gp-x7k2m", "title": "t", "status": "open", **fields}, PATH)
 
 
-@pytest.mark.parametrize(("now", "then"), itertools.product(STATUSES, STATUSES))
+@pytest.mark.parametrize(("now", "then"), list(itertools.product(STATUSES, STATUSES)))
 def test_moves(now, then):
     one = bead(status=now)
     if then in TRANSITIONS[now]:
