@@ -17,6 +17,7 @@ from typing import Any
 from gastown.model import times
 from gastown.model.errors import Refused
 from gastown.model.rig import Gate, Rig
+from gastown.runtime import processes, shell
 from gastown.services import evidence
 from gastown.store import layout, runstate
 from gastown.store.town import Town
@@ -109,13 +110,11 @@ def run_gates(town: Town, rig: Rig, worktree: str, commit: str, *, say: Say | No
 
 def _run_gate(town: Town, rig: Rig, gate: Gate, worktree: str, commit: str) -> GateResult:
     log, shown = _log(town, rig, gate.name, commit)
-    seconds = 0.0
-    for tries in range(1, gate.retries + 2):
+    seconds, tries, result = 0.0, 0, FAILED
+    while result == FAILED and tries <= gate.retries:
         offset = os.path.getsize(log) if os.path.exists(log) else 0
         result, reason, spent = _once(town, rig, gate, worktree, log)
-        seconds += spent
-        if result != FAILED:
-            break
+        seconds, tries = seconds + spent, tries + 1
     return GateResult(gate.name, result, reason, seconds, shown, _tail(log, offset), tries)
 
 
@@ -128,18 +127,16 @@ def _log(town: Town, rig: Rig, gate: str, commit: str) -> tuple[str, str]:
 
 
 def _once(town: Town, rig: Rig, gate: Gate, worktree: str, log: str) -> tuple[str, str, float]:
-    from gastown.runtime import shell
-
-    env = shell.environment({"GT_RIG": rig.name, "CI": "true", "PYTHONDONTWRITEBYTECODE": "1"})
     with open(log, "ab") as file:
         file.write(f"$ {gate.run}   # {times.text(town.clock())}\n".encode("utf-8", "replace"))
     offset = os.path.getsize(log)
-    note = layout.run(town.root, "refinery", f"{rig.name}-gate.json")
+    note = running_note(town, rig)
 
     def started(pid: int) -> None:
-        runstate.write_json(note, {"pid": pid, "gate": gate.name, "since": town.clock()}, durable=False)
+        doc = {"pid": pid, "start": processes.start_time(pid), "gate": gate.name, "since": town.clock()}
+        runstate.write_json(note, doc, durable=False)
 
-    ended = shell.run(gate.run, cwd=worktree, env=env, log=log, timeout=gate.timeout, on_start=started)
+    ended = shell.run(gate.run, cwd=worktree, env=environment(rig), log=log, timeout=gate.timeout, on_start=started)
     os.unlink(note)
     if ended.timed_out:
         return COULD_NOT_RUN, f"timed out after {gate.timeout:g} s", ended.seconds
@@ -149,6 +146,16 @@ def _once(town: Town, rig: Rig, gate: Gate, worktree: str, log: str) -> tuple[st
     if ended.code:
         return FAILED, f"exit {ended.code}" if ended.code > 0 else f"killed by signal {-ended.code}", ended.seconds
     return PASSED, "", ended.seconds
+
+
+def environment(rig: Rig) -> dict[str, str]:
+    """What a rig's gates and setup commands see; see the head of this module."""
+    return shell.environment({"GT_RIG": rig.name, "CI": "true", "PYTHONDONTWRITEBYTECODE": "1"})
+
+
+def running_note(town: Town, rig: Rig) -> str:
+    """Where the gate that runs now is noted, so that a successor can end it if we are killed."""
+    return layout.run(town.root, "refinery", f"{rig.name}-gate.json")
 
 
 def _tail(log: str, offset: int, *, lines: int = TAIL_LINES) -> str:

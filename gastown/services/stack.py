@@ -31,9 +31,10 @@ class Stacked:
 
 @dataclass(frozen=True)
 class SetAside:
-    """One entry that did not apply: which files, and git's conflict text."""
+    """One entry that did not apply on `onto`: which files, and git's conflict text."""
 
     entry: Entry
+    onto: str
     files: tuple[str, ...]
     text: str
 
@@ -94,7 +95,7 @@ def _apply(
     """The new tip with `entry` on it; `tip` itself if that changes nothing."""
     if merge == "merge":
         return _merge(desk, tip, entry, identity)
-    # A branch into which something was merged cannot be replayed commit by commit without losing what the merge decided.
+    # Replaying a branch commit by commit would lose what a merge inside it has decided.
     if merge == "squash" or _git(desk, "rev-list", "--merges", "--max-count=1", f"{base}..{entry.commit}"):
         return _squash(desk, tip, entry, identity)
     return _rebase(desk, tip, base, entry, identity)
@@ -148,9 +149,10 @@ def _try(desk: str, entry: Entry, *args: str) -> SetAside | None:
         return None
     if not files:
         raise git.GitFailed(args, desk, result.code, result.err + result.out)
+    onto = _git(desk, "rev-parse", "HEAD")
     shown = _git(desk, "diff", "--no-ext-diff", "--no-textconv").splitlines()
     more = [] if len(shown) <= _CONFLICT_LINES else [f"… {len(shown) - _CONFLICT_LINES} more lines"]
-    return SetAside(entry, tuple(files), "\n".join([*shown[:_CONFLICT_LINES], *more]))
+    return SetAside(entry, onto, tuple(files), "\n".join([*shown[:_CONFLICT_LINES], *more]))
 
 
 def _commit(

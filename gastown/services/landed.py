@@ -1,0 +1,99 @@
+"""After a landing: record it in one change, tell the worker, and put the work branch away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from gastown.model.address import is_address
+from gastown.model.errors import GtError
+from gastown.model.queue import Entry
+from gastown.model.rig import Rig
+from gastown.runtime import clones, git, remotes
+from gastown.services.landing import REMOTE
+from gastown.store import layout
+from gastown.store.change import Change
+from gastown.store.town import Town
+
+BRANCHES = "refs/heads/polecat/"
+
+
+def record(town: Town, rig: Rig, items: Sequence[tuple[Entry, str]], *, gates: str, how: str = "") -> list[Entry]:
+    """Close merge beads and work beads as merged with their landed commit, in one change.
+
+    `gates` is said in the feed (`no gates` where a rig has none), `how` adds what was unusual. What is
+    recorded already is left alone. Returns the entries recorded now.
+    """
+
+    def body(change: Change) -> list[Entry]:
+        return [entry for entry, commit in items if _record_one(change, rig, entry, commit, gates, how)]
+
+    return town.transact("merged", body, actor=f"{rig.name}/refinery")
+
+
+def _record_one(change: Change, rig: Rig, entry: Entry, commit: str, gates: str, how: str) -> bool:
+    merge = change.bead(entry.id)
+    if merge.status == "closed":
+        return False
+    merge.close(at=change.at, by=change.actor, reason="merged", commit=commit)
+    change.save(merge)
+    if entry.source:
+        work = change.bead(entry.source)
+        if work.status != "closed" and (work.branch or entry.branch) == entry.branch:
+            work.set("target", work.target or entry.target)
+            work.close(at=change.at, by=change.actor, reason="merged", commit=commit)
+            change.save(work)
+    where = f"{entry.target} at {commit[:12]}"
+    if entry.worker and is_address(entry.worker):
+        text = f"{entry.source or entry.branch} ({entry.title}) is on {where}.\n{gates}.\n"
+        change.deliver(entry.worker, f"merged: {entry.source or entry.branch}", text, bead=entry.source or None)
+    said = f"merged {entry.source or entry.branch} into {where}; {gates}" + (f"; {how}" if how else "")
+    change.emit("merged", said, bead=entry.source or entry.id, rig=rig.name, commit=commit, target=entry.target,
+                merge=entry.id, worker=entry.worker, gates=gates)  # fmt: skip
+    return True
+
+
+def put_away(town: Town, rig: Rig, landed: Sequence[tuple[str, str]], *, say: Callable[[str], None]) -> None:
+    """Delete landed work branches, given as (branch, commit), here and on the remote, if they are still at that commit.
+
+    Idempotent. A branch that has moved on, or cannot be deleted now, is kept and said.
+    """
+    repo = layout.bare(town.root, rig.name)
+    for branch, commit in landed:
+        for delete in (_delete_remote, _delete_local):
+            try:
+                delete(repo, branch, commit)
+            except GtError as error:
+                say(f"branch {branch} was kept: {error.message.splitlines()[0]}")
+
+
+def _delete_remote(repo: str, branch: str, commit: str) -> None:
+    if clones.resolve(repo, f"{REMOTE}{branch}") == commit:
+        remotes.delete(repo, f"refs/heads/{branch}", expect=commit, env=clones.refinery_env(repo))
+
+
+def _delete_local(repo: str, branch: str, commit: str) -> None:
+    if clones.resolve(repo, f"refs/heads/{branch}") != commit:
+        return
+    at = clones.branch_checked_out_at(repo, branch)
+    if at is not None:
+        # The worker's worktree stays for its next work, on the same commit and with every file as it is.
+        git.run(["checkout", "--quiet", "--detach"], cwd=at)
+    clones.delete_branch(repo, branch, expect=commit)
+
+
+def leftovers(town: Town, rig: Rig) -> list[tuple[str, str]]:
+    """Work branches that landed but are still there, from a run that was killed: (branch, commit)."""
+    repo = layout.bare(town.root, rig.name)
+    ask = ["for-each-ref", "--format=%(objectname) %(refname)", BRANCHES, f"{REMOTE}polecat/"]
+    there = set()
+    for line in git.text(ask, cwd=repo).splitlines():
+        commit, _, ref = line.partition(" ")
+        there.add((ref.removeprefix("refs/heads/").removeprefix(REMOTE), commit))
+    return sorted(
+        (str(row.branch), str(row.commit))
+        for row in town.index().rows
+        if row.rig == rig.name
+        and row.type == "merge"
+        and row.closed_reason == "merged"
+        and (row.branch, row.commit) in there
+    )

@@ -1,0 +1,191 @@
+"""The refinery of a rig: lands what waits in its merge queue. One runs per rig on this machine at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from gastown.model.errors import RaceLost
+from gastown.model.queue import Entry, next_batch
+from gastown.model.rig import Rig
+from gastown.runtime import remotes
+from gastown.services import desk, held, landed, queue, sentback
+from gastown.services.attempt import Job, attempt, finish_interrupted
+from gastown.services.sentback import SentBack
+from gastown.store import layout, runstate
+from gastown.store.town import Town
+
+# What is held is tried again after this long even if nothing here has changed: its cause may lie outside.
+HELD_FOR = 60.0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that happened: `kind` is stacked, gate, bisect, pushed, merged, moved, sent_back, waiting or note."""
+
+    kind: str
+    text: str
+    rig: str = ""
+    bead: str = ""
+
+
+@dataclass(frozen=True)
+class RefineryReport:
+    """What one run did.
+
+    `landed` holds (merge bead, work bead, commit); `waiting` and `could_not_run` hold (merge bead, reason);
+    what could not run is among what waits.
+    """
+
+    rig: str
+    landed: tuple[tuple[str, str, str], ...] = ()
+    sent_back: tuple[SentBack, ...] = ()
+    could_not_run: tuple[tuple[str, str], ...] = ()
+    waiting: tuple[tuple[str, str], ...] = ()
+    messages: tuple[str, ...] = ()
+
+
+def run_once(town: Town, rig_name: str, *, on_step: Callable[[Step], None] | None = None) -> RefineryReport:
+    """Try everything that waits in the rig's queue once; what cannot move now stays, with the reason.
+
+    Raises RaceLost naming the holder while another refinery of this rig runs on this machine.
+    """
+    rig = town.rig(rig_name)
+    elsewhere = _not_ours(town, rig)
+    if elsewhere:
+        waiting = tuple((entry.id, elsewhere) for entry in queue.entries(town, rig.name))
+        return RefineryReport(rig.name, waiting=waiting, messages=(elsewhere,))
+    messages: list[str] = []
+
+    def say(kind: str, text: str) -> None:
+        if kind == "note":
+            messages.append(text)
+        if on_step:
+            on_step(Step(kind, text, rig.name))
+
+    with _sole(town, rig):
+        job = Job(town, rig, say)
+        _run(job)
+    return _report(job, messages)
+
+
+def _run(job: Job) -> None:
+    town, rig = job.town, job.rig
+    desk.stop_orphan(town, rig)
+    for merge_id, why in sentback.supersede(town, rig):
+        job.say("note", f"{merge_id} closed: {why}")
+    waiting = queue.entries(town, rig.name)
+    if not waiting:
+        return
+    try:
+        finish_interrupted(job, waiting)
+    except remotes.RemoteUnreachable as error:
+        job.hold(waiting, error.message)
+        return
+    landed.put_away(town, rig, landed.leftovers(town, rig), say=lambda text: job.say("note", text))
+    while not job.stopped:
+        ready = [entry for entry in queue.entries(town, rig.name) if entry.id not in job.held]
+        batch = next_batch(ready, rig.batch)
+        if not batch:
+            break
+        attempt(job, batch)
+
+
+def _not_ours(town: Town, rig: Rig) -> str:
+    if rig.parked:
+        return f"rig {rig.name} is parked: nothing lands (gt rig unpark {rig.name})"
+    if rig.refinery_machine and rig.refinery_machine != town.machine:
+        return f"the refinery of {rig.name} runs on machine {rig.refinery_machine} (rig.yaml, refinery.machine)"
+    return ""
+
+
+def _report(job: Job, messages: list[str]) -> RefineryReport:
+    left = queue.entries(job.town, job.rig.name)
+    waiting = tuple((entry.id, why_waiting(entry, job.held.get(entry.id, ""))) for entry in left)
+    return RefineryReport(
+        job.rig.name,
+        landed=tuple((entry.id, entry.source, commit) for entry, commit in job.landed),
+        sent_back=tuple(job.sent_back),
+        could_not_run=tuple((one, job.held[one]) for one in dict.fromkeys(job.could_not_run)),
+        waiting=waiting,
+        messages=tuple(messages),
+    )
+
+
+def why_waiting(entry: Entry, held_for: str) -> str:
+    """Why an entry is still in the queue, in one phrase; "" if it is simply next."""
+    if entry.set_aside:
+        return f"set aside after {entry.failures} attempts: gt mq retry {entry.id}"
+    return entry.held or held_for
+
+
+def due(town: Town, rig_name: str) -> bool:
+    """True if a run may achieve something now: something waits that is not held, or was held a while ago."""
+    rig = town.rig(rig_name)
+    if _not_ours(town, rig):
+        return False
+    notes = held.known(town, rig_name)
+    now = town.clock()
+    return any(
+        entry.id not in notes or now - float(notes[entry.id].get("at", 0)) >= HELD_FOR
+        for entry in queue.entries(town, rig_name)
+        if not entry.held and not entry.set_aside
+    ) or bool(queue.outdated(town, rig_name))
+
+
+# -- one at a time --------------------------------------------------------------------------------
+@contextlib.contextmanager
+def _sole(town: Town, rig: Rig) -> Iterator[None]:
+    """Be the rig's only refinery on this machine; the kernel frees the lock when its holder dies."""
+    from filelock import FileLock, Timeout
+
+    os.makedirs(layout.run(town.root, "refinery"), exist_ok=True)
+    lock = FileLock(layout.run(town.root, "refinery", f"{rig.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RaceLost(
+            f"the refinery of {rig.name} is run by {_holder(town, rig.name)}",
+            "let it work, then look again: gt mq list",
+        ) from None
+    try:
+        note = {"pid": os.getpid(), "since": time.time()}
+        runstate.write_json(_holder_note(town, rig.name), note, durable=False)
+        yield
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(_holder_note(town, rig.name))
+        lock.release()
+
+
+def _holder_note(town: Town, rig: str) -> str:
+    return layout.run(town.root, "refinery", f"{rig}-holder.json")
+
+
+def _holder(town: Town, rig: str) -> str:
+    note = runstate.read_json(_holder_note(town, rig))
+    if not isinstance(note, dict):
+        return "another process"
+    return f"process {note.get('pid')}, for {max(0, int(time.time() - float(note.get('since', 0))))} s"
+
+
+def running(town: Town, rig_name: str) -> str:
+    """Who runs this rig's refinery on this machine now: `process N, for S s`; "" if nobody does."""
+    from filelock import FileLock, Timeout
+
+    path = layout.run(town.root, "refinery", f"{rig_name}.lock")
+    if not os.path.exists(path):
+        return ""
+    try:
+        with FileLock(path, timeout=0):
+            return ""
+    except Timeout:
+        return _holder(town, rig_name)
+
+
+def state(town: Town, entry: Entry) -> str:
+    """One word for lists: queued, held or set-aside."""
+    return "set-aside" if entry.set_aside else "held" if entry.held else "queued"

@@ -1,0 +1,205 @@
+"""What lands, what is sent back, what waits: real git, real gates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gastown.runtime import git
+from gastown.services import refinery
+from tests.services.refinery_lab import RIG, Lab
+from tests.store.towns import assert_sound
+
+
+@pytest.fixture
+def lab(tmp_path):
+    return Lab(tmp_path)
+
+
+@pytest.mark.parametrize("merge", ["rebase", "squash", "merge"])
+def test_a_batch_lands_as_one_stack_and_is_recorded(tmp_path, merge):
+    lab = Lab(tmp_path, merge=merge)
+    lab.gate("test -f list.txt")
+    one, two = lab.finish({"a": "1"}, {"a": "2"}), lab.finish({"b": "1"})
+    report = lab.run()
+    assert [bead for _, bead, _ in report.landed] == [one.source, two.source]
+    # A merge keeps the worker's own commits and adds its merge commit; a squash has one commit.
+    lab.assert_landed_once(one, commits={"rebase": 2, "squash": 1, "merge": 3}[merge])
+    lab.assert_landed_once(two, commits={"rebase": 1, "squash": 1, "merge": 2}[merge])
+    assert lab.file("a") == "2"
+    assert lab.kinds().count("pushed") == 1
+    assert_sound(lab.root)
+
+
+def test_who_worked_is_told_and_the_branches_go(lab):
+    entry = lab.finish({"a": "1"})
+    lab.run()
+    assert "no gates" in lab.feed("merged")[0]
+    (message,) = Path(lab.root, "mail", RIG, "cat1", "new").glob("[!.]*")
+    assert f"Subject: merged: {entry.source}" in message.read_text()
+    assert git.run(["for-each-ref", "refs/heads/polecat", "refs/remotes/origin/polecat"], cwd=lab.bare).out == b""
+    assert git.run(["for-each-ref", "refs/heads/polecat"], cwd=lab.origin).out == b""
+    tree = Path(lab.root, "work", RIG, "cat1")
+    assert (tree / "a").read_text() == "1", "the worker's worktree keeps its files"
+
+
+def test_an_empty_queue_does_nothing(lab):
+    before = git.text(["rev-parse", "HEAD"], cwd=lab.root)
+    report = lab.run()
+    assert (report.landed, report.waiting, report.messages) == ((), (), ())
+    assert git.text(["rev-parse", "HEAD"], cwd=lab.root) == before
+
+
+def test_a_conflict_is_sent_back_with_both_sides_and_the_rest_lands(lab):
+    one = lab.finish({"list.txt": "one\ntwo\nthree\nfrom one\n"})
+    two = lab.finish({"list.txt": "one\ntwo\nthree\nfrom two\n"})
+    three = lab.finish({"c": "1"})
+    report = lab.run()
+    lab.assert_landed_once(one, three)
+    lab.assert_not_landed(two)
+    (back,) = report.sent_back
+    assert (back.bead, back.reason, back.attempts) == (two.source, "conflict", 1)
+    merge = lab.town.bead(two.id)
+    assert (merge.closed["reason"], merge.attempts) == ("conflict", 1)
+    note = lab.town.bead(two.source).notes[-1]["text"]
+    assert "conflict with main in list.txt" in note
+    assert "from one" in note
+    assert "from two" in note
+    assert lab.file("list.txt").endswith("from one"), "no line of what has landed is dropped"
+
+
+BAD = "! ls | grep -q bad"
+
+
+@pytest.mark.parametrize("bad", [{2}, {0, 3}, {0, 1, 2, 3, 4}, {4}])
+def test_bisect_lands_the_good_and_sends_the_culprits_back(lab, bad):
+    lab.gate(BAD)
+    entries = [lab.finish({f"bad{n}" if n in bad else f"good{n}": "1"}) for n in range(5)]
+    report = lab.run()
+    good = [entry for n, entry in enumerate(entries) if n not in bad]
+    culprits = [entry for n, entry in enumerate(entries) if n in bad]
+    lab.assert_landed_once(*good)
+    lab.assert_not_landed(*culprits)
+    assert sorted(back.bead for back in report.sent_back) == sorted(entry.source for entry in culprits)
+    for entry in culprits:
+        work = lab.town.bead(entry.source)
+        assert lab.town.bead(entry.id).closed["reason"] == "gate_failed"
+        assert "gate test failed: exit 1" in work.notes[-1]["text"]
+    assert len(lab.feed("bisect")) == 1
+
+
+def test_what_is_red_only_together_sends_back_the_later(lab):
+    lab.gate("! (test -f a && test -f b)")
+    one, two, three = lab.finish({"a": "1"}), lab.finish({"b": "1"}), lab.finish({"c": "1"})
+    report = lab.run()
+    lab.assert_landed_once(one, three)
+    assert [back.bead for back in report.sent_back] == [two.source]
+
+
+def test_what_lands_was_tested_as_it_lands(lab):
+    tested = lab.path / "tested"
+    lab.gate(f"git rev-parse HEAD >> {tested}; {BAD}")
+    for n in range(4):
+        lab.finish({f"bad{n}" if n == 1 else f"good{n}": "1"})
+    lab.run()
+    assert lab.main() in tested.read_text().split()
+
+
+def test_a_flaky_gate_gets_one_more_chance(lab):
+    once = lab.path / "once"
+    lab.gate(f"test -f {once} || {{ touch {once}; exit 1; }}")
+    entry = lab.finish({"a": "1"})
+    assert lab.run().sent_back == ()
+    lab.assert_landed_once(entry)
+    assert "flaky" in lab.feed("merged")[0]
+
+
+def test_the_failures_last_sixty_lines_reach_the_note(lab):
+    lab.gate("i=0; while [ $i -lt 100 ]; do i=$((i+1)); echo line $i of the failure; done; ! test -f bad")
+    entry = lab.finish({"bad": "1"})
+    lab.run()
+    note = lab.town.bead(entry.source).notes[-1]["text"]
+    assert "line 100 of the failure" in note
+    assert "line 41 of the failure" in note
+    assert "line 40 of the failure" not in note
+
+
+def test_after_three_attempts_a_person_is_asked_and_others_go_on(lab):
+    lab.gate(BAD)
+    entry = lab.finish({"bad": "1"}, worker="toast")
+    for attempt in (1, 2):
+        lab.run()
+        assert lab.status(entry) == ("in_progress", "closed", "gate_failed")
+        branch = f"polecat/toast/{entry.source}.a{attempt + 1}"
+        entry = lab.hand_in(entry.source, branch, ({"bad": str(attempt)},), f"{RIG}/toast")
+    other = lab.finish({"good": "1"})
+    report = lab.run()
+    lab.assert_landed_once(other)
+    lab.assert_not_landed(entry)
+    assert lab.status(entry) == ("merging", "open", "")
+    assert [one.set_aside for one in lab.queue()] == [True]
+    (back,) = [one for one in report.sent_back if one.bead == entry.source]
+    escalation = lab.town.bead(back.escalation)
+    assert (escalation.type, escalation.doc["severity"], escalation.status) == ("escalation", "high", "open")
+    assert list(Path(lab.root, "mail", "overseer", "new").glob("[!.]*"))
+    assert "gt mq retry" in report.waiting[0][1]
+    assert lab.run().sent_back == (), "it is not tried again by itself"
+
+
+def test_what_is_on_the_target_already_is_closed_with_the_commit_that_holds_it(lab):
+    entry = lab.finish({"a": "1"})
+    lab.push({"z": "first"})
+    git.run(["fetch", "-q", "origin"], cwd=lab.other)
+    git.run(["cherry-pick", entry.commit], cwd=lab.other, env=git.author_env("Ada", "ada@x"))
+    git.run(["push", "-q", "origin", "HEAD:main"], cwd=lab.other)
+    holder = lab.main()
+    lab.push({"a": "changed since"})
+    lab.run()
+    lab.assert_landed_once(entry)
+    assert lab.town.bead(entry.source).closed["commit"] == holder
+    assert "pushed" not in lab.kinds()
+
+
+def test_an_older_attempt_does_not_land(lab):
+    entry = lab.finish({"a": "1"})
+
+    def body(change):
+        work = change.bead(entry.source)
+        work.move("in_progress")
+        work.set("branch", f"polecat/other/{entry.source}.a2")
+        work.set("assignee", f"{RIG}/other")
+        change.save(work)
+        change.emit("claim", "taken over")
+
+    lab.town.transact("claim", body)
+    lab.run()
+    lab.assert_not_landed(entry)
+    assert lab.status(entry) == ("in_progress", "closed", "superseded")
+    assert git.run(["rev-parse", entry.branch], cwd=lab.bare).text == entry.commit, "its work is kept"
+
+
+def test_one_refinery_of_a_rig_at_a_time(lab):
+    lab.gate("true")
+    lab.finish({"a": "1"})
+    lost: list[str] = []
+
+    def again(step):
+        if step.kind == "gate":
+            code = lab.child("from gastown.model.errors import RaceLost\n"
+                             "try:\n    refinery.run_once(town, RIG)\n"
+                             "except RaceLost as error:\n    print(error); sys.exit(3)\n")  # fmt: skip
+            lost.append(f"{code} {lab.child_said}")
+
+    lab.run(again)
+    assert lost[0].startswith("3 the refinery of greenplace is run by process ")
+    assert refinery.running(lab.town, RIG) == ""
+
+
+def test_priority_decides_and_dirt_in_the_refinerys_worktree_does_not(lab):
+    lab.configure(batch=1)
+    later, urgent = lab.finish({"a": "1"}), lab.finish({"b": "1"}, priority=0)
+    tree = Path(lab.root, "work", RIG, "refinery")
+    report = lab.run(lambda step: (tree / "list.txt").write_text("dirt") if step.kind == "merged" else None)
+    assert [bead for _, bead, _ in report.landed] == [urgent.source, later.source]
+    assert lab.file("list.txt") == "one\ntwo\nthree"
