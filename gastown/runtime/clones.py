@@ -1,0 +1,273 @@
+"""A rig's bare repository, `work/<rig>/.repo.git`: made once, configured, asked and moved by compare-and-swap.
+
+The remote's branches live under refs/remotes/origin/, so refs/heads/ holds the agents' work and nothing else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from gastown.model.errors import GtError, NotFound, RaceLost, Refused
+from gastown.runtime import git, remotes
+from gastown.runtime.git import StrPath
+from gastown.store.resources import data_path
+
+_REFINERY_KEY = "gt.refinery"
+_LFS = ("clean", "smudge", "process")
+_LIKELY = ("main", "master", "trunk", "develop")
+_SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+
+
+def clone(
+    source: str,
+    dest: StrPath,
+    *,
+    branch: str | None = None,
+    base: StrPath = ".",
+    progress: Callable[[str], None] | None = None,
+) -> str:
+    """Clone `source` (a URL, or a path relative to `base`) bare to `dest`; return the rig's target branch.
+
+    That is `branch`, or what the remote's HEAD names. It is made beside `dest` and renamed at the end: after a
+    failure nothing is left. Raises RemoteUnreachable, NotFound (no such branch, with near ones) or GtError.
+    """
+    dest = Path(dest)
+    if dest.exists():
+        raise Refused(f"{dest} exists already", "remove the rig first, or choose another name")
+    source = git.absolute(source, base)
+    offered = remotes.look(source, cwd=base)
+    target = _choose(offered, source, branch)
+    sha256 = len(offered.refs[f"refs/heads/{target}"]) == 64
+    made = not dest.parent.exists()
+    dest.parent.mkdir(parents=True, exist_ok=True)
+    lock = dest.with_name(f"{dest.name}.cloning.lock")
+    try:
+        with _flock(lock, 5.0, f"another clone to {dest}") as handle:
+            _clone_to(source, dest, target, sha256, progress, handle)
+    finally:
+        lock.unlink(missing_ok=True)
+        if made:
+            with contextlib.suppress(OSError):
+                dest.parent.rmdir()
+    return target
+
+
+def _clone_to(
+    source: str, dest: Path, target: str, sha256: bool, progress: Callable[[str], None] | None, handle: int
+) -> None:
+    # One fixed name, so that what a killed clone left is found; under the lock, which its git would still hold.
+    repo = dest.with_name(f"{dest.name}.cloning")
+    shutil.rmtree(repo, ignore_errors=True)
+    try:
+        form = ["--object-format=sha256"] if sha256 else []
+        git.run(["init", "--quiet", "--bare", "--template=", *form, os.fspath(repo)], cwd=dest.parent)
+        git.run(["config", "remote.origin.url", source], cwd=repo)
+        git.run(["config", "remote.origin.fetch", "+refs/heads/*:refs/remotes/origin/*"], cwd=repo)
+        args = ["-c", "maintenance.auto=false", "-c", "gc.auto=0", "fetch", "--no-recurse-submodules"]
+        args += ["--no-write-fetch-head", "--update-shallow", "--progress", "origin"]
+        git.run(args, cwd=repo, on_progress=progress, timeout=remotes.MOVE_TIMEOUT, pass_fds=[handle])
+        if resolve(repo, f"refs/remotes/origin/{target}") is None:
+            raise GtError(f"{git.mask(source)} changed while it was cloned", "try again")
+        git.run(["symbolic-ref", "refs/remotes/origin/HEAD", f"refs/remotes/origin/{target}"], cwd=repo)
+        # Its own HEAD names no branch of anybody's: no local branch must look checked out here.
+        git.run(["symbolic-ref", "HEAD", "refs/heads/gt/none"], cwd=repo)
+        configure(repo, home=dest)
+        os.rename(repo, dest)
+    finally:
+        shutil.rmtree(repo, ignore_errors=True)
+
+
+def _choose(offered: remotes.RemoteHeads, source: str, wanted: str | None) -> str:
+    """The target branch: the wanted one, the remote's HEAD, or the one that a detached HEAD must mean."""
+    heads = [ref.removeprefix("refs/heads/") for ref in offered.refs if ref.startswith("refs/heads/")]
+    shown = git.mask(source)
+    if not heads:
+        raise GtError(f"{shown} has no commits on any branch", "make a first commit there, then add the rig again")
+    if wanted is not None:
+        if wanted in heads:
+            return wanted
+        import difflib
+
+        near = difflib.get_close_matches(wanted, heads, n=3, cutoff=0.4) or heads[:3]
+        raise NotFound(f"{shown} has no branch {wanted!r}", near=near)
+    if offered.head:
+        return offered.head
+    here = [head for head in heads if offered.refs[f"refs/heads/{head}"] == offered.head_sha]
+    for candidates in (here, heads):
+        if len(candidates) == 1:
+            return candidates[0]
+        for likely in _LIKELY:
+            if likely in candidates:
+                return likely
+    raise GtError(f"{shown} is on no branch (detached HEAD), and has {len(heads)} of them", "say which: --branch NAME")
+
+
+def configure(repo: StrPath, *, home: StrPath | None = None) -> None:
+    """Bring the repository's settings and hooks to what they must be; idempotent, done before every worktree.
+
+    Its hooks are ours, whatever the person's global config says, and wherever the town was moved to. Signing is
+    off: an agent has no key, and would wait for a passphrase. Identity is never set here. `home` is where the
+    repository will lie in the end.
+    """
+    repo = Path(repo).absolute()
+    hooks = repo / "hooks"
+    hooks.mkdir(exist_ok=True)
+    for source in sorted((data_path("hooks") / "rig").iterdir()):
+        _install(source.read_bytes(), hooks / source.name)
+    lasting = os.path.join(os.path.abspath(home or repo), "hooks")
+    wanted = {"core.hooksPath": lasting, "commit.gpgSign": "false", "tag.gpgSign": "false"}
+    if shutil.which("git-lfs") is None:
+        # Files kept by LFS stay the pointers that are in git: usable, and clean in `git status`.
+        wanted |= {"filter.lfs.required": "false"} | {f"filter.lfs.{key}": "" for key in _LFS}
+    for key, value in wanted.items():
+        if _setting(repo, key) != value:
+            git.run(["config", "--replace-all", key, value], cwd=repo)
+    if "filter.lfs.required" not in wanted and _setting(repo, "filter.lfs.required") == "false":
+        git.run(["config", "--remove-section", "filter.lfs"], cwd=repo)
+
+
+def _setting(repo: StrPath, key: str) -> str | None:
+    result = git.run(["config", "--local", "--get", key], cwd=repo, check=False)
+    return result.out.decode("utf-8", "surrogateescape").rstrip("\n") if result.code == 0 else None
+
+
+def _install(data: bytes, path: Path) -> None:
+    """An executable hook, replaced whole: git may be about to run it."""
+    if path.exists() and path.read_bytes() == data and os.access(path, os.X_OK):
+        return
+    spare = path.with_name(f".{path.name}.{os.getpid()}")
+    spare.write_bytes(data)
+    spare.chmod(0o755)
+    os.replace(spare, path)
+
+
+def guard(repo: StrPath, targets: list[str], refinery: str) -> None:
+    """Let only the refinery that calls itself `refinery` push the branches `targets` from this repository."""
+    git.run(["config", "--replace-all", _REFINERY_KEY, refinery], cwd=repo)
+    git.run(["config", "--unset-all", "gt.target"], cwd=repo, check=False)
+    for target in targets:
+        git.run(["config", "--add", "gt.target", target], cwd=repo)
+
+
+def refinery_env(repo: StrPath) -> dict[str, str]:
+    """The variable by which the refinery passes the guard; only the refinery may use it."""
+    name = _setting(repo, _REFINERY_KEY)
+    return {"GT_REFINERY": name} if name else {}
+
+
+@contextlib.contextmanager
+def locked(repo: StrPath, *, timeout: float = 120.0) -> Iterator[int]:
+    """One gt at a time on this repository's worktrees and settings; yields the lock's descriptor.
+
+    A git that gets the descriptor (`pass_fds`) keeps the lock if we are killed before it ends.
+    Raises RaceLost after `timeout` seconds.
+    """
+    with _flock(Path(repo, "gt.lock"), timeout, f"another gt on {os.fspath(repo)}") as handle:
+        yield handle
+
+
+@contextlib.contextmanager
+def _flock(path: Path, timeout: float, holder: str) -> Iterator[int]:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    deadline = time.monotonic() + timeout
+    try:
+        while True:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise RaceLost(f"{holder} is at work", "try again in a moment") from None
+                time.sleep(0.005)
+        yield handle
+    finally:
+        os.close(handle)
+
+
+def default_branch(repo: StrPath) -> str:
+    """The branch that the remote's HEAD named when the rig was added; raises NotFound if that is not recorded."""
+    result = git.run(["symbolic-ref", "--quiet", "refs/remotes/origin/HEAD"], cwd=repo, check=False)
+    if result.code != 0:
+        raise NotFound(f"{os.fspath(repo)} records no default branch", "set `branch:` in rig.yaml")
+    return result.text.removeprefix("refs/remotes/origin/")
+
+
+def resolve(repo: StrPath, rev: str) -> str | None:
+    """The commit that `rev` names, None if it names none."""
+    args = ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{commit}}"]
+    result = git.run(args, cwd=repo, check=False)
+    if result.code not in (0, 1, 128):
+        raise git.GitFailed(args, repo, result.code, result.err)
+    if result.code == 128 and not os.path.exists(os.path.join(repo, "HEAD")) and not os.path.exists(
+        os.path.join(repo, ".git")
+    ):
+        raise git.GitFailed(args, repo, result.code, result.err, "that is no git repository")
+    return result.text if result.code == 0 and _SHA.fullmatch(result.text) else None
+
+
+def is_ancestor(repo: StrPath, old: str, new: str) -> bool:
+    """True if every commit of `old` is in `new`. An unknown revision raises GitFailed: it is not a no."""
+    return git.succeeds(["merge-base", "--is-ancestor", old, new], cwd=repo)
+
+
+def merge_base(repo: StrPath, one: str, other: str) -> str | None:
+    """The best common ancestor; None if the two histories share nothing."""
+    args = ["merge-base", one, other]
+    result = git.run(args, cwd=repo, check=False)
+    if result.code not in (0, 1):
+        raise git.GitFailed(args, repo, result.code, result.err)
+    return result.text or None
+
+
+def update_ref(repo: StrPath, ref: str, new: str, old: str | None) -> None:
+    """Move full ref name `ref` to `new` if it has `old` ("" or None: if it does not exist). Raises RaceLost."""
+    expected = old or "0" * len(new)
+    args = ["update-ref", ref, new, expected]
+    result = git.run(args, cwd=repo, check=False)
+    if result.code == 0:
+        return
+    if (now := resolve(repo, ref) or "") != (old or ""):
+        was = (old or "nothing")[:12]
+        raise RaceLost(f"{ref} is at {now[:12] or 'nothing'}, not at {was}", "look again, then retry")
+    raise git.GitFailed(args, repo, result.code, result.err)
+
+
+def delete_branch(repo: StrPath, branch: str, *, expect: str) -> None:
+    """Delete a local branch that still has `expect`; gone already is success. Raises RaceLost or Refused (in use)."""
+    if (at := branch_checked_out_at(repo, branch)) is not None:
+        raise Refused(f"branch {branch} is checked out at {at}", "remove that worktree or switch it first")
+    ref = f"refs/heads/{branch}"
+    args = ["update-ref", "-d", ref, expect]
+    result = git.run(args, cwd=repo, check=False)
+    now = resolve(repo, ref)
+    if now is None:
+        return
+    if now != expect:
+        raise RaceLost(f"branch {branch} moved to {now[:12]}; it was kept", "look again, then retry")
+    raise git.GitFailed(args, repo, result.code, result.err)
+
+
+def worktrees(repo: StrPath) -> list[dict[str, str]]:
+    """`git worktree list --porcelain` as one dict a worktree: worktree, HEAD, branch, detached, locked, prunable."""
+    found: list[dict[str, str]] = []
+    listed = git.run(["worktree", "list", "--porcelain"], cwd=repo).out.decode("utf-8", "surrogateescape")
+    for block in listed.split("\n\n"):
+        entry = dict(line.partition(" ")[::2] for line in block.splitlines() if line)
+        if entry and "bare" not in entry:
+            found.append(entry)
+    return found
+
+
+def branch_checked_out_at(repo: StrPath, branch: str) -> str | None:
+    """The path of the worktree that has `branch` checked out, None if none has."""
+    for entry in worktrees(repo):
+        if entry.get("branch") == f"refs/heads/{branch}":
+            return entry["worktree"]
+    return None

@@ -1,0 +1,258 @@
+"""The git command: one way to start it, one way for it to fail.
+
+Nothing here or above decides on git's prose: exit codes, `--porcelain` and `-z` output only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from gastown.model.errors import GtError
+
+MIN_GIT = (2, 30)
+_KEEP = frozenset(
+    "GIT_SSH GIT_SSH_COMMAND GIT_ASKPASS GIT_EXEC_PATH GIT_CONFIG_GLOBAL GIT_CONFIG_SYSTEM"
+    " GIT_CONFIG_NOSYSTEM GIT_CONFIG_COUNT".split()
+)
+_KEEP_STARTS = ("GIT_SSL_", "GIT_TRACE", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_")
+# Settings of a person's own that would change what a command does or prints, or make it wait for them.
+_STEADY = ("-c", "submodule.recurse=false", "-c", "color.ui=false", "-c", "safe.bareRepository=all")
+_TAIL_LINES = 12
+StrPath = str | os.PathLike[str]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a command left: its exit code, and both streams as bytes."""
+
+    code: int
+    out: bytes
+    err: bytes
+
+    @property
+    def text(self) -> str:
+        """stdout, decoded and without surrounding whitespace."""
+        return self.out.decode("utf-8", "surrogateescape").strip()
+
+    def fields(self) -> list[str]:
+        """stdout of a `-z` command as its NUL-separated fields."""
+        return [field.decode("utf-8", "surrogateescape") for field in self.out.split(b"\0") if field]
+
+
+class GitFailed(GtError):
+    """A git command failed; holds the command (credentials masked), where it ran, its code and its last words."""
+
+    code = "git_failed"
+
+    def __init__(self, args: Sequence[str], cwd: StrPath | None, status: int, err: bytes, hint: str = "") -> None:
+        self.command = mask(" ".join(["git", *args]))
+        self.cwd = os.fspath(cwd) if cwd is not None else os.getcwd()
+        self.status = status
+        self.tail = tail(err)
+        said = f":\n{self.tail}" if self.tail else ""
+        super().__init__(f"`{self.command}` failed in {self.cwd} (exit {status}){said}", hint or _hint(self.tail))
+
+
+def _hint(said: str) -> str:
+    """A hint for the failures where git's own text leaves a person without a next step. Never decides anything."""
+    if "index.lock" in said or ".lock': File exists" in said:
+        return "another git works there, or one was killed there: when none runs any more, remove that lock file"
+    if "No space left" in said:
+        return "free some disk space, then run the same command again"
+    if "dubious ownership" in said:
+        return "the repository belongs to another user; git config --global --add safe.directory <path> accepts it"
+    return "run the same command in that folder to see all it says"
+
+
+def mask(text: str) -> str:
+    """`text` with the credentials of every URL in it replaced by `***`."""
+    return re.sub(r"(\w[\w+.-]*://)[^/@\s'\"]+@", r"\1***@", text)
+
+
+def tail(err: bytes, lines: int = _TAIL_LINES) -> str:
+    """The last `lines` lines of what a command said, credentials masked, progress overwritten as a terminal would."""
+    text = err.decode("utf-8", "replace")
+    kept = [line.rsplit("\r", 1)[-1].rstrip() for line in text.replace("\r\n", "\n").split("\n")]
+    return mask("\n".join([line for line in kept if line][-lines:]))
+
+
+def clean_env(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """This process's environment without what an outer git (a hook, an editor) put in it, plus `extra`.
+
+    What a person sets to reach their servers and their config files is kept.
+    """
+    env = {
+        key: value
+        for key, value in os.environ.items()
+        if not key.startswith("GIT_") or key in _KEEP or key.startswith(_KEEP_STARTS)
+    }
+    env |= {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_OPTIONAL_LOCKS": "0"}
+    return env | dict(extra or {})
+
+
+def run(
+    args: Sequence[str],
+    *,
+    cwd: StrPath | None = None,
+    git_dir: StrPath | None = None,
+    env: Mapping[str, str] | None = None,
+    input: bytes | None = None,
+    check: bool = True,
+    timeout: float | None = None,
+    on_progress: Callable[[str], None] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> Result:
+    """Run git and return what it left; with `check` a code other than 0 raises GitFailed.
+
+    `env` is added to `clean_env()`. stdin is empty unless `input`. After `timeout` seconds, or when
+    interrupted, its whole process group is killed (it runs in a session of its own, so no prompt can hang it).
+    `on_progress` gets each line of stderr as it comes. `pass_fds` stay open in the child: a lock
+    held by one of them outlives us together with the child.
+    """
+    command = ["git", *_STEADY]
+    if git_dir is not None:
+        command.append(f"--git-dir={os.fspath(git_dir)}")
+    command += args
+    if cwd is not None and not os.path.isdir(cwd):
+        raise GtError(f"there is no folder {os.fspath(cwd)} to run git in", "it was moved or removed: `gt doctor`")
+    try:
+        process = subprocess.Popen(
+            command,
+            cwd=cwd,
+            env=clean_env(env),
+            stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+            pass_fds=pass_fds,
+        )
+    except FileNotFoundError:
+        raise _missing() from None
+    with process:
+        try:
+            out, err = _collect(process, input, timeout, on_progress)
+        except BaseException as error:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            if isinstance(error, subprocess.TimeoutExpired):
+                said = (error.stderr or b"") + f"\nkilled: not done after {timeout:g} s".encode()
+                raise GitFailed(args, cwd or git_dir, -signal.SIGKILL, said) from None
+            raise
+    if check and process.returncode != 0:
+        raise GitFailed(args, cwd or git_dir, process.returncode, err)
+    return Result(process.returncode, out, err)
+
+
+def _collect(
+    process: subprocess.Popen[bytes],
+    data: bytes | None,
+    timeout: float | None,
+    on_progress: Callable[[str], None] | None,
+) -> tuple[bytes, bytes]:
+    if on_progress is None:
+        return process.communicate(data, timeout)
+    assert process.stderr is not None
+    said: list[bytes] = []
+    reader = threading.Thread(target=_follow, args=(process.stderr, said, on_progress), daemon=True)
+    followed: IO[bytes] = process.stderr
+    process.stderr = None
+    reader.start()
+    try:
+        out, _ = process.communicate(data, timeout)
+    finally:
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        reader.join(5)
+        followed.close()
+    return out, b"".join(said)
+
+
+def _follow(stream: IO[bytes], said: list[bytes], on_progress: Callable[[str], None]) -> None:
+    line = b""
+    while chunk := os.read(stream.fileno(), 4096):
+        said.append(chunk)
+        *lines, line = re.split(rb"[\r\n]", line + chunk)
+        for one in lines:
+            if one.strip():
+                on_progress(mask(one.decode("utf-8", "replace").strip()))
+
+
+def text(args: Sequence[str], **options: Any) -> str:
+    """stdout of `run`, decoded and stripped."""
+    return run(args, **options).text
+
+
+def succeeds(args: Sequence[str], **options: Any) -> bool:
+    """True for exit 0, False for 1: the yes and no of git's plumbing. Any other code raises GitFailed."""
+    result = run(args, check=False, **options)
+    if result.code not in (0, 1):
+        raise GitFailed(args, options.get("cwd") or options.get("git_dir"), result.code, result.err)
+    return result.code == 0
+
+
+@functools.cache
+def version() -> tuple[int, ...]:
+    """The installed git's version, such as (2, 39, 5); raises GtError if there is no git."""
+    try:
+        said = subprocess.run(["git", "version"], capture_output=True, env=clean_env(), check=False).stdout
+    except FileNotFoundError:
+        raise _missing() from None
+    found = re.search(rb"(\d+)\.(\d+)(?:\.(\d+))?", said)
+    if not found:
+        raise GtError("`git version` printed no version", "check what `git` is on your PATH")
+    return tuple(int(part) for part in found.groups() if part)
+
+
+def require_git() -> None:
+    """Raise GtError, saying what was found and what is needed, unless git is there and new enough."""
+    found = version()
+    if found < MIN_GIT:
+        needed = ".".join(map(str, MIN_GIT))
+        here = ".".join(map(str, found))
+        raise GtError(f"git {here} is too old: {needed} or newer is needed", f"install git {needed}+")
+
+
+def _missing() -> GtError:
+    needed = ".".join(map(str, MIN_GIT))
+    return GtError(f"git is not installed (no `git` on PATH); {needed} or newer is needed", f"install git {needed}+")
+
+
+def author_env(name: str, email: str, when: float | None = None) -> dict[str, str]:
+    """The variables that make commits `name`'s, at `when` (epoch seconds) if given."""
+    env: dict[str, str] = {}
+    for part in ("AUTHOR", "COMMITTER"):
+        env |= {f"GIT_{part}_NAME": name, f"GIT_{part}_EMAIL": email}
+        if when is not None:
+            env[f"GIT_{part}_DATE"] = f"@{int(when)} +0000"
+    return env
+
+
+def identity(cwd: StrPath) -> tuple[str, str] | None:
+    """(name, email) as the person configured them for `cwd`; None if either is not set."""
+    values = []
+    for key in ("user.name", "user.email"):
+        result = run(["config", "--get", key], cwd=cwd, check=False)
+        if result.code not in (0, 1):
+            raise GitFailed(["config", "--get", key], cwd, result.code, result.err)
+        values.append(result.text)
+    return (values[0], values[1]) if all(values) else None
+
+
+def absolute(source: str, base: StrPath) -> str:
+    """A clone source with a local path made absolute from `base`; URLs and host:path are left as they are."""
+    if "://" in source:
+        return source
+    path = Path(base, os.path.expanduser(source))
+    colon = source.split("/", 1)[0].find(":")
+    return source if colon > 0 and not path.exists() else os.path.abspath(path)

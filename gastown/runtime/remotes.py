@@ -1,0 +1,164 @@
+"""What a rig's remote really holds, and moving it by compare-and-swap.
+
+Nothing is believed because a push said so: the remote ref is read back afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from gastown.model.errors import GtError, Refused
+from gastown.runtime import git
+from gastown.runtime.git import GitFailed, StrPath
+
+# A server that says nothing for so long is not reached; a pack may take its time.
+LOOK_TIMEOUT = 60.0
+MOVE_TIMEOUT = 1800.0
+
+
+class RemoteUnreachable(GtError):
+    """The remote did not answer; what it holds is unknown."""
+
+    code = "remote_unreachable"
+
+
+class PushRejected(GtError):
+    """The remote (or a hook here) did not take a push.
+
+    `summary` is git's own word for the ref ("" if a hook here stopped it), `tail` the end of what was said,
+    `now` the sha that the remote ref has (None: no such ref), `moved` whether that is not what the pusher expected.
+    """
+
+    code = "push_rejected"
+
+    def __init__(self, ref: str, summary: str, said: str, *, now: str | None, moved: bool) -> None:
+        what = f"{ref} is now at {now or 'nothing'}, not where it was" if moved else summary or "refused"
+        super().__init__(
+            f"the push of {ref} was rejected: {what}" + (f"\n{said}" if said else ""),
+            "fetch, and stack the work on what is there now" if moved else "clear what it complains of, then push",
+        )
+        self.ref = ref
+        self.summary = summary
+        self.tail = said
+        self.now = now
+        self.moved = moved
+
+
+@dataclass(frozen=True)
+class RemoteHeads:
+    """What a remote offers: sha by full ref name, and the branch its HEAD names (None: detached or unborn)."""
+
+    refs: Mapping[str, str]
+    head: str | None
+    head_sha: str | None
+
+
+def look(remote: str, *, cwd: StrPath, timeout: float = LOOK_TIMEOUT) -> RemoteHeads:
+    """Ask `remote` (a URL, path or remote's name) for its HEAD, branches and tags. Raises RemoteUnreachable."""
+    lines = _ls_remote(["--symref", "--", remote], remote, cwd, timeout)
+    refs: dict[str, str] = {}
+    head = None
+    for line in lines:
+        value, _, ref = line.partition("\t")
+        if value.startswith("ref: ") and ref == "HEAD":
+            head = value.removeprefix("ref: ").removeprefix("refs/heads/")
+        elif not ref.endswith("^{}"):
+            refs[ref] = value
+    head_sha = refs.pop("HEAD", None)
+    return RemoteHeads(refs, head if f"refs/heads/{head}" in refs else None, head_sha)
+
+
+def remote_ref(repo: StrPath, ref: str, *, remote: str = "origin", timeout: float = LOOK_TIMEOUT) -> str | None:
+    """The sha that full ref name `ref` has on the remote right now, None if it is not there.
+
+    Raises RemoteUnreachable: that is never "not there".
+    """
+    for line in _ls_remote(["--", remote, ref], remote, repo, timeout):
+        sha, _, name = line.partition("\t")
+        if name == ref:
+            return sha
+    return None
+
+
+def _ls_remote(args: list[str], remote: str, cwd: StrPath, timeout: float) -> list[str]:
+    result = git.run(["ls-remote", *args], cwd=cwd, check=False, timeout=timeout)
+    if result.code != 0:
+        said = git.tail(result.err)
+        raise RemoteUnreachable(
+            f"cannot read {git.mask(remote)}" + (f":\n{said}" if said else ""),
+            f"check the address, the network and your access: git ls-remote {git.mask(remote)}",
+        )
+    return result.text.splitlines()
+
+
+def push(
+    repo: StrPath,
+    src: str,
+    ref: str,
+    *,
+    expect: str | None = None,
+    force: bool = False,
+    remote: str = "origin",
+    env: Mapping[str, str] | None = None,
+    timeout: float = MOVE_TIMEOUT,
+) -> str:
+    """Push commit `src` to full ref name `ref` of the remote; return the sha the remote then really has.
+
+    `expect` is what the remote ref must have for the push to happen: a sha, "" for "no such ref yet", None for
+    "anything that fast-forwards". With a sha, history is only replaced if `force` (else Refused before pushing).
+    Raises PushRejected (with what the remote holds now) or RemoteUnreachable. The caller compares the returned
+    sha with what it sent: somebody may have pushed on top meanwhile, or the remote may have lied.
+    """
+    sha = git.text(["rev-parse", "--verify", "--quiet", "--end-of-options", f"{src}^{{commit}}"], cwd=repo)
+    args = ["push", "--porcelain", "--no-recurse-submodules"]
+    if expect is not None:
+        if expect and not force and not _follows(repo, expect, sha):
+            raise Refused(
+                f"{sha[:12]} does not follow {expect[:12]}, which {ref} should have on the remote",
+                "fetch and restack it; a push never drops commits",
+            )
+        args.append(f"--force-with-lease={ref}:{expect}")
+    result = git.run([*args, remote, f"{sha}:{ref}"], cwd=repo, env=env, check=False, timeout=timeout)
+    now = remote_ref(repo, ref, remote=remote)
+    if result.code != 0 or now is None:
+        moved = expect is not None and (now or "") != expect
+        raise PushRejected(ref, _summary(result.out), git.tail(result.err), now=now, moved=moved)
+    return now
+
+
+def _follows(repo: StrPath, old: str, new: str) -> bool:
+    known = git.run(["cat-file", "-e", f"{old}^{{commit}}"], cwd=repo, check=False).code == 0
+    return known and git.succeeds(["merge-base", "--is-ancestor", old, new], cwd=repo)
+
+
+def _summary(out: bytes) -> str:
+    """What `push --porcelain` says of the ref that was not taken: the third field of its `!` line."""
+    for line in out.decode("utf-8", "replace").splitlines():
+        if line.startswith("!\t"):
+            return line.split("\t")[-1]
+    return ""
+
+
+def delete(
+    repo: StrPath, ref: str, *, expect: str, remote: str = "origin", env: Mapping[str, str] | None = None
+) -> None:
+    """Delete `ref` on the remote if it still has `expect`; already gone is success. Raises as `push`."""
+    args = ["push", "--porcelain", f"--force-with-lease={ref}:{expect}", remote, f":{ref}"]
+    result = git.run(args, cwd=repo, env=env, check=False, timeout=MOVE_TIMEOUT)
+    now = remote_ref(repo, ref, remote=remote)
+    if now is not None:
+        raise PushRejected(ref, _summary(result.out), git.tail(result.err), now=now, moved=now != expect)
+
+
+def fetch(repo: StrPath, *, remote: str = "origin", timeout: float = MOVE_TIMEOUT) -> None:
+    """Bring refs/remotes/<remote>/* up to date, dropping those that are gone there.
+
+    Raises RemoteUnreachable if the remote does not answer, GitFailed if it is this side that failed.
+    """
+    args = ["fetch", "--quiet", "--prune", "--no-recurse-submodules", "--no-write-fetch-head"]
+    args += ["--update-shallow", remote]
+    result = git.run(args, cwd=repo, check=False, timeout=timeout)
+    if result.code != 0:
+        look(remote, cwd=repo)
+        raise GitFailed(args, repo, result.code, result.err)

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from gastown.model.errors import GtError
+from gastown.runtime import git
+
+from .conftest import sh
+
+
+def test_outer_git_variables_do_not_reach_ours(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "index"))
+    monkeypatch.setenv("GIT_SSH_COMMAND", "ssh -p 7")
+    assert git.text(["rev-parse", "--absolute-git-dir"], cwd=project) == str(project / ".git")
+    env = git.clean_env({"X": "1"})
+    assert (env["GIT_SSH_COMMAND"], env["GIT_TERMINAL_PROMPT"], env["LC_ALL"], env["X"]) == ("ssh -p 7", "0", "C", "1")
+    assert "GIT_DIR" not in env
+
+
+def test_a_failure_tells_command_place_code_and_last_words(project: Path) -> None:
+    with pytest.raises(git.GitFailed) as caught:
+        git.run(["fetch", "https://ann:secret@127.0.0.1:1/x"], cwd=project)
+    assert "secret" not in str(caught.value)
+    assert "https://***@127.0.0.1:1/x" in str(caught.value)
+    assert str(project) in str(caught.value)
+    assert caught.value.status == 128
+    assert caught.value.tail
+
+
+def test_a_timeout_kills_the_whole_group(project: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "pid"
+    began = time.monotonic()
+    with pytest.raises(git.GitFailed, match=r"not done after 0\.3 s"):
+        git.run(["-c", f"alias.slow=!echo $$ >{mark}; sleep 60 & sleep 60", "slow"], cwd=project, timeout=0.3)
+    assert time.monotonic() - began < 5
+    with pytest.raises(ProcessLookupError):
+        os.killpg(os.getpgid(int(mark.read_text())), 0)
+
+
+def test_missing_and_old_git_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    git.version.cache_clear()
+    try:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        with pytest.raises(GtError, match="not installed"):
+            git.require_git()
+        (tmp_path / "git").write_text("#!/bin/sh\necho git version 2.17.1\n")
+        (tmp_path / "git").chmod(0o755)
+        with pytest.raises(GtError, match=r"2\.17\.1 is too old: 2\.30"):
+            git.require_git()
+    finally:
+        git.version.cache_clear()
+
+
+def test_identity_is_the_persons_or_none(project: Path) -> None:
+    assert git.identity(project) is None
+    sh(project, "config", "user.name", "Ann Ünicode")
+    assert git.identity(project) is None
+    sh(project, "config", "user.email", "a@b")
+    assert git.identity(project) == ("Ann Ünicode", "a@b")
+
+
+def test_sources_are_made_absolute_only_if_they_are_paths(tmp_path: Path) -> None:
+    (tmp_path / "a:b").mkdir()
+    assert git.absolute("x/../y", tmp_path) == str(tmp_path / "y")
+    assert git.absolute("a:b", tmp_path) == str(tmp_path / "a:b")
+    for url in ("https://h/x.git", "git@host:org/x.git", "file:///x"):
+        assert git.absolute(url, tmp_path) == url
