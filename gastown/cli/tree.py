@@ -13,6 +13,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "doctor": ("town", "doctor", "Look for what is broken; --fix mends what is provably ours.", "town"),
     "config": ("config", "app", "Read and change the town's settings.", "town"),
     "machine": ("machine", "app", "The machines that share this town.", "town"),
+    "demo": ("demo", "demo", "Build a town, let workers work, watch it land.", "town"),
     "version": ("town", "version", "The version of gt.", "town"),
     "rig": ("rig", "app", "Add, show, change, park and remove rigs.", "rigs"),
     "sling": ("work", "sling", "Give work to an agent and start it.", "work"),

@@ -12,6 +12,7 @@ from gastown.model.bead import Bead
 from gastown.model.errors import NotFound, Refused, UsageError
 from gastown.model.row import Row
 from gastown.model.text import nearest
+from gastown.store.layout import rig_of_path
 from gastown.store.town import Town
 
 if TYPE_CHECKING:
@@ -34,6 +35,14 @@ class Draft:
     needs: tuple[str, ...] = ()
     parent: str | None = None
     rig: str | None = None
+
+
+@dataclass(frozen=True)
+class Written:
+    """A bead as it is now, and the keys that changed; none if all was so already."""
+
+    bead: Bead
+    changed: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -157,10 +166,10 @@ def _known(change: Change, needs: Sequence[str]) -> None:
             raise NotFound(f"no bead {need!r} to wait for", near=nearest(need, list(change.town.bead_ids())))
 
 
-def update(town: Town, bead_id: str, edit: Edit) -> Bead:
+def update(town: Town, bead_id: str, edit: Edit) -> Written:
     """Alter fields. Statuses other than open and deferred have commands of their own, which are named."""
 
-    def body(change: Change) -> Bead:
+    def body(change: Change) -> Written:
         bead = change.bead(bead_id)
         before = dict(bead.doc)
         _apply(change, bead, edit)
@@ -169,10 +178,10 @@ def update(town: Town, bead_id: str, edit: Edit) -> Bead:
             change.save(bead)
             kind = "defer" if bead.status == "deferred" and "status" in changed else "edit"
             change.emit(
-                kind, f"changed {', '.join(changed)} of {bead.id}: {bead.title}", bead=bead.id, rig=_rig(town, bead),
+                kind, f"changed {', '.join(changed)} of {bead.id}: {bead.title}", bead=bead.id, rig=_rig(bead),
                 keys=changed,
             )  # fmt: skip
-        return bead
+        return Written(bead, tuple(changed))
 
     return town.transact("update", body)
 
@@ -239,7 +248,7 @@ def note(town: Town, bead_id: str, text: str) -> Bead:
         bead = change.bead(bead_id)
         bead.add_note(change.at, change.actor, text)
         change.save(bead)
-        change.emit("note", f"note on {bead.id}: {first_line(text)}", bead=bead.id, rig=_rig(town, bead))
+        change.emit("note", f"note on {bead.id}: {first_line(text)}", bead=bead.id, rig=_rig(bead))
         return bead
 
     return town.transact("note", body)
@@ -251,7 +260,7 @@ def first_line(text: str, width: int = 100) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-def close(town: Town, bead_id: str, reason: str, *, force: bool = False) -> Bead:
+def close(town: Town, bead_id: str, reason: str, *, force: bool = False) -> Written:
     """Close with a reason. Closed already: nothing changes.
 
     Refused without `force` while its branch waits to be merged (closed means merged), and for a
@@ -260,10 +269,10 @@ def close(town: Town, bead_id: str, reason: str, *, force: bool = False) -> Bead
     if not reason.strip():
         raise UsageError("closing needs a reason", f'gt close {bead_id} -r "why"')
 
-    def body(change: Change) -> Bead:
+    def body(change: Change) -> Written:
         bead = change.bead(bead_id)
         if bead.status == "closed":
-            return bead
+            return Written(bead, ())
         queued = _open_merges(change, bead)
         if (queued or bead.type == "merge") and not force:
             merge = bead.id if bead.type == "merge" else queued[0].id
@@ -277,8 +286,8 @@ def close(town: Town, bead_id: str, reason: str, *, force: bool = False) -> Bead
             change.save(merge_bead)
         bead.close(at=change.at, by=change.actor, reason=" ".join(reason.split()))
         change.save(bead)
-        change.emit("close", f"closed {bead.id}: {first_line(reason)}", bead=bead.id, rig=_rig(town, bead))
-        return bead
+        change.emit("close", f"closed {bead.id}: {first_line(reason)}", bead=bead.id, rig=_rig(bead))
+        return Written(bead, ("closed", "status"))
 
     return town.transact("close", body)
 
@@ -291,30 +300,30 @@ def _open_merges(change: Change, bead: Bead) -> list[Row]:
     ]
 
 
-def reopen(town: Town, bead_id: str) -> Bead:
+def reopen(town: Town, bead_id: str) -> Written:
     """Open a closed bead again, free for anybody. Its history stays; open already: nothing changes."""
 
-    def body(change: Change) -> Bead:
+    def body(change: Change) -> Written:
         bead = change.bead(bead_id)
         if bead.status != "closed":
-            return bead
+            return Written(bead, ())
         why = bead.closed.get("reason", "")
         bead.move("open")
         bead.set("assignee", None)
         bead.set("machine", None)
         change.save(bead)
         change.emit(
-            "reopen", f"reopened {bead.id}: {bead.title}", bead=bead.id, rig=_rig(town, bead), was_closed=why
+            "reopen", f"reopened {bead.id}: {bead.title}", bead=bead.id, rig=_rig(bead), was_closed=why
         )
-        return bead
+        return Written(bead, ("closed", "status"))
 
     return town.transact("reopen", body)
 
 
-def add_needs(town: Town, bead_id: str, needs: Sequence[str]) -> Bead:
+def add_needs(town: Town, bead_id: str, needs: Sequence[str]) -> Written:
     """Let a bead wait for others. Unknown ones and cycles are refused, naming the cycle."""
 
-    def body(change: Change) -> Bead:
+    def body(change: Change) -> Written:
         bead = change.bead(bead_id)
         fresh = [need for need in needs if need not in bead.needs]
         _known(change, fresh)
@@ -333,16 +342,16 @@ def add_needs(town: Town, bead_id: str, needs: Sequence[str]) -> Bead:
             bead.set("needs", sorted(wanted))
             change.save(bead)
             text = f"{bead.id} needs {', '.join(fresh)}"
-            change.emit("edit", text, bead=bead.id, rig=_rig(town, bead), keys=["needs"])
-        return bead
+            change.emit("edit", text, bead=bead.id, rig=_rig(bead), keys=["needs"])
+        return Written(bead, ("needs",) if fresh else ())
 
     return town.transact("dep", body)
 
 
-def remove_needs(town: Town, bead_id: str, needs: Sequence[str]) -> Bead:
+def remove_needs(town: Town, bead_id: str, needs: Sequence[str]) -> Written:
     """Let a bead no longer wait; raises NotFound for what it does not wait for."""
 
-    def body(change: Change) -> Bead:
+    def body(change: Change) -> Written:
         bead = change.bead(bead_id)
         for need in needs:
             if need not in bead.needs:
@@ -350,13 +359,11 @@ def remove_needs(town: Town, bead_id: str, needs: Sequence[str]) -> Bead:
         bead.set("needs", [one for one in bead.needs if one not in needs])
         change.save(bead)
         text = f"{bead.id} no longer needs {', '.join(needs)}"
-        change.emit("edit", text, bead=bead.id, rig=_rig(town, bead), keys=["needs"])
-        return bead
+        change.emit("edit", text, bead=bead.id, rig=_rig(bead), keys=["needs"])
+        return Written(bead, ("needs",))
 
     return town.transact("dep", body)
 
 
-def _rig(town: Town, bead: Bead) -> str | None:
-    from gastown.store.layout import rig_of_path
-
+def _rig(bead: Bead) -> str | None:
     return rig_of_path(bead.path)

@@ -176,7 +176,7 @@ def _write(
     with town.change("init") as change:
         for path, data in contents.items():
             if path not in kept:
-                change.write(path, data.replace(b"{{town}}", name.encode()))
+                change.write(path, data)
         change.put(layout.TOWN_FILE, _merged(base, doc))
         change.put(layout.machine_file(local["name"]), machine.committed_doc(local, change.now))
         change.emit("town_init", f"town {name} made on {local['name']}", machine=local["name"])

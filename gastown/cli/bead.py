@@ -1,0 +1,244 @@
+"""Writing beads: create, update, note, close, reopen, dependencies, labels; and the group `gt bead` of them all."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from gastown.cli import lists, watch
+from gastown.cli.context import Ctx
+from gastown.cli.options import File, Json, Quiet, Stdin
+from gastown.cli.output import put, put_json, text_from
+from gastown.model.bead import Bead
+from gastown.model.errors import UsageError
+from gastown.model.text import safe
+from gastown.services import beads, queries
+from gastown.services.beads import Draft, Edit
+
+_SETTINGS: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
+app = typer.Typer(help="All bead commands, with dependencies, labels, tree and history.", **_SETTINGS)
+dep = typer.Typer(help="What a bead waits for.", no_args_is_help=True, **_SETTINGS)
+label = typer.Typer(help="Labels of beads.", no_args_is_help=True, **_SETTINGS)
+
+Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="Ids, beginnings of their hash, or @last.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="An id, the beginning of its hash, or @last.")]
+ready, blocked, list_, show = lists.ready, lists.blocked, lists.list_, lists.show
+
+
+def _tell(gt: Ctx, done: list[tuple[Bead, str]], *, many: bool, json: bool, quiet: bool) -> None:
+    """What was written: a line each, ids alone, or the beads as they are now."""
+    if json:
+        index = gt.town.index()
+        docs = [queries.as_json(bead, index) for bead, _ in done]
+        put_json(docs if many else docs[0])
+        return
+    for bead, what in done:
+        put(bead.id if quiet else f"{bead.id}  {safe(what)}")
+
+
+def create(
+    ctx: typer.Context,
+    title: Annotated[list[str], typer.Argument(metavar="TITLE", help="What is to be done, on one line.")],
+    description: Annotated[str | None, typer.Option("-d", "--description", metavar="TEXT")] = None,
+    file: File = None,
+    stdin: Stdin = False,
+    kind: Annotated[str, typer.Option("--type", "-t", help="task bug feature chore epic decision")] = "task",
+    priority: Annotated[int | None, typer.Option("--priority", "-p", help="0 (critical) to 4; 2 is ordinary.")] = None,
+    labels: Annotated[list[str] | None, typer.Option("--label", "-l", help="Repeatable.")] = None,
+    parent: Annotated[str | None, typer.Option("--parent", metavar="ID", help="It becomes a child of ID.")] = None,
+    need: Annotated[list[str] | None, typer.Option("--need", metavar="ID", help="It waits for ID. Repeatable.")] = None,
+    rig: Annotated[str | None, typer.Option("--rig", help="Its rig; `town` for the town itself.")] = None,
+    acceptance: Annotated[str | None, typer.Option("--acceptance", metavar="TEXT", help="When it is done.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Make a bead: one unit of work.
+
+    Its rig is the one given, its parent's, the one you stand in, or the town's only one.
+    """
+    gt: Ctx = ctx.obj
+    town = gt.town
+    draft = Draft(
+        title=" ".join(title),
+        type=kind,
+        priority=priority,
+        description=text_from(description, file, stdin, option="-d") or "",
+        acceptance=acceptance or "",
+        labels=tuple(labels or ()),
+        needs=tuple(gt.resolve(one) for one in need or ()),
+        parent=gt.resolve(parent) if parent else None,
+        rig=rig,
+    )
+    bead = beads.create(town, draft, here=gt.rig_here)
+    _tell(gt, [(bead, bead.title)], many=False, json=json, quiet=quiet)
+
+
+def update(
+    ctx: typer.Context,
+    ids: Ids,
+    title: Annotated[str | None, typer.Option("--title")] = None,
+    description: Annotated[str | None, typer.Option("-d", "--description", metavar="TEXT", help='"" empties.')] = None,
+    file: File = None,
+    stdin: Stdin = False,
+    kind: Annotated[str | None, typer.Option("--type", "-t")] = None,
+    priority: Annotated[int | None, typer.Option("--priority", "-p", help="0 (critical) to 4.")] = None,
+    status: Annotated[str | None, typer.Option("--status", "-s", help="open or deferred")] = None,
+    add: Annotated[list[str] | None, typer.Option("--label", "-l", help="Add a label. Repeatable.")] = None,
+    remove: Annotated[list[str] | None, typer.Option("--unlabel", help="Remove a label. Repeatable.")] = None,
+    parent: Annotated[str | None, typer.Option("--parent", metavar="ID", help='"" for none.')] = None,
+    acceptance: Annotated[str | None, typer.Option("--acceptance", metavar="TEXT")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Change fields of beads. Work is given with `gt sling`, ended with `gt close`."""
+    gt: Ctx = ctx.obj
+    edit = Edit(
+        title=title,
+        type=kind,
+        priority=priority,
+        description=text_from(description, file, stdin, option="-d"),
+        acceptance=acceptance,
+        parent=gt.resolve(parent) if parent else parent,
+        status=status,
+        add_labels=tuple(add or ()),
+        remove_labels=tuple(remove or ()),
+    )
+    if edit == Edit():
+        raise UsageError("nothing to change was named", "`gt update --help` lists the fields")
+    done = []
+    for bead_id in [gt.resolve(one) for one in ids]:
+        written = beads.update(gt.town, bead_id, edit)
+        done.append((written.bead, f"changed {', '.join(written.changed)}" if written.changed else "unchanged"))
+    _tell(gt, done, many=len(ids) > 1, json=json, quiet=quiet)
+
+
+def note(
+    ctx: typer.Context,
+    bead_id: Id,
+    text: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]")] = None,
+    message: Annotated[str | None, typer.Option("-m", "--message", metavar="TEXT")] = None,
+    file: File = None,
+    stdin: Stdin = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Add a note to a bead; from the command line, a file or stdin."""
+    gt: Ctx = ctx.obj
+    if text and message is not None:
+        raise UsageError("the text was given twice", "either as an argument or with -m")
+    body = text_from(" ".join(text) if text else message, file, stdin)
+    bead = beads.note(gt.town, gt.resolve(bead_id), body or "")
+    _tell(gt, [(bead, "noted")], many=False, json=json, quiet=quiet)
+
+
+def close(
+    ctx: typer.Context,
+    ids: Ids,
+    reason: Annotated[str | None, typer.Option("--reason", "-r", metavar="TEXT", help="Why it is closed.")] = None,
+    file: File = None,
+    stdin: Stdin = False,
+    force: Annotated[bool, typer.Option("--force", help="Although its branch waits to be merged.")] = False,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Close beads with a reason."""
+    gt: Ctx = ctx.obj
+    why = text_from(reason, file, stdin, option="-r") or ""
+    done = []
+    for bead_id in [gt.resolve(one) for one in ids]:
+        written = beads.close(gt.town, bead_id, why, force=force)
+        said = written.bead.closed.get("reason", "")
+        done.append((written.bead, f"closed: {said}" if written.changed else f"was closed already: {said}"))
+    _tell(gt, done, many=len(ids) > 1, json=json, quiet=quiet)
+
+
+def reopen(ctx: typer.Context, ids: Ids, json: Json = False, quiet: Quiet = False) -> None:
+    """Open closed beads again."""
+    gt: Ctx = ctx.obj
+    done = []
+    for bead_id in [gt.resolve(one) for one in ids]:
+        written = beads.reopen(gt.town, bead_id)
+        done.append((written.bead, "reopened" if written.changed else f"was {written.bead.status} already"))
+    _tell(gt, done, many=len(ids) > 1, json=json, quiet=quiet)
+
+
+@dep.command("add")
+def dep_add(
+    ctx: typer.Context,
+    bead_id: Id,
+    needs: Annotated[list[str], typer.Argument(metavar="NEED…", help="What it waits for.")],
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Let a bead wait for others. Circles are refused."""
+    gt: Ctx = ctx.obj
+    written = beads.add_needs(gt.town, gt.resolve(bead_id), [gt.resolve(one) for one in needs])
+    _tell(gt, [(written.bead, _needs(written.bead))], many=False, json=json, quiet=quiet)
+
+
+@dep.command("remove")
+def dep_remove(
+    ctx: typer.Context,
+    bead_id: Id,
+    needs: Annotated[list[str], typer.Argument(metavar="NEED…", help="What it no longer waits for.")],
+    json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Let a bead no longer wait for others."""
+    gt: Ctx = ctx.obj
+    found = gt.town.bead(gt.resolve(bead_id))
+    # A need that is no bead any more must be removable too.
+    wanted = [one if one in found.needs else gt.resolve(one) for one in needs]
+    written = beads.remove_needs(gt.town, found.id, wanted)
+    _tell(gt, [(written.bead, _needs(written.bead))], many=False, json=json, quiet=quiet)
+
+
+@dep.command("list")
+def dep_list(ctx: typer.Context, bead_id: Id, json: Json = False) -> None:
+    """What a bead waits for, and what waits for it."""
+    gt: Ctx = ctx.obj
+    index = gt.town.index()
+    bead = gt.town.bead(gt.resolve(bead_id))
+    dependents = sorted(row.id for row in index.rows if bead.id in row.needs)
+    if json:
+        put_json({"id": bead.id, "needs": bead.needs, "needed_by": dependents})
+        return
+    for kind, ids in (("needs", bead.needs), ("needed-by", dependents)):
+        for one in ids:
+            row = index.by_id.get(one)
+            put(f"{kind}  {one}  {row.status if row else 'unknown'}  {safe(row.title) if row else '-'}")
+
+
+def _needs(bead: Bead) -> str:
+    return "needs " + (", ".join(bead.needs) or "nothing")
+
+
+Labels = Annotated[list[str], typer.Argument(metavar="LABEL…")]
+
+
+@label.command("add")
+def label_add(ctx: typer.Context, bead_id: Id, names: Labels, json: Json = False, quiet: Quiet = False) -> None:
+    """Add labels to a bead."""
+    _relabel(ctx.obj, bead_id, Edit(add_labels=tuple(names)), json=json, quiet=quiet)
+
+
+@label.command("remove")
+def label_remove(ctx: typer.Context, bead_id: Id, names: Labels, json: Json = False, quiet: Quiet = False) -> None:
+    """Remove labels from a bead."""
+    _relabel(ctx.obj, bead_id, Edit(remove_labels=tuple(names)), json=json, quiet=quiet)
+
+
+def _relabel(gt: Ctx, bead_id: str, edit: Edit, *, json: bool, quiet: bool) -> None:
+    bead = beads.update(gt.town, gt.resolve(bead_id), edit).bead
+    _tell(gt, [(bead, "labels: " + (", ".join(bead.labels) or "none"))], many=False, json=json, quiet=quiet)
+
+
+label.command("list")(lists.labels)
+for _name, _command in (
+    ("create", create), ("show", show), ("list", list_), ("update", update), ("note", note), ("close", close),
+    ("reopen", reopen), ("ready", ready), ("blocked", blocked), ("tree", lists.tree), ("log", watch.bead_log),
+):  # fmt: skip
+    app.command(_name)(_command)
+app.add_typer(dep, name="dep")
+app.add_typer(label, name="label")

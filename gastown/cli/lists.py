@@ -1,0 +1,172 @@
+"""Reading beads: ready, blocked, list, show, tree, log. All of them take --at and --json."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gastown.cli.context import Ctx
+from gastown.cli.options import At, Json, RigName
+from gastown.cli.output import dumps, hint, problems, put, put_json, put_lines
+from gastown.model import address
+from gastown.model.errors import GtError
+from gastown.model.row import Row
+from gastown.model.text import safe
+from gastown.services import queries
+from gastown.services.queries import Filter
+from gastown.store.index import Index
+from gastown.store.view import View
+from gastown.ui import beads as render
+from gastown.ui import style
+
+Limit = Annotated[int | None, typer.Option("--limit", "-n", min=0, help="At most this many.")]
+
+
+def _print_rows(view: View, index: Index, rows: list[Row], as_json: bool) -> int:
+    """The rows as a table or array; 1 if a file could not be used, for then the answer may be incomplete."""
+    if as_json:
+        put_json([queries.as_json(bead, index) for bead in queries.load_rows(view, rows)])
+    else:
+        put_lines(render.table(rows, colour=style.wanted()))
+    return 1 if problems(index.problems) else 0
+
+
+def ready(ctx: typer.Context, rig: RigName = None, limit: Limit = None, json: Json = False, at: At = None) -> int:
+    """Open work that nothing blocks and nobody holds, the most urgent first."""
+    gt: Ctx = ctx.obj
+    view = gt.view(at)
+    queries.check_filter(view, Filter(rig=rig))
+    index = view.index()
+    rows = queries.ready(index, rig)[:limit]
+    if not rows and not json:
+        hint("nothing is ready; `gt blocked` shows what waits, `gt list` everything open")
+    return _print_rows(view, index, rows, json)
+
+
+def blocked(ctx: typer.Context, rig: RigName = None, limit: Limit = None, json: Json = False, at: At = None) -> int:
+    """Open work that waits, with the beads it waits for."""
+    gt: Ctx = ctx.obj
+    view = gt.view(at)
+    queries.check_filter(view, Filter(rig=rig))
+    index = view.index()
+    pairs = queries.blocked(index, rig)[:limit]
+    if json:
+        return _print_rows(view, index, [row for row, _ in pairs], True)
+    named = [(row, [_blocker(need, index) for need in waits]) for row, waits in pairs]
+    put_lines(render.blocked_table(named, colour=style.wanted()))
+    return 1 if problems(index.problems) else 0
+
+
+def _blocker(need: str, index: Index) -> str:
+    why = queries.why_blocked(need, index.by_id).replace(" ", "-")
+    return f"{need}({why})"
+
+
+def list_(
+    ctx: typer.Context,
+    status: Annotated[list[str] | None, typer.Option("--status", "-s", help="Also: ready, blocked.")] = None,
+    rig: RigName = None,
+    assignee: Annotated[str | None, typer.Option("--assignee", "-a", metavar="ADDRESS")] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", "-l", help="Repeatable: all of them.")] = None,
+    kind: Annotated[list[str] | None, typer.Option("--type", "-t", help="Repeatable: any of them.")] = None,
+    priority: Annotated[list[int] | None, typer.Option("--priority", "-p", help="0 to 4. Repeatable.")] = None,
+    parent: Annotated[str | None, typer.Option("--parent", metavar="ID")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Closed ones too.")] = False,
+    limit: Limit = None,
+    sort: Annotated[str, typer.Option("--sort", help="priority created id title status assignee")] = "priority",
+    reverse: Annotated[bool, typer.Option("--reverse", "-r", help="The other way round.")] = False,
+    json: Json = False,
+    at: At = None,
+) -> int:
+    """List beads: what is not closed, the most urgent first, unless options say otherwise."""
+    gt: Ctx = ctx.obj
+    view = gt.view(at)
+    wanted = Filter(
+        statuses=tuple(status or ()),
+        rig=rig,
+        assignee=address.parse(assignee) if assignee else None,
+        labels=tuple(label or ()),
+        types=tuple(kind or ()),
+        priorities=tuple(priority or ()),
+        parent=view.resolve(parent, gt.actor) if parent else None,
+        all=everything,
+        sort=sort,
+        reverse=reverse,
+    )
+    queries.check_filter(view, wanted)
+    index = view.index()
+    return _print_rows(view, index, queries.select(index, wanted)[:limit], json)
+
+
+def show(
+    ctx: typer.Context,
+    ids: Annotated[list[str], typer.Argument(metavar="ID…", help="Ids, beginnings of their hash, or @last.")],
+    json: Json = False,
+    at: At = None,
+) -> int:
+    """Show beads in full: text, needs, sessions, notes, and where their history is."""
+    gt: Ctx = ctx.obj
+    view = gt.view(at)
+    index = view.index()
+    shown, failed = [], []
+    for text in ids:
+        try:
+            shown.append(view.bead(view.resolve(text, gt.actor)))
+        except GtError as error:
+            if len(ids) == 1:
+                raise
+            failed.append(error)
+    if json:
+        docs = [queries.as_json(bead, index) for bead in shown]
+        put_json(docs if len(ids) > 1 else docs[0])
+    for number, bead in enumerate([] if json else shown):
+        if number:
+            put()
+        waits = queries.as_json(bead, index)["blocked_by"]
+        put_lines(render.full(bead, index.by_id, waits, now=gt.town.clock(), colour=style.wanted()))
+    problems(failed)
+    return failed[0].exit_code if failed else 0
+
+
+def tree(
+    ctx: typer.Context,
+    bead_id: Annotated[str, typer.Argument(metavar="ID")],
+    json: Json = False,
+    at: At = None,
+) -> int:
+    """A bead and everything below it."""
+    gt: Ctx = ctx.obj
+    view = gt.view(at)
+    index = view.index()
+    node = queries.tree(index, view.resolve(bead_id, gt.actor))
+    if json:
+        put(dumps(_tree_json(node)))
+    else:
+        put_lines(render.tree_lines(node, colour=style.wanted()))
+    return 1 if problems(index.problems) else 0
+
+
+def _tree_json(node: queries.Node) -> dict[str, object]:
+    row = node.row
+    return {
+        "id": row.id, "title": row.title, "status": row.status, "priority": row.priority, "assignee": row.assignee,
+        "blocked_by": list(node.blocked_by), "children": [_tree_json(child) for child in node.children],
+    }  # fmt: skip
+
+
+def labels(ctx: typer.Context, rig: RigName = None, json: Json = False, at: At = None) -> int:
+    """Every label in use, with how many beads carry it."""
+    gt: Ctx = ctx.obj
+    view = gt.view(at)
+    queries.check_filter(view, Filter(rig=rig))
+    index = view.index()
+    count: dict[str, int] = {}
+    for row in index.rows:
+        for label in row.labels if queries.in_rig(row, rig) else ():
+            count[label] = count.get(label, 0) + 1
+    if json:
+        put_json([{"label": label, "beads": count[label]} for label in sorted(count)])
+    else:
+        put_lines(f"{count[label]:>5}  {safe(label)}" for label in sorted(count))
+    return 1 if problems(index.problems) else 0

@@ -1,0 +1,258 @@
+"""Rigs: adding one from a URL or path, parking, asking about it. Its removal is in services/rigremoval.py."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gastown.model import ids
+from gastown.model.errors import GtError, Refused, UsageError
+from gastown.model.rig import LANDINGS, MERGES, Rig, rig_of
+from gastown.runtime import clones, git
+from gastown.store import layout
+from gastown.store.town import Town
+from gastown.store.view import View
+
+if TYPE_CHECKING:
+    from gastown.store.change import Change
+
+
+@dataclass(frozen=True)
+class NewRig:
+    """What `rig add` was told. `landing` None: by what the source is (see `landing_for`)."""
+
+    name: str
+    source: str
+    prefix: str | None = None
+    branch: str | None = None
+    gates: tuple[tuple[str, str], ...] = ()
+    merge: str | None = None
+    landing: str | None = None
+    agent: str | None = None
+    max_polecats: int | None = None
+
+
+def add(town: Town, new: NewRig, *, base: str, progress: Callable[[str], None] | None = None) -> Rig:
+    """Clone a repository and make it a rig; `base` is where a relative path starts.
+
+    Everything is checked first, the clone is made outside of the change, and after any failure
+    nothing is left. The gates given are recorded as trusted: they were typed here.
+    """
+    ids.check_name(new.name, "rig")
+    _check_free(town, new.name)
+    prefix = _prefix(town, new)
+    gates = _gate_docs(new.gates)
+    _check_choices(new)
+    source, landing = _source(town, new.source, base), new.landing
+    landing = landing or landing_for(source)
+    repo = layout.bare(town.root, new.name)
+    _clear_leftover(repo)
+    branch = clones.clone(source, repo, branch=new.branch, base=base, progress=progress)
+    try:
+        doc: dict[str, Any] = {"name": new.name, "prefix": prefix, "git": source, "branch": branch, "landing": landing}
+        optional = {"merge": new.merge, "gates": gates or None, "agent": new.agent}
+        doc |= {key: value for key, value in optional.items() if value}
+        if new.max_polecats is not None:
+            doc["polecats"] = {"max": new.max_polecats}
+        rig = town.transact("rig add", lambda change: _write(change, new.name, doc))
+    except BaseException:
+        shutil.rmtree(layout.work(town.root, new.name), ignore_errors=True)
+        raise
+    from gastown.services import trust
+
+    for gate in rig.gates:
+        trust.record(town, "gate", f"{rig.name}/{gate.name}", gate.run)
+    return rig
+
+
+def _write(change: Change, name: str, doc: dict[str, Any]) -> Rig:
+    _check_free(change.town, name)
+    taken = {rig.prefix: rig.name for rig in change.town.rigs()[0]}
+    if doc["prefix"] in taken:
+        raise Refused(f"the prefix {doc['prefix']} belongs to rig {taken[doc['prefix']]}", "choose another: --prefix")
+    path = layout.rig_file(name)
+    full = {**doc, "created": {"at": change.at, "by": change.actor}}
+    rig = rig_of(full, path)
+    change.put(path, full)
+    text = f"added rig {name} ({doc['prefix']}) from {git.mask(doc['git'])}"
+    change.emit("rig_add", text, rig=name, git=git.mask(doc["git"]), branch=doc["branch"])
+    return rig
+
+
+def _check_free(town: Town, name: str) -> None:
+    if town.exists(layout.rig_file(name)):
+        raise Refused(f"there is a rig {name} already", f"`gt rig show {name}` shows it")
+
+
+def _prefix(town: Town, new: NewRig) -> str:
+    used = {rig.prefix for rig in town.rigs()[0]} | {town.prefix}
+    if new.prefix is None:
+        return ids.prefix_for_rig(new.name, used | {ids.prefix_of(one) for one in town.bead_ids()})
+    if not ids.is_prefix(new.prefix):
+        raise UsageError(f"{new.prefix!r} cannot be a prefix", "1 to 8 of a-z and 0-9, beginning with a letter")
+    if new.prefix in used:
+        raise UsageError(f"the prefix {new.prefix} is taken", "choose another: --prefix")
+    return new.prefix
+
+
+def parse_gate(text: str) -> tuple[str, str]:
+    """(name, command) of `NAME=CMD`; raises UsageError."""
+    name, equals, command = text.partition("=")
+    if not equals or not name.strip() or not command.strip():
+        raise UsageError(f"{text!r} is no gate", "write it as NAME=COMMAND, such as test='pytest -q'")
+    if not ids.is_name(name.strip()):
+        raise UsageError(f"{name.strip()!r} cannot name a gate", "1 to 32 of a-z, 0-9 and '-', beginning with a letter")
+    return name.strip(), command.strip()
+
+
+def _gate_docs(gates: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    names = [name for name, _ in gates]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise UsageError(f"the gate {twice} was given twice", "give each its own name")
+    return [{"name": name, "run": command} for name, command in gates]
+
+
+def _check_choices(new: NewRig) -> None:
+    for value, allowed, option in ((new.merge, MERGES, "--merge"), (new.landing, LANDINGS, "landing")):
+        if value is not None and value not in allowed:
+            raise UsageError(f"{option} {value!r} is none of: {' '.join(allowed)}")
+    if new.agent is not None:
+        ids.check_name(new.agent, "agent preset")
+    if new.max_polecats is not None and new.max_polecats < 0:
+        raise UsageError("--max is a number from 0")
+
+
+def _source(town: Town, said: str, base: str) -> str:
+    """The source as rig.yaml keeps it: a URL, or an absolute path to the top of a repository."""
+    if not said or said.startswith("-") or "::" in said or any(ord(c) < 32 for c in said):
+        raise UsageError(f"{said!r} is no repository", "give a URL, user@host:path, or a path")
+    scheme, sep, rest = said.partition("://")
+    if sep and ":" in rest.split("/")[0].rpartition("@")[0]:
+        raise UsageError(
+            f"{git.mask(said)} holds a password, which would be committed to the town",
+            f"use a credential helper and give {scheme}://{rest.split('/')[0].rpartition('@')[2]}/…",
+        )
+    source = git.absolute(said, base)
+    if os.path.isdir(source):
+        if os.path.realpath(source) == os.path.realpath(town.root):
+            raise UsageError(f"{said} is this town itself", "a rig is a repository that agents work in")
+        top = git.run(["rev-parse", "--show-toplevel"], cwd=source, check=False)
+        if top.code == 0 and os.path.realpath(top.text) != os.path.realpath(source):
+            raise UsageError(f"{said} lies inside the repository {top.text}", f"gt rig add NAME {top.text}")
+    return source
+
+
+def landing_for(source: str) -> str:
+    """`local` for a person's own checkout, since a push would disturb it; `push` for anything else."""
+    path = source.removeprefix("file://")
+    if not os.path.isdir(path):
+        return "push"
+    said = git.run(["rev-parse", "--is-bare-repository"], cwd=path, check=False)
+    return "local" if said.code == 0 and said.text == "false" else "push"
+
+
+def _clear_leftover(repo: str) -> None:
+    """Remove the clone of a `rig add` that was killed before it wrote rig.yaml; anything with work in it stays."""
+    if not os.path.isdir(repo):
+        return
+    heads = git.run(["for-each-ref", "--format=%(refname)", "refs/heads", "refs/gt"], git_dir=repo, check=False)
+    if heads.code or heads.text or len(clones.worktrees(repo)) > 1:
+        raise Refused(f"{repo} holds work of an earlier rig", "move it away first")
+    shutil.rmtree(repo)
+
+
+def pull_command(town: Town, rig: Rig) -> str | None:
+    """How a person gets what landed; None where it is pushed to their repository."""
+    if rig.landing != "local":
+        return None
+    from shlex import quote
+
+    return f"git -C {quote(rig.git)} pull {quote(layout.bare(town.root, rig.name))} {quote(rig.branch)}"
+
+
+def waiting_commits(town: Town, rig: Rig) -> int | None:
+    """How many landed commits the person's checkout has not been seen to hold; None where nothing waits ever."""
+    repo = layout.bare(town.root, rig.name)
+    if rig.landing != "local" or not os.path.isdir(repo):
+        return None
+    ours = clones.resolve(repo, f"refs/heads/{rig.branch}")
+    if ours is None:
+        return 0
+    here = git.run(["rev-parse", "--verify", "--quiet", f"refs/heads/{rig.branch}"], cwd=rig.git, check=False)
+    theirs = here.text if here.code == 0 else ""
+    if not theirs or clones.resolve(repo, theirs) is None:
+        theirs = clones.resolve(repo, f"refs/remotes/origin/{rig.branch}") or ""
+    counted = git.run(["rev-list", "--count", ours, *([f"^{theirs}"] if theirs else []), "--"], git_dir=repo)
+    return int(counted.text)
+
+
+@dataclass(frozen=True)
+class RigFacts:
+    """A rig with what its files and clone say. `by_status` counts its beads."""
+
+    rig: Rig
+    by_status: dict[str, int]
+    polecats: tuple[str, ...]
+    crew: tuple[str, ...]
+    cloned: bool
+    pull: str | None
+    waiting: int | None
+
+    def as_json(self) -> dict[str, Any]:
+        """For --json: rig.yaml, plus what was derived."""
+        return {
+            **self.rig.doc, "name": self.rig.name, "parked": self.rig.parked, "landing": self.rig.landing,
+            "merge": self.rig.merge, "beads": self.by_status, "workers": list(self.polecats),
+            "crew": list(self.crew), "cloned": self.cloned, "pull": self.pull, "waiting_commits": self.waiting,
+        }  # fmt: skip
+
+
+def facts(town: Town, view: View, name: str) -> RigFacts:
+    """Everything `rig show` tells; raises NotFound or InvalidFile."""
+    rig = view.rig(name)
+    counts: dict[str, int] = {}
+    for row in view.index().rows:
+        if row.rig == name:
+            counts[row.status] = counts.get(row.status, 0) + 1
+    workers = view.workers(name)[0]
+    live = view.revision is None
+    return RigFacts(
+        rig,
+        counts,
+        tuple(one["name"] for one in workers if one["kind"] == "polecats"),
+        tuple(one["name"] for one in workers if one["kind"] == "crew"),
+        os.path.isdir(layout.bare(town.root, name)),
+        pull_command(town, rig) if live else None,
+        _waiting_or_none(town, rig) if live else None,
+    )
+
+
+def _waiting_or_none(town: Town, rig: Rig) -> int | None:
+    try:
+        return waiting_commits(town, rig)
+    except GtError:
+        return None
+
+
+def park(town: Town, name: str, parked: bool) -> bool:
+    """Let a rig take no new work, or take it again. False if it was so already."""
+    town.rig(name)
+
+    def body(change: Change) -> bool:
+        path = layout.rig_file(name)
+        doc = change.load(path)
+        if bool(doc.get("parked", False)) == parked:
+            return False
+        if parked:
+            doc["parked"] = True
+        else:
+            doc.pop("parked", None)
+        change.put(path, doc)
+        change.emit("rig_park", f"{'parked' if parked else 'unparked'} rig {name}", rig=name, parked=parked)
+        return True
+
+    return town.transact("rig park", body)

@@ -1,0 +1,280 @@
+"""The town at a glance: its rigs, who works on what, and what needs a person. Takes any view."""
+
+from __future__ import annotations
+
+import configparser
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from gastown.model import graph, times
+from gastown.model.errors import GtError, InvalidFile, NotFound
+from gastown.model.rig import Rig
+from gastown.model.row import Row
+from gastown.services import queries
+from gastown.store import layout, runstate
+from gastown.store.index import Index
+from gastown.store.town import Town
+from gastown.store.view import View
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One worker and what it does. `since` is when its last session began (RFC 3339)."""
+
+    address: str
+    state: str
+    bead: str | None = None
+    title: str = ""
+    attempt: int = 0
+    agent: str | None = None
+    machine: str | None = None
+    since: str | None = None
+
+
+@dataclass(frozen=True)
+class RigStatus:
+    """One rig's counts and workers."""
+
+    name: str
+    parked: bool
+    ready: int
+    working: int
+    merging: int
+    blocked: int
+    workers: tuple[Worker, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something that needs a person, and the command that deals with it."""
+
+    kind: str
+    subject: str
+    text: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Status:
+    """What `gt status` shows; `deacon` and `remote` are None where there is none."""
+
+    town: str
+    root: str
+    machine: str | None
+    remote: str | None
+    deacon: str | None
+    ready: int
+    rigs: tuple[RigStatus, ...]
+    problems: tuple[Problem, ...]
+    invalid: int
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape of cli.md."""
+        return {
+            "town": self.town,
+            "machine": self.machine,
+            "remote": self.remote,
+            "deacon": self.deacon,
+            "rigs": [
+                {
+                    "name": rig.name, "parked": rig.parked, "ready": rig.ready, "working": rig.working,
+                    "merging": rig.merging, "blocked": rig.blocked,
+                    "workers": [_worker_json(one) for one in rig.workers],
+                }
+                for rig in self.rigs
+            ],
+            "problems": [vars(one) for one in self.problems],
+        }  # fmt: skip
+
+
+def _worker_json(one: Worker) -> dict[str, Any]:
+    keys = ("address", "state", "bead", "attempt", "agent", "machine", "since")
+    return {key: getattr(one, key) for key in keys}
+
+
+def status(town: Town, view: View) -> Status:
+    """The town as `view` shows it. What is known of sessions is only of this machine, and only of now."""
+    index = view.index()
+    rigs, bad_rigs = view.rigs()
+    bad: list[InvalidFile] = [*bad_rigs, *index.problems]
+    summaries = []
+    for rig in rigs:
+        workers, bad_workers = _workers(town, view, rig, index)
+        bad += bad_workers
+        summaries.append(_summary(rig, index, workers))
+    problems = [*_worker_problems(summaries), *_merge_problems(view, town, index), *_escalations(index)]
+    problems += [Problem("invalid_file", one.path, one.reason, f"$EDITOR {one.path}") for one in bad]
+    return Status(
+        view.name,
+        town.root,
+        _machine(town),
+        remote_url(town.root),
+        _deacon(town) if view.revision is None else None,
+        len(queries.ready(index)),
+        tuple(summaries),
+        tuple(problems),
+        len(bad),
+    )
+
+
+def _machine(town: Town) -> str | None:
+    try:
+        return town.machine
+    except GtError:
+        return None
+
+
+def remote_url(root: str) -> str | None:
+    """Where the town is pushed to (origin), credentials masked; None if nowhere."""
+    from gastown.runtime.git import mask
+
+    parser = configparser.RawConfigParser(strict=False, allow_no_value=True)
+    try:
+        with open(os.path.join(root, ".git", "config"), encoding="utf-8") as file:
+            parser.read_string("".join(line.lstrip() for line in file))
+        url = parser.get('remote "origin"', "url", fallback=None)
+    except (OSError, UnicodeDecodeError, configparser.Error):
+        return None
+    return mask(url) if url else None
+
+
+def _deacon(town: Town) -> str | None:
+    note = runstate.read_json(layout.run(town.root, "deacon.json"))
+    return str(note.get("state", "running")) if isinstance(note, dict) else None
+
+
+def _summary(rig: Rig, index: Index, workers: list[Worker]) -> RigStatus:
+    rows = [row for row in index.rows if row.rig == rig.name]
+    return RigStatus(
+        rig.name,
+        rig.parked,
+        sum(1 for row in rows if graph.is_ready(row, index.by_id)),
+        sum(1 for row in rows if row.status in ("hooked", "in_progress")),
+        sum(1 for row in rows if row.type == "merge" and row.status != "closed"),
+        sum(1 for row in rows if row.status == "open" and row.needs and graph.blockers(row, index.by_id)),
+        tuple(workers),
+    )
+
+
+def _workers(town: Town, view: View, rig: Rig, index: Index) -> tuple[list[Worker], list[InvalidFile]]:
+    docs, problems = view.workers(rig.name)
+    held = {row.assignee: row for row in index.rows if row.assignee and row.status in ("hooked", "in_progress")}
+    states = _states(town, rig.name, index) if view.revision is None else {}
+    found = []
+    for doc in docs:
+        address = f"{rig.name}/{doc['name']}"
+        row = held.get(address)
+        state = states.get(address) or ("working" if row else "idle")
+        found.append(_worker(address, state, row))
+    return found, problems
+
+
+def _states(town: Town, rig: str, index: Index) -> dict[str, str]:
+    """The derived states of this rig's workers (lifecycle.md, Polecat)."""
+    from gastown.services import polecats
+
+    return {one.address: one.state for one in polecats.polecats(town, rig, index=index)}
+
+
+def _worker(address: str, state: str, row: Row | None) -> Worker:
+    if row is None:
+        return Worker(address, state)
+    from gastown.model.bead import parse_branch
+
+    attempt = parse_branch(row.branch)[2] if row.branch else 0
+    return Worker(address, state, row.id, row.title, attempt, row.agent, row.machine, row.since)
+
+
+# state -> what is wrong, and what deals with it
+_TROUBLE = {
+    "stalled": ("{bead} has no live session: {title}", "gt resume {bead}"),
+    "stuck": ("{bead} needs help: {title}", "gt show {bead}"),
+    "quiet": ("{bead}: no sign of life for a while", "gt peek {address}"),
+    "zombie": ("a session without work", "gt session stop {address}"),
+}
+
+
+def _worker_problems(rigs: Iterable[RigStatus]) -> list[Problem]:
+    found = []
+    for one in (worker for rig in rigs for worker in rig.workers):
+        if one.state in _TROUBLE:
+            text, command = (form.format(**vars(one)) for form in _TROUBLE[one.state])
+            found.append(Problem(one.state, one.address, text, command))
+    return found
+
+
+def _merge_problems(view: View, town: Town, index: Index) -> list[Problem]:
+    rows = [row for row in index.rows if row.type == "merge" and row.status == "open"]
+    if not rows or view.revision is not None:
+        return []
+    from gastown.services import held
+
+    found = []
+    for rig in sorted({row.rig for row in rows if row.rig}):
+        reasons = held.known(town, rig)
+        for row in rows:
+            if row.rig != rig:
+                continue
+            reason = str(reasons.get(row.id, {}).get("reason", ""))
+            if reason or "set-aside" in row.labels:
+                why = reason.splitlines()[0] if reason else "set aside"
+                text = f"{row.source or row.branch} cannot be merged: {why}"
+                found.append(Problem("merge", row.id, text, f"gt mq show {row.id}"))
+    return found
+
+
+def _escalations(index: Index) -> list[Problem]:
+    return [
+        Problem("escalation", row.id, row.title, f"gt show {row.id}")
+        for row in sorted(index.rows, key=queries.work_order)
+        if row.type == "escalation" and row.status != "closed"
+    ]
+
+
+@dataclass(frozen=True)
+class Info:
+    """Where the town is, who asks, and how big it is."""
+
+    town: str
+    root: str
+    prefix: str
+    machine: str | None
+    actor: str
+    revision: str | None
+    remote: str | None
+    rigs: tuple[str, ...]
+    beads: int
+    created: str
+    version: str
+
+
+def info(town: Town, view: View, version: str) -> Info:
+    """For `gt info`."""
+    try:
+        head = town.repo.head()[1]
+    except NotFound:
+        head = None
+    created = view.config.get("created") or {}
+    return Info(
+        view.name,
+        town.root,
+        str(view.config.get("prefix", "hq")),
+        _machine(town),
+        town.actor,
+        view.revision or (head.decode() if head else None),
+        remote_url(town.root),
+        tuple(view.rig_names()),
+        sum(1 for _ in view.bead_ids()),
+        str(created.get("at", "")),
+        version,
+    )
+
+
+def age(since: str | None, now: float) -> str:
+    """How long ago an RFC 3339 time was, or "" if it is not known."""
+    try:
+        return times.ago(now - times.parse(since)) if since else ""
+    except GtError:
+        return ""

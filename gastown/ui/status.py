@@ -1,0 +1,51 @@
+"""`gt status` for people: the town in a line, what needs a person, then the rigs with their workers."""
+
+from __future__ import annotations
+
+from gastown.model.text import clip, safe
+from gastown.services.status import Problem, RigStatus, Status, age
+from gastown.ui import style
+
+_MANY = 30
+
+
+def lines(status: Status, *, now: float, colour: bool) -> list[str]:
+    """The screen, line by line."""
+    out = [_head(status, colour)]
+    if status.problems:
+        out += ["", style.paint("problems", "bold", colour)]
+        out += [_problem(one, colour) for one in status.problems[:_MANY]]
+        if len(status.problems) > _MANY:
+            out.append(f"  and {len(status.problems) - _MANY} more: gt doctor")
+    out.append("")
+    if not status.rigs:
+        out.append("no rigs yet: gt rig add NAME URL-OR-PATH")
+    for rig in status.rigs:
+        out += _rig(rig, now, colour)
+    return out
+
+
+def _head(status: Status, colour: bool) -> str:
+    name = style.paint(safe(status.town), "bold", colour)
+    remote = f"remote {safe(status.remote)}" if status.remote else "no remote"
+    deacon = f"deacon {safe(status.deacon)}" if status.deacon else "deacon not running"
+    return f"{name} on {safe(status.machine or '?')}: {status.ready} ready; {remote}; {deacon}"
+
+
+def _problem(one: Problem, colour: bool) -> str:
+    kind = style.paint(one.kind.ljust(12), "yellow" if one.kind in ("quiet", "zombie") else "red", colour)
+    return f"  {kind}  {safe(one.subject)}  {safe(one.text)}  -> {safe(one.command)}"
+
+
+def _rig(rig: RigStatus, now: float, colour: bool) -> list[str]:
+    parked = "  (parked)" if rig.parked else ""
+    counts = f"ready {rig.ready}  working {rig.working}  merging {rig.merging}  blocked {rig.blocked}"
+    out = [f"{style.paint(rig.name, 'bold', colour)}  {counts}{parked}"]
+    width = max((len(one.address) for one in rig.workers), default=0)
+    for one in rig.workers:
+        state = style.paint(one.state.ljust(8), style.STATE_STYLE.get(one.state), colour)
+        line = f"  {safe(one.address).ljust(width)}  {state}"
+        if one.bead:
+            line += f"  {one.bead}  {age(one.since, now) or '-'}  {clip(safe(one.title), 60)}"
+        out.append(line.rstrip())
+    return out
