@@ -57,6 +57,7 @@ def main(argv: list[str]) -> int:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
     code = os.waitstatus_to_exitcode(_wait(pid))
     _record_exit(folder, code if code >= 0 else None, -code if code < 0 else None)
+    _end_leftovers(pid)
     _finish(folder, spec, env)
     return 0
 
@@ -160,7 +161,7 @@ def _forward_to(group: int) -> None:
 
 
 def _wait(pid: int) -> int:
-    """Wait for the agent's end, end what it left running in its group, and return its wait status."""
+    """Wait for the agent's end, tell what it left running in its group to end, and return its wait status."""
     ended = None
     if hasattr(os, "waitid"):
         # Seen but not yet reaped, so that its number stays its own until nothing signals it any more.
@@ -177,9 +178,7 @@ def _wait(pid: int) -> int:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(pid, signal.SIGTERM)
         os.killpg(pid, signal.SIGCONT)
-    status = os.waitpid(pid, 0)[1] if ended is None else ended
-    _end_leftovers(pid)
-    return status
+    return os.waitpid(pid, 0)[1] if ended is None else ended
 
 
 def _unstop(pid: int, sig: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import os
@@ -148,6 +149,13 @@ class Server:
         """End the town's server and all its sessions; none running is success."""
         if self.running() and self._run("kill-server").returncode != 0 and self.running():
             raise GtError(f"tmux -L {self.name} did not end")
+        deadline = time.monotonic() + 5
+        while self.running() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if not self.running():
+            # tmux leaves its socket lying about.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.socket)
 
     def capture(self, name: str, lines: int) -> str:
         """The last `lines` lines of a session's screen and history, as plain text."""

@@ -15,6 +15,7 @@ from gastown.runtime.git import StrPath
 
 # What git writes into a new worktree's lock, and takes away once all files are there.
 _UNFINISHED = "initializing"
+_REUSED = "an attempt is never reused: start a new one"
 _OPERATIONS = {
     "rebase-merge": "rebase",
     "rebase-apply": "rebase",
@@ -93,7 +94,7 @@ def _which(repo: StrPath, path: str, branch: str, start: str, existing: bool) ->
     if now is None:
         return ["--no-track", "-b", branch, path, start]
     if now != start and not existing:
-        raise Refused(f"branch {branch} exists and holds {now[:12]}", "an attempt is never reused: start a new one")
+        raise Refused(f"branch {branch} exists and holds {now[:12]}", _REUSED)
     if (at := clones.branch_checked_out_at(repo, branch)) is not None:
         raise Refused(f"branch {branch} is checked out at {at}", "work there, or free it first")
     return [path, branch]
@@ -269,8 +270,8 @@ def switch_fresh(repo: StrPath, path: StrPath, branch: str, base: str) -> None:
         if now.branch == branch and now.head == start and now.clean:
             return
         existing = clones.resolve(repo, f"refs/heads/{branch}")
-        if existing not in (None, start):
-            raise Refused(f"branch {branch} exists and holds {existing}", "an attempt is never reused: start a new one")
+        if existing is not None and existing != start:
+            raise Refused(f"branch {branch} exists and holds {existing[:12]}", _REUSED)
         _require_saved(repo, path, now, ignored=False)
         if not now.clean:
             _empty(path, now, lock)
