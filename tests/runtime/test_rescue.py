@@ -77,12 +77,12 @@ def test_every_byte_is_reachable_afterwards_and_nothing_was_touched(tmp_path: Pa
     assert saved.left_out == ("node_modules/",)
     assert rescue.unsaved(repo, tree) == []
     worktrees.remove(repo, tree)
-    sh(repo, "stash", "clear", ok=False)
+    sh(repo, "update-ref", "-d", "refs/stash")
     sh(repo, "gc", "-q", "--prune=now")
     wanted = (
-        "stashed one stashed two|stashed untracked|left by a reset|detached|staged|unstaged|untracked|ignored|"
+        "stashed one|stashed two|stashed untracked|left by a reset|detached|staged|unstaged|untracked|ignored|"
         "hidden from git status"
-    ).replace("one stashed", "one|stashed")
+    )
     found = everywhere(repo)
     assert {f"{text}\n".encode() for text in wanted.split("|")} <= found
     assert {bytes(range(256)), b"a\r\nb\r\n", b"nowhere"} <= found
