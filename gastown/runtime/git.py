@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from gastown.model.errors import GtError
+from gastown.store import files
 
 MIN_GIT = (2, 30)
 _KEEP = frozenset(
@@ -125,6 +126,7 @@ def run(
     command += args
     if cwd is not None and not os.path.isdir(cwd):
         raise GtError(f"there is no folder {os.fspath(cwd)} to run git in", "it was moved or removed: `gt doctor`")
+    files.fault_point()
     try:
         process = subprocess.Popen(
             command,
@@ -148,6 +150,7 @@ def run(
                 said = (error.stderr or b"") + f"\nkilled: not done after {timeout:g} s".encode()
                 raise GitFailed(args, cwd or git_dir, -signal.SIGKILL, said) from None
             raise
+    files.fault_point()
     if check and process.returncode != 0:
         raise GitFailed(args, cwd or git_dir, process.returncode, err)
     return Result(process.returncode, out, err)

@@ -2,7 +2,7 @@
 
 The only module that opens a town's files for writing. Every step passes a fault point:
 `GT_FAULT=<k>` in the environment kills the process with SIGKILL before its k-th write,
-fsync, rename, link or unlink (tests/crash counts through them all).
+fsync, rename, link or unlink, and before and after its git commands (tests/crash counts through them all).
 """
 
 from __future__ import annotations
