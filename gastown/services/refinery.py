@@ -12,7 +12,7 @@ from gastown.model.errors import RaceLost
 from gastown.model.queue import Entry, next_batch
 from gastown.model.rig import Rig
 from gastown.runtime import remotes
-from gastown.services import desk, held, landed, queue, sentback
+from gastown.services import desk, held, landed, landing, queue, sentback
 from gastown.services.attempt import Job, attempt, finish_interrupted
 from gastown.services.sentback import SentBack
 from gastown.store import layout, runstate
@@ -78,7 +78,7 @@ def _run(job: Job) -> None:
     for merge_id, why in sentback.supersede(town, rig):
         job.say("note", f"{merge_id} closed: {why}")
     waiting = queue.entries(town, rig.name)
-    if not waiting:
+    if not waiting and landing.intended(town, rig) is None:
         return
     try:
         finish_interrupted(job, waiting)
@@ -133,7 +133,7 @@ def due(town: Town, rig_name: str) -> bool:
         entry.id not in notes or now - float(notes[entry.id].get("at", 0)) >= HELD_FOR
         for entry in queue.entries(town, rig_name)
         if not entry.held and not entry.set_aside
-    ) or bool(queue.outdated(town, rig_name))
+    ) or bool(queue.outdated(town, rig_name) or landing.intended(town, rig))
 
 
 # -- one at a time --------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ import pytest
 from gastown.runtime import git
 from gastown.services import refinery
 from tests.services.refinery_lab import RIG, Lab
-from tests.store.towns import assert_sound
+from tests.store.towns import git as plain_git
 
 
 @pytest.fixture
@@ -29,7 +29,8 @@ def test_a_batch_lands_as_one_stack_and_is_recorded(tmp_path, merge):
     lab.assert_landed_once(two, commits={"rebase": 1, "squash": 1, "merge": 2}[merge])
     assert lab.file("a") == "2"
     assert lab.kinds().count("pushed") == 1
-    assert_sound(lab.root)
+    assert plain_git(lab.root, "status", "--porcelain") == ""
+    assert plain_git(lab.root, "fsck", "--strict", "--no-dangling") == ""
 
 
 def test_who_worked_is_told_and_the_branches_go(lab):

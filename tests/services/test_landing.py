@@ -1,0 +1,266 @@
+"""Landing against everything that can go wrong with a push: never recorded unless it is there, and there once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gastown.runtime import clones, git
+from tests.services.refinery_lab import RIG, Lab
+from tests.store.towns import git as plain_git
+
+
+@pytest.fixture
+def lab(tmp_path):
+    return Lab(tmp_path)
+
+
+def test_a_remote_hook_that_rejects_then_allows(lab):
+    entry = lab.finish({"a": "1"})
+    hook = lab.hook("pre-receive", 'while read old new ref; do [ "$ref" = refs/heads/main ] && '
+                    'echo "not today" >&2 && exit 1; done; exit 0')  # fmt: skip
+    before = lab.main()
+    report = lab.run()
+    assert report.landed == ()
+    ((merge, why),) = report.waiting
+    assert merge == entry.id
+    assert "main did not take it" in why
+    assert "not today" in why
+    assert lab.main() == before
+    lab.assert_not_landed(entry)
+    said = len(lab.feed("merge_failed"))
+    lab.run()
+    assert len(lab.feed("merge_failed")) == said, "the same reason is said once"
+    hook.unlink()
+    lab.run()
+    lab.assert_landed_once(entry)
+
+
+def test_the_target_moves_between_stack_and_push(lab):
+    lab.gate("true")
+    entry = lab.finish({"a": "1"})
+    moved: list[str] = []
+
+    def move(step):
+        if step.kind == "gate" and not moved:
+            moved.append(lab.push({"b": "somebody else's"}))
+
+    lab.run(move)
+    lab.assert_landed_once(entry)
+    assert "moved" in lab.kinds()
+    assert lab.file("b") == "somebody else's"
+    assert plain_git(lab.origin, "rev-parse", "main~1") == moved[0]
+
+
+def test_a_target_that_always_moves_is_given_up_for_now(lab):
+    lab.gate("true")
+    entry = lab.finish({"a": "1"})
+    count = iter(range(100))
+    report = lab.run(lambda step: lab.push({"b": str(next(count))}) if step.kind == "gate" else None)
+    assert report.landed == ()
+    assert "moved" in report.waiting[0][1]
+    lab.assert_not_landed(entry)
+    lab.run()
+    lab.assert_landed_once(entry)
+
+
+def test_the_target_moves_onto_a_conflict(lab):
+    lab.gate("true")
+    entry = lab.finish({"list.txt": "one\ntwo\nthree\nmine\n"})
+    moved: list[str] = []
+
+    def move(step):
+        if step.kind == "gate" and not moved:
+            moved.append(lab.push({"list.txt": "one\ntwo\nthree\ntheirs\n"}))
+
+    report = lab.run(move)
+    lab.assert_not_landed(entry)
+    assert [back.reason for back in report.sent_back] == ["conflict"]
+
+
+def test_a_push_that_lies_is_not_believed(lab):
+    entry = lab.finish({"a": "1"})
+    before = lab.main()
+    hook = lab.hook("post-receive", f"git update-ref refs/heads/main {before}")
+    report = lab.run()
+    assert report.landed == ()
+    assert "still at" in report.waiting[0][1]
+    lab.assert_not_landed(entry)
+    hook.unlink()
+    lab.run()
+    lab.assert_landed_once(entry)
+
+
+def test_a_commit_that_the_remote_drops_is_not_recorded(lab):
+    """The remote takes the push and puts something else there: the landed commits are not in it."""
+    entry = lab.finish({"a": "1"})
+    other = lab.push({"z": "elsewhere"}, branch="side")
+    hook = lab.hook("post-receive", f"git update-ref refs/heads/main {other}")
+    lab.run()
+    lab.assert_not_landed(entry)
+    hook.unlink()
+    lab.run()
+    lab.assert_landed_once(entry)
+    assert lab.file("z") == "elsewhere"
+
+
+def test_a_push_that_is_reported_as_failed_but_arrived(lab):
+    """Somebody pushes on top before we look: our commits are in it, and that is what counts."""
+    entry = lab.finish({"a": "1"})
+    lab.hook("post-receive", f"""
+read old new ref
+[ "$ref" = refs/heads/main ] || exit 0
+[ -f {lab.path}/done ] && exit 0
+touch {lab.path}/done
+commit=$(GIT_AUTHOR_NAME=x GIT_AUTHOR_EMAIL=x GIT_COMMITTER_NAME=x GIT_COMMITTER_EMAIL=x \
+  git commit-tree "$new^{{tree}}" -p "$new" -m ontop)
+git update-ref refs/heads/main "$commit"
+""")
+    lab.run()
+    lab.assert_landed_once(entry)
+    assert plain_git(lab.origin, "log", "-1", "--format=%s", "main") == "ontop"
+
+
+def test_a_branch_that_is_missing_waits_and_lands_when_it_is_back(lab):
+    entry, other = lab.finish({"a": "1"}), lab.finish({"b": "1"})
+    tree = Path(lab.root, "work", RIG, "cat1")
+    git.run(["checkout", "-q", "--detach"], cwd=tree)
+    git.run(["branch", "-q", "-D", entry.branch], cwd=lab.bare)
+    plain_git(lab.origin, "update-ref", "-d", f"refs/heads/{entry.branch}")
+    report = lab.run()
+    assert [bead for _, bead, _ in report.landed] == [other.source]
+    assert "is missing" in dict(report.waiting)[entry.id]
+    lab.assert_not_landed(entry)
+    git.run(["branch", entry.branch, entry.commit], cwd=lab.bare)
+    lab.run()
+    lab.assert_landed_once(entry, other)
+
+
+def test_a_branch_that_was_rewound_does_not_land(lab):
+    entry = lab.finish({"a": "1"}, {"b": "2"})
+    tree = Path(lab.root, "work", RIG, "cat1")
+    git.run(["reset", "-q", "--hard", "HEAD~1"], cwd=tree)
+    git.run(["push", "-q", "--force", "origin", entry.branch], cwd=tree)
+    report = lab.run()
+    assert "no longer holds" in report.waiting[0][1]
+    lab.assert_not_landed(entry)
+
+
+def test_work_pushed_from_another_machine_lands(lab):
+    entry = lab.finish({"a": "1"})
+    git.run(["worktree", "remove", "--force", str(Path(lab.root, "work", RIG, "cat1"))], cwd=lab.bare)
+    git.run(["branch", "-q", "-D", entry.branch], cwd=lab.bare)
+    lab.run()
+    lab.assert_landed_once(entry)
+
+
+def test_a_remote_out_of_reach_is_not_an_empty_one(lab):
+    entry = lab.finish({"a": "1"})
+    Path(lab.origin).rename(lab.path / "away")
+    report = lab.run()
+    assert "cannot read" in report.waiting[0][1]
+    (lab.path / "away").rename(lab.origin)
+    lab.assert_not_landed(entry)
+    lab.run()
+    lab.assert_landed_once(entry)
+
+
+def test_agents_cannot_push_the_target(lab):
+    lab.finish({"a": "1"})
+    tree = Path(lab.root, "work", RIG, "cat1")
+    assert git.run(["push", "-q", "origin", "HEAD:main"], cwd=tree, check=False).code != 0
+
+
+# -- landing: local -------------------------------------------------------------------------------
+@pytest.fixture
+def local(tmp_path):
+    lab = Lab(tmp_path)
+    lab.configure(landing="local")
+    return lab
+
+
+def test_a_local_landing_moves_the_clones_own_branch(local):
+    local.gate("test -f list.txt")
+    one = local.finish({"a": "1"})
+    before = local.main()
+    local.run()
+    assert local.main() == before, "the remote is not touched"
+    two = local.finish({"b": "1"})
+    local.run()
+    for entry in (one, two):
+        assert local.status(entry) == ("closed", "closed", "merged")
+        assert clones.is_ancestor(local.bare, local.town.bead(entry.source).closed["commit"], "refs/heads/main")
+    assert git.text(["show", "refs/heads/main:a"], cwd=local.bare) == "1"
+    assert git.text(["show", "refs/heads/main:b"], cwd=local.bare) == "1"
+
+
+def test_a_target_checked_out_in_a_worktree_is_left_alone(local):
+    entry = local.finish({"a": "1"})
+    there = str(local.path / "mine")
+    git.run(["worktree", "add", "-q", "-b", "main", there, "refs/remotes/origin/main"], cwd=local.bare)
+    Path(there, "list.txt").write_text("my own dirt")
+    report = local.run()
+    assert there in report.waiting[0][1]
+    assert local.town.bead(entry.source).status == "merging"
+    assert Path(there, "list.txt").read_text() == "my own dirt"
+    git.run(["checkout", "-q", "--detach"], cwd=there)
+    local.run()
+    assert local.status(entry) == ("closed", "closed", "merged")
+    assert git.text(["rev-list", "--count", "origin/main..main"], cwd=local.bare) == "1"
+
+
+# -- kill -9 --------------------------------------------------------------------------------------
+KILL = "refinery.run_once(town, RIG, on_step=lambda s: os.kill(os.getpid(), 9) if s.kind == {0!r} else None)"
+
+
+@pytest.mark.parametrize("kind", ["stacked", "gate", "pushed", "merged"])
+def test_killed_at_a_step_it_lands_exactly_once(lab, kind):
+    lab.gate("test -f list.txt")
+    one, two = lab.finish({"a": "1"}), lab.finish({"b": "1"})
+    assert lab.child(KILL.format(kind)) == -9, lab.child_said
+    if kind == "pushed":
+        lab.push({"a": "and somebody goes on from there"})
+    lab.run()
+    lab.assert_landed_once(one, two)
+    assert git.run(["for-each-ref", "refs/heads/polecat"], cwd=lab.bare).out == b""
+    assert git.run(["for-each-ref", "refs/heads/polecat"], cwd=lab.origin).out == b""
+    assert lab.run().landed == ()
+
+
+def test_killed_at_every_write_it_lands_exactly_once(lab):
+    """GT_FAULT kills before the k-th write, fsync or rename of the town's files; spread over the whole run."""
+    survived = None
+    for k in (2, 5, 11, 17, 23, 29, 37, 43, 53, 61, 71, 83, 97, 113, 400):
+        entry = lab.finish({f"file{k}": "1"}, worker="toast")
+        code = lab.child("refinery.run_once(town, RIG)", GT_FAULT=str(k))
+        assert code in (0, -9), lab.child_said
+        if code == 0:
+            survived = k
+        else:
+            lab.run()
+        lab.assert_landed_once(entry)
+        if survived:
+            break
+    assert survived
+    assert survived > 23
+
+
+def test_a_gate_that_outlives_its_killed_refinery_is_ended(lab):
+    pid_file = lab.path / "pid"
+    lab.gate(f"[ -f {pid_file} ] || {{ echo $$ > {pid_file}; exec sleep 300; }}")
+    entry = lab.finish({"a": "1"})
+    code = lab.child(
+        "import threading, time\n"
+        f"def wait():\n    while not os.path.exists({str(pid_file)!r}): time.sleep(0.01)\n"
+        "    note = os.path.join(town.root, '.gt/run/refinery/greenplace-gate.json')\n"
+        "    while not os.path.exists(note): time.sleep(0.01)\n    os.kill(os.getpid(), 9)\n"
+        "threading.Thread(target=wait).start()\nrefinery.run_once(town, RIG)\n"
+    )
+    assert code == -9, lab.child_said
+    from gastown.runtime import processes
+
+    left = processes.proc(int(pid_file.read_text()))
+    lab.run()
+    assert not processes.alive(left)
+    lab.assert_landed_once(entry)
