@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import namedtuple
 
 TYPE_CHECKING = False
@@ -51,28 +52,33 @@ def row_of(doc: dict[str, Any], path: str, rig: str | None) -> Row:
         doc["id"],
         path,
         rig,
-        doc.get("status", "open"),
+        sys.intern(str(doc.get("status", "open"))),
         doc.get("priority", 2),
-        doc.get("type", "task"),
-        doc.get("assignee"),
+        sys.intern(str(doc.get("type", "task"))),
+        _shared(doc.get("assignee")),
         doc["title"],
         _text(created.get("at")) or "",
-        _text(created.get("by")) or "",
+        _shared(created.get("by")) or "",
         doc.get("parent"),
         tuple(doc.get("needs") or ()),
-        tuple(doc.get("labels") or ()),
-        doc.get("machine"),
-        doc.get("agent"),
+        tuple(map(sys.intern, doc.get("labels") or ())),
+        _shared(doc.get("machine")),
+        _shared(doc.get("agent")),
         doc.get("branch"),
-        doc.get("target"),
+        _shared(doc.get("target")),
         doc.get("source"),
-        doc.get("worker"),
+        _shared(doc.get("worker")),
         doc.get("commit"),
         _text(closed.get("at")),
-        _text(closed.get("reason")),
+        _shared(closed.get("reason")),
         _text(closed.get("commit")),
         _text(sessions[-1].get("started")) if sessions else None,
     )
+
+
+def _shared(value: object) -> str | None:
+    # One object for what many beads say: the index is smaller and read faster.
+    return None if value is None else sys.intern(str(value))
 
 
 def _text(value: object) -> str | None:

@@ -2,7 +2,7 @@
 
 A cache of files in `.gt/cache/`, never a store: entries are believed only while name, size,
 mtime and inode agree, and those as young as the cache itself are read again, as git does with
-its own index. It is a marshal of plain tuples behind a digest: it cannot execute anything, and
+its own index. It is a marshal of plain tuples behind a checksum: it cannot execute anything, and
 a torn or foreign one is rebuilt without a word.
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import hashlib
 import marshal
 import os
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -25,13 +25,19 @@ from gastown.model.row import Row, row_of
 from gastown.store import files, layout
 from gastown.store import yaml as yaml_store
 
-_MAGIC = f"gt-index 1 {sys.implementation.cache_tag} {marshal.version}\n".encode()
+_MAGIC = f"gt-index 2 {sys.implementation.cache_tag} {marshal.version}\n".encode()
 # Clocks of file systems tick: an entry written within this long before the cache may change unseen.
 _RACY_NS = 20_000_000
 # Rewriting the cache costs more than reading a few files again.
 _STALE_ENOUGH = 16
-Entry = tuple[int, int, int, Any]
-Folders = dict[str, dict[str, Entry]]
+# Without references, so that equal lists always give equal bytes.
+_PLAIN = 2
+
+# Of one file: name, size, mtime_ns, inode.
+Entry = tuple[str, int, int, int]
+# Of one day folder: its sorted entries as bytes, the newest mtime_ns, the rows of the valid ones as bytes in the
+# order of the entries, the names of the others.
+Folder = tuple[bytes, int, bytes, tuple[str, ...]]
 
 
 class Index:
@@ -70,7 +76,7 @@ class _Scan:
         self.root = root
         self.progress = progress
         self.began, self.known = _load_cache(layout.cache(root, "beads.idx"))
-        self.fresh: Folders = {}
+        self.fresh: dict[str, Folder] = {}
         self.rows: list[Row] = []
         self.problems: list[InvalidFile] = []
         self.reread = 0
@@ -80,43 +86,54 @@ class _Scan:
         for rig, folder in bead_folders(self.root):
             for day in sorted(_names(os.path.join(self.root, folder))):
                 self._day(rig, f"{folder}/{day}")
-        gone = sum(len(v) for v in self.known.values()) - sum(len(v) for v in self.fresh.values()) + self.reread
-        if self.reread > _STALE_ENOUGH or gone > _STALE_ENOUGH or (self.fresh and not self.known):
+        if self.reread > _STALE_ENOUGH or self.known.keys() != self.fresh.keys():
             _save_cache(layout.cache(self.root, "beads.idx"), began, self.fresh)
         return Index(self.rows, self.problems)
 
     def _day(self, rig: str | None, folder: str) -> None:
-        known = self.known.get(folder, {})
-        fresh: dict[str, Entry] = {}
-        believed = self.began - _RACY_NS
-        rows, make = self.rows, Row._make
         try:
-            scan = os.scandir(os.path.join(self.root, folder))
+            with os.scandir(os.path.join(self.root, folder)) as scan:
+                entries = [
+                    (name, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+                    for item in scan
+                    if (name := item.name).endswith(".yaml") and name[0] != "."
+                    for stat in (item.stat(),)
+                ]
+                entries.sort()
         except (NotADirectoryError, FileNotFoundError):
             return
-        with scan:
-            for item in scan:
-                name = item.name
-                if not name.endswith(".yaml") or name.startswith("."):
-                    continue
-                stat = item.stat()
-                entry = known.get(name)
-                if (
-                    entry is not None
-                    and entry[1] == stat.st_mtime_ns
-                    and entry[0] == stat.st_size
-                    and entry[2] == stat.st_ino
-                    and stat.st_mtime_ns < believed
-                ):
-                    fresh[name] = entry
-                    rows.append(make(entry[3]))
-                    continue
-                path = f"{folder}/{name}"
-                row = self._read(rig, path)
-                if row is not None:
-                    fresh[name] = (stat.st_size, stat.st_mtime_ns, stat.st_ino, tuple(row))
-                    rows.append(row)
-        self.fresh[folder] = fresh
+        signature = marshal.dumps(entries, _PLAIN)
+        known = self.known.get(folder)
+        if known is not None and known[0] == signature and known[1] < self.began - _RACY_NS:
+            # Nothing moved in this folder: its rows are taken as one piece.
+            self.rows += map(Row._make, marshal.loads(known[2]))
+            for name in known[3]:
+                self._read(rig, f"{folder}/{name}")
+            self.fresh[folder] = known
+        else:
+            self._changed_day(rig, folder, entries, signature, known)
+
+    def _changed_day(
+        self, rig: str | None, folder: str, entries: list[Entry], signature: bytes, known: Folder | None
+    ) -> None:
+        """Believe what did not move, read the rest."""
+        believed: dict[Entry, tuple[Any, ...]] = {}
+        if known is not None:
+            bad = set(known[3])
+            valid = [entry for entry in marshal.loads(known[0]) if entry[0] not in bad]
+            believed = dict(zip(valid, marshal.loads(known[2]), strict=True))
+        rows: list[Row] = []
+        broken: list[str] = []
+        for entry in entries:
+            old = believed.get(entry) if entry[2] < self.began - _RACY_NS else None
+            row = Row._make(old) if old is not None else self._read(rig, f"{folder}/{entry[0]}")
+            if row is None:
+                broken.append(entry[0])
+            else:
+                rows.append(row)
+        self.rows += rows
+        newest = max((entry[2] for entry in entries), default=0)
+        self.fresh[folder] = (signature, newest, marshal.dumps([tuple(row) for row in rows]), tuple(broken))
 
     def _read(self, rig: str | None, path: str) -> Row | None:
         self.reread += 1
@@ -127,7 +144,7 @@ class _Scan:
         except InvalidFile as problem:
             self.problems.append(problem)
         except FileNotFoundError:
-            return None
+            pass  # removed since the folder was listed
         except OSError as error:
             self.problems.append(InvalidFile(path, f"cannot be read: {error.strerror}"))
         return None
@@ -149,26 +166,25 @@ def _names(folder: str) -> list[str]:
         return []
 
 
-def _load_cache(path: str) -> tuple[int, Folders]:
+def _load_cache(path: str) -> tuple[int, dict[str, Folder]]:
     try:
         data = files.read(path)
     except OSError:
         return 0, {}
-    body = len(_MAGIC) + 16
-    if not data.startswith(_MAGIC) or hashlib.blake2b(data[body:], digest_size=16).digest() != data[len(_MAGIC) : body]:
+    head = len(_MAGIC) + 4
+    if not data.startswith(_MAGIC) or zlib.crc32(data[head:]) != int.from_bytes(data[len(_MAGIC) : head], "big"):
         return 0, {}
-    began, folders = marshal.loads(data[body:])
+    began, folders = marshal.loads(data[head:])
     return began, folders
 
 
-def _save_cache(path: str, began: int, folders: Folders) -> None:
+def _save_cache(path: str, began: int, folders: dict[str, Folder]) -> None:
     body = marshal.dumps((began, folders))
-    digest = hashlib.blake2b(body, digest_size=16).digest()
     # A town on a read-only disk is still readable; its cache is just not kept.
     with contextlib.suppress(OSError):
         os.makedirs(os.path.dirname(path), exist_ok=True)
         temp = f"{path}.{os.getpid()}{layout.TEMP_SUFFIX}"
-        files.write(path, _MAGIC + digest + body, temp=temp, durable=False)
+        files.write(path, _MAGIC + zlib.crc32(body).to_bytes(4, "big") + body, temp=temp, durable=False)
 
 
 @contextlib.contextmanager

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gastown.model.bead import Bead
 from gastown.model.errors import InvalidFile, NotFound, UsageError
 from gastown.model.ids import is_id, is_name
-from gastown.model.rig import Rig, rig_of
 from gastown.model.text import nearest
-from gastown.store import feed, files, index, layout, maildir, runstate
+from gastown.store import files, index, layout, maildir, runstate
 from gastown.store import yaml as yaml_store
 from gastown.store.index import Index
+
+if TYPE_CHECKING:
+    from gastown.model.rig import Rig
 
 
 class View:
@@ -84,6 +86,8 @@ class View:
             hint = "" if known else "add one: gt rig add NAME URL-OR-PATH"
             near = nearest(name, known)
             raise NotFound(f"no rig {name!r}", hint or ("" if near else "rigs: " + ", ".join(known)), near)
+        from gastown.model.rig import rig_of
+
         path = layout.rig_file(name)
         return rig_of(self.load(path), path)
 
@@ -173,6 +177,8 @@ class View:
 
     def events(self, since: str = "") -> Iterator[dict[str, Any]]:
         """Feed events in order from an RFC 3339 time on."""
+        from gastown.store import feed
+
         return feed.read_events(self, since=since)
 
 
