@@ -118,9 +118,12 @@ def gt(
 
 def run(args: list[str], ctx: Ctx) -> int:
     """Parse `args` and run the command; its exit code. typer's own errors are raised as they come."""
-    command = get_group(root)
+    # The group is built only for its own options, help and suggestions: it costs as much as a command.
+    direct = bool(args) and args[0] in COMMANDS
+    command = build(args[0]) if direct else get_group(root)
+    name, rest = (f"gt {args[0]}", args[1:]) if direct else ("gt", args)
     try:
-        with command.make_context("gt", args, obj=ctx) as context:
+        with command.make_context(name, rest, obj=ctx) as context:
             result = command.invoke(context)
     except typer.Exit as done:
         return done.exit_code

@@ -1,4 +1,4 @@
-"""Writing beads: create, update, note, close, reopen, dependencies, labels; and the group `gt bead` of them all."""
+"""Writing beads: create, update, note, close, reopen, dependencies, labels."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 import typer
 
-from gastown.cli import lists, watch
 from gastown.cli.context import Ctx
 from gastown.cli.options import File, Json, Quiet, Stdin
 from gastown.cli.output import put, put_json, text_from
@@ -17,20 +16,17 @@ from gastown.services import beads, queries
 from gastown.services.beads import Draft, Edit
 
 _SETTINGS: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
-app = typer.Typer(help="All bead commands, with dependencies, labels, tree and history.", **_SETTINGS)
 dep = typer.Typer(help="What a bead waits for.", no_args_is_help=True, **_SETTINGS)
 label = typer.Typer(help="Labels of beads.", no_args_is_help=True, **_SETTINGS)
 
 Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="Ids, beginnings of their hash, or @last.")]
 Id = Annotated[str, typer.Argument(metavar="ID", help="An id, the beginning of its hash, or @last.")]
-ready, blocked, list_, show = lists.ready, lists.blocked, lists.list_, lists.show
 
 
 def _tell(gt: Ctx, done: list[tuple[Bead, str]], *, many: bool, json: bool, quiet: bool) -> None:
     """What was written: a line each, ids alone, or the beads as they are now."""
     if json:
-        index = gt.town.index()
-        docs = [queries.as_json(bead, index) for bead, _ in done]
+        docs = [queries.as_json(bead, queries.around(gt.town, bead)) for bead, _ in done]
         put_json(docs if many else docs[0])
         return
     for bead, what in done:
@@ -232,13 +228,3 @@ def label_remove(ctx: typer.Context, bead_id: Id, names: Labels, json: Json = Fa
 def _relabel(gt: Ctx, bead_id: str, edit: Edit, *, json: bool, quiet: bool) -> None:
     bead = beads.update(gt.town, gt.resolve(bead_id), edit).bead
     _tell(gt, [(bead, "labels: " + (", ".join(bead.labels) or "none"))], many=False, json=json, quiet=quiet)
-
-
-label.command("list")(lists.labels)
-for _name, _command in (
-    ("create", create), ("show", show), ("list", list_), ("update", update), ("note", note), ("close", close),
-    ("reopen", reopen), ("ready", ready), ("blocked", blocked), ("tree", lists.tree), ("log", watch.bead_log),
-):  # fmt: skip
-    app.command(_name)(_command)
-app.add_typer(dep, name="dep")
-app.add_typer(label, name="label")

@@ -5,7 +5,89 @@ Whatever is not the plain everyday call answers None and takes the long way, whi
 
 from __future__ import annotations
 
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 def run(args: list[str]) -> int | None:
     """The exit code, or None if the long way must decide."""
+    if args == ["hook"]:
+        return _hook()
+    if args == ["heartbeat"]:
+        return _heartbeat()
     return None
+
+
+def _where() -> tuple[str, str] | None:
+    """(root of the town, address of the agent that asks); None unless both are beyond doubt."""
+    from gastown.store import layout
+
+    try:
+        here = os.getcwd()
+        root = layout.find_root(os.environ.get("GT_TOWN") or here)
+        if root is None or os.path.exists(layout.run(root, "journal.json")):
+            return None
+        actor = os.environ.get("GT_ACTOR") or layout.worker_of_cwd(root, here)
+    except OSError:
+        return None
+    if not actor:
+        return None
+    rig, slash, name = actor.partition("/")
+    known = any(
+        os.path.isfile(os.path.join(root, "rigs", rig, kind, f"{name}.yaml")) for kind in ("polecats", "crew")
+    )
+    return (root, actor) if slash and "/" not in name and known else None
+
+
+def _hook() -> int | None:
+    """One line for the bead under way; anything else (no hint, not begun, broken, moved on) takes the long way."""
+    where = _where()
+    if where is None:
+        return None
+    from gastown.store import layout, runstate
+
+    root, actor = where
+    try:
+        hint = runstate.hook_hint(root, actor)
+        doc = _bead(root, hint) if hint and layout.bead_of_path(hint) else None
+    except OSError:
+        return None
+    if doc is None or doc.get("status") != "in_progress" or doc.get("assignee") != actor:
+        return None
+    from gastown.ui.lines import hook_line
+
+    sys.stdout.write(hook_line(doc["id"], doc["status"], doc.get("priority", 2), doc["title"]) + "\n")
+    return 0
+
+
+def _bead(root: str, path: str) -> dict[str, Any] | None:
+    from gastown.model.bead import check
+    from gastown.model.errors import InvalidFile
+    from gastown.store import files, layout
+    from gastown.store.fastread import read_fast
+
+    doc = read_fast(files.read(layout.absolute(root, path)))
+    try:
+        if doc is not None:
+            check(doc, path)
+    except InvalidFile:
+        return None
+    return doc
+
+
+def _heartbeat() -> int | None:
+    """Say that the agent lives; silent."""
+    where = _where()
+    if where is None:
+        return None
+    from gastown.store import runstate
+
+    try:
+        runstate.touch_heartbeat(*where)
+    except OSError:
+        return None
+    return 0

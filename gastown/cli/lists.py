@@ -108,7 +108,6 @@ def show(
     """Show beads in full: text, needs, sessions, notes, and where their history is."""
     gt: Ctx = ctx.obj
     view = gt.view(at)
-    index = view.index()
     shown, failed = [], []
     for text in ids:
         try:
@@ -118,11 +117,12 @@ def show(
                 raise
             failed.append(error)
     if json:
-        docs = [queries.as_json(bead, index) for bead in shown]
+        docs = [queries.as_json(bead, queries.around(view, bead)) for bead in shown]
         put_json(docs if len(ids) > 1 else docs[0])
     for number, bead in enumerate([] if json else shown):
         if number:
             put()
+        index = queries.around(view, bead)
         waits = queries.as_json(bead, index)["blocked_by"]
         put_lines(render.full(bead, index.by_id, waits, now=gt.town.clock(), colour=style.wanted()))
     problems(failed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable
@@ -42,6 +41,8 @@ def hint(text: str) -> None:
 
 def dumps(value: Any, *, indent: int | None = 2) -> str:
     """JSON whose strings reach a terminal without a single control character."""
+    import json
+
     text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
     if text.isascii() and "\x7f" not in text:
         return text

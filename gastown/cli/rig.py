@@ -85,8 +85,8 @@ def list_(ctx: typer.Context, json: Json = False, at: At = None) -> int:
         put_json([{**rig.doc, "name": rig.name, "parked": rig.parked, "landing": rig.landing} for rig in found])
     else:
         rows = [
-            (one.name, one.prefix, one.branch, one.landing, "parked" if one.parked else "active", len(one.gates), one.git)
-            for one in found
+            (r.name, r.prefix, r.branch, r.landing, "parked" if r.parked else "active", len(r.gates), r.git)
+            for r in found
         ]
         head = ("NAME", "PREFIX", "BRANCH", "LANDING", "STATE", "GATES", "GIT")
         put_lines(columns(rows, head=head, colour=style.wanted()))

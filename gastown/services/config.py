@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from gastown.model.errors import InvalidFile, NotFound, UsageError
 from gastown.model.text import nearest
+from gastown.services import trust
 from gastown.store import layout, schema
 from gastown.store.town import Town
 from gastown.store.view import View
@@ -139,20 +140,15 @@ def _about(where: Place) -> str:
 def _record_commands(town: Town, where: Place) -> None:
     """What a person writes here, they trust."""
     if where.kind == "rig" and where.keys[0] in ("gates", "setup"):
-        from gastown.services import trust
-
         rig = town.rig(str(layout.rig_of_path(where.path)))
         for gate in rig.gates if where.keys[0] == "gates" else ():
             trust.record(town, "gate", f"{rig.name}/{gate.name}", gate.run)
         for command in rig.setup if where.keys[0] == "setup" else ():
-            trust.record(town, "setup", rig.name, command)
+            trust.record(town, "setup", f"{rig.name}/setup", command)
     elif where.kind == "town" and where.keys[:2] == ("escalation", "commands") and len(where.keys) == 3:
-        from gastown.services import trust
-
         command = town.setting(".".join(where.keys))
         if command:
-            text = command if isinstance(command, str) else " ".join(command)
-            trust.record(town, "escalation", where.keys[2], text)
+            trust.record(town, "escalation", where.keys[2], command)
 
 
 # -- the schema as a table of keys ---------------------------------------------------------------

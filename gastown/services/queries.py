@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from gastown.model import bead as bead_model
 from gastown.model import graph
 from gastown.model.bead import Bead
 from gastown.model.errors import InvalidFile, NotFound, UsageError
-from gastown.model.row import Row
+from gastown.model.row import Row, row_of
 from gastown.model.text import nearest
 from gastown.store import layout
 from gastown.store.index import Index, parse
@@ -60,16 +61,19 @@ def _one_of(value: str, allowed: Iterable[str], what: str) -> None:
 
 def select(index: Index, wanted: Filter) -> list[Row]:
     """The rows that match, in the order asked for (ties: priority, then age, then id)."""
-    rows = [row for row in index.rows if _matches(row, wanted, index.by_id)]
+    rows = _by_status(index, wanted)
+    if wanted.rig is not None:
+        rows = [row for row in rows if in_rig(row, wanted.rig)]
+    if wanted.assignee is not None or wanted.parent is not None or wanted.labels or wanted.types or wanted.priorities:
+        rows = [row for row in rows if _matches(row, wanted)]
     rows.sort(key=work_order)
     if wanted.sort != "priority":
         rows.sort(key=lambda row: str(getattr(row, wanted.sort) or "~"))
     return rows[::-1] if wanted.reverse else rows
 
 
-def work_order(row: Row) -> tuple[int, str, str]:
-    """Priority, then age, then id: the order in which work is taken up."""
-    return row.priority, row.created, row.id
+# Priority, then age, then id: the order in which work is taken up.
+work_order: Callable[[Row], Any] = attrgetter("priority", "created", "id")
 
 
 def in_rig(row: Row, rig: str | None) -> bool:
@@ -77,15 +81,16 @@ def in_rig(row: Row, rig: str | None) -> bool:
     return rig is None or (row.rig is None if rig == "town" else row.rig == rig)
 
 
-def _matches(row: Row, wanted: Filter, by_id: Mapping[str, Row]) -> bool:
+def _by_status(index: Index, wanted: Filter) -> list[Row]:
     if wanted.statuses:
-        if not any(_has_status(row, status, by_id) for status in wanted.statuses):
-            return False
-    elif row.status == "closed" and not wanted.all:
-        return False
+        by_id = index.by_id
+        return [row for row in index.rows if any(_has_status(row, one, by_id) for one in wanted.statuses)]
+    return list(index.rows) if wanted.all else [row for row in index.rows if row.status != "closed"]
+
+
+def _matches(row: Row, wanted: Filter) -> bool:
     return (
-        in_rig(row, wanted.rig)
-        and (wanted.assignee is None or row.assignee == wanted.assignee)
+        (wanted.assignee is None or row.assignee == wanted.assignee)
         and (wanted.parent is None or row.parent == wanted.parent)
         and set(wanted.labels) <= set(row.labels)
         and (not wanted.types or row.type in wanted.types)
@@ -104,7 +109,8 @@ def _has_status(row: Row, status: str, by_id: Mapping[str, Row]) -> bool:
 def ready(index: Index, rig: str | None = None) -> list[Row]:
     """Open work that nothing blocks and nobody holds, in the order of work."""
     by_id = index.by_id
-    return sorted((row for row in index.rows if in_rig(row, rig) and graph.is_ready(row, by_id)), key=work_order)
+    rows = [row for row in index.rows if row.status == "open" and in_rig(row, rig) and graph.is_ready(row, by_id)]
+    return sorted(rows, key=work_order)
 
 
 def blocked(index: Index, rig: str | None = None) -> list[tuple[Row, list[str]]]:
@@ -136,6 +142,23 @@ def as_json(bead: Bead, index: Index) -> dict[str, Any]:
         "ready": row is not None and graph.is_ready(row, index.by_id),
         "blocked_by": graph.blockers(row, index.by_id) if row is not None and row.status == "open" else [],
     }
+
+
+def around(view: View, bead: Bead) -> Index:
+    """An index of just this bead and those it names: enough to show it, at the cost of a few files.
+
+    A named bead whose file cannot be used is a problem of the index, and blocks like an unknown one.
+    """
+    rows, problems = [row_of(bead.doc, bead.path, layout.rig_of_path(bead.path))], []
+    for named in dict.fromkeys((*bead.needs, *filter(None, (bead.parent, bead.source)))):
+        path = view.bead_path(named)
+        if path is None or named == bead.id:
+            continue
+        try:
+            rows.append(row_of(parse(view.read(path), path), path, layout.rig_of_path(path)))
+        except InvalidFile as problem:
+            problems.append(problem)
+    return Index(rows, problems)
 
 
 def load_rows(view: View, rows: Iterable[Row]) -> list[Bead]:

@@ -12,6 +12,7 @@ from gastown.model import ids
 from gastown.model.errors import GtError, Refused, UsageError
 from gastown.model.rig import LANDINGS, MERGES, Rig, rig_of
 from gastown.runtime import clones, git
+from gastown.services import trust
 from gastown.store import layout
 from gastown.store.town import Town
 from gastown.store.view import View
@@ -61,8 +62,6 @@ def add(town: Town, new: NewRig, *, base: str, progress: Callable[[str], None] |
     except BaseException:
         shutil.rmtree(layout.work(town.root, new.name), ignore_errors=True)
         raise
-    from gastown.services import trust
-
     for gate in rig.gates:
         trust.record(town, "gate", f"{rig.name}/{gate.name}", gate.run)
     return rig

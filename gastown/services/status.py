@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import configparser
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -128,16 +127,21 @@ def _machine(town: Town) -> str | None:
 
 def remote_url(root: str) -> str | None:
     """Where the town is pushed to (origin), credentials masked; None if nowhere."""
-    from gastown.runtime.git import mask
-
-    parser = configparser.RawConfigParser(strict=False, allow_no_value=True)
     try:
-        with open(os.path.join(root, ".git", "config"), encoding="utf-8") as file:
-            parser.read_string("".join(line.lstrip() for line in file))
-        url = parser.get('remote "origin"', "url", fallback=None)
-    except (OSError, UnicodeDecodeError, configparser.Error):
+        with open(os.path.join(root, ".git", "config"), encoding="utf-8", errors="replace") as file:
+            lines = [line.strip() for line in file]
+    except OSError:
         return None
-    return mask(url) if url else None
+    section = ""
+    for line in lines:
+        if line.startswith("["):
+            section = line
+        key, _, value = line.partition("=")
+        if section == '[remote "origin"]' and key.strip() == "url":
+            from gastown.runtime.git import mask
+
+            return mask(value.strip())
+    return None
 
 
 def _deacon(town: Town) -> str | None:
@@ -146,7 +150,7 @@ def _deacon(town: Town) -> str | None:
 
 
 def _summary(rig: Rig, index: Index, workers: list[Worker]) -> RigStatus:
-    rows = [row for row in index.rows if row.rig == rig.name]
+    rows = [row for row in index.rows if row.rig == rig.name and row.status != "closed"]
     return RigStatus(
         rig.name,
         rig.parked,

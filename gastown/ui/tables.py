@@ -29,10 +29,13 @@ def columns(
     """
     if not rows:
         return []
-    texts = [[cell(value) for value in row] for row in rows]
+    texts = _texts(rows)
     heads = [list(head)] if head and colour else []
     widths = [max(map(len, column)) for column in zip(*heads, *texts, strict=True)]
     lines = [paint(_line(heads[0], widths, width), "dim", True)] if heads else []
+    if width is None and not colour:
+        form = "  ".join([*(f"{{:<{size}}}" for size in widths[:-1]), "{}"]).format
+        return [form(*row).rstrip() for row in texts]
     for row in texts:
         if not styles or not colour:
             lines.append(_line(row, widths, width))
@@ -43,6 +46,13 @@ def columns(
             "  ".join(paint(padded[i], styles.get(i, {}).get(row[i]), colour) for i in range(len(row))).rstrip()
         )
     return lines
+
+
+def _texts(rows: Sequence[Sequence[Cell]]) -> list[list[str]]:
+    """Every value as a cell. Looking at all of them at once is much faster than at each."""
+    texts = [["-" if value is None or value == "" else str(value) for value in row] for row in rows]
+    whole = "".join(map("".join, texts))
+    return texts if whole.isascii() and whole.isprintable() else [[safe(text) for text in row] for row in texts]
 
 
 def _clipped(row: list[str], widths: list[int], width: int | None) -> list[str]:
