@@ -107,7 +107,9 @@ def gt_argv() -> list[str]:
     return [sys.executable, "-m", "gastown"]
 
 
-def run_gt(*args: str, cwd: str | Path, env: dict[str, str] | None = None, stdin: str = "", code: int | None = 0) -> Ran:
+def run_gt(
+    *args: str, cwd: str | Path, env: dict[str, str] | None = None, stdin: str = "", code: int | None = 0
+) -> Ran:
     """Run the real command. `code` is the exit code it must end with (None: any)."""
     full = {**os.environ, "PYTHONPATH": str(PROJECT), **(env or {})}
     done = subprocess.run([*gt_argv(), *args], cwd=cwd, env=full, input=stdin, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""Every piece of the outside world has one home (style.md, H8): printing, environment, processes, libraries, writing."""
+"""Every piece of the outside world has one home: printing, environment, processes, libraries, writing."""
 
 from __future__ import annotations
 

@@ -165,7 +165,7 @@ def _summary(rig: Rig, index: Index, workers: list[Worker]) -> RigStatus:
 def _workers(town: Town, view: View, rig: Rig, index: Index) -> tuple[list[Worker], list[InvalidFile]]:
     docs, problems = view.workers(rig.name)
     held = {row.assignee: row for row in index.rows if row.assignee and row.status in ("hooked", "in_progress")}
-    states = _states(town, rig.name, index) if view.revision is None else {}
+    states = _states(town, rig.name, index) if docs and view.revision is None else {}
     found = []
     for doc in docs:
         address = f"{rig.name}/{doc['name']}"

@@ -25,7 +25,8 @@ def test_create_prints_id_and_title_and_commits(gt: Runner, town: Town) -> None:
     bead_id, title = line[0].split("  ")
     assert ID.match(bead_id)
     assert title == "Mend the roof"
-    assert git("log", "-1", "--format=%an %s", cwd=town.root) == f"Pat Overseer create: created {bead_id}: Mend the roof"
+    said = git("log", "-1", "--format=%an %s", cwd=town.root)
+    assert said == f"Pat Overseer create: created {bead_id}: Mend the roof"
     assert git("status", "--porcelain", cwd=town.root) == ""
 
 
@@ -100,7 +101,8 @@ def test_close_note_reopen_round_trip(gt: Runner) -> None:
 
 def test_update_fields_and_transitions(gt: Runner) -> None:
     bead = make(gt, "work")
-    doc = gt("update", bead, "--title", "better", "-p", "0", "-l", "a", "-l", "b", "--status", "deferred", "--json").json
+    options = ["--title", "better", "-p", "0", "-l", "a", "-l", "b", "--status", "deferred"]
+    doc = gt("update", bead, *options, "--json").json
     assert (doc["title"], doc["priority"], doc["labels"], doc["status"]) == ("better", 0, ["a", "b"], "deferred")
     assert gt("update", bead, "--unlabel", "a", "--json").json["labels"] == ["b"]
     assert gt("update", bead, "--title", "better").lines == [f"{bead}  unchanged"]
@@ -160,7 +162,10 @@ def test_at_reads_the_past(gt: Runner) -> None:
     assert gt("list", "--at", "nonsense", code=2).err.startswith("error: 'nonsense'")
 
 
-@pytest.mark.parametrize("content", [b"id: [\n", b"<<<<<<< ours\ntitle: a\n=======\ntitle: b\n>>>>>>> theirs\n", b"\xff\xfe"])
+CONFLICT = b"<<<<<<< ours\ntitle: a\n=======\ntitle: b\n>>>>>>> theirs\n"
+
+
+@pytest.mark.parametrize("content", [b"id: [\n", CONFLICT, b"\xff\xfe"])
 def test_one_broken_file_is_named_and_hides_nothing(gt: Runner, town: Town, content: bytes) -> None:
     good, bad = make(gt, "good"), gt("create", "bad", "--json").json
     Path(town.root, bad["path"]).write_bytes(content)

@@ -1,0 +1,133 @@
+"""The short way: what it may import, when it answers, and when it must leave the answer to the long way."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from gastown.cli import fast
+from gastown.model import times
+from gastown.store import layout, runstate
+from gastown.store.town import Town
+from tests.conftest import PROJECT
+
+ACTOR = "green/amber"
+# All that `gt hook` may load beyond a bare interpreter. Everything else is paid for at every prompt.
+ALLOWED = {
+    "gastown", "gastown.cli", "gastown.cli.main", "gastown.cli.fast", "gastown.model", "gastown.model.address",
+    "gastown.model.bead", "gastown.model.errors", "gastown.model.ids", "gastown.model.text", "gastown.store",
+    "gastown.store.canonical", "gastown.store.fastread", "gastown.store.files", "gastown.store.layout",
+    "gastown.store.runstate", "gastown.ui", "gastown.ui.lines",
+    "contextlib", "collections", "functools", "types", "operator", "itertools", "keyword", "reprlib",
+    "_collections", "_functools", "_operator", "__future__", "collections.abc", "_weakrefset",
+}  # fmt: skip
+
+
+@pytest.fixture
+def hooked(town: Town) -> str:
+    """The path of a bead under way on the hook of ACTOR, with the hint set."""
+
+    def body(change) -> str:
+        mark = {"at": change.at, "by": "overseer"}
+        change.put(
+            layout.rig_file("green"), {"name": "green", "prefix": "gr", "created": mark, "git": "/x", "branch": "main"}
+        )
+        worker = {"name": "amber", "kind": "polecat", "rig": "green", "created": mark}
+        change.put(layout.worker_file("green", "polecats", "amber"), worker)
+        change.emit("rig_add", "added rig green", rig="green")
+        return ""
+
+    town.transact("rig add", body)
+
+    def hook(change) -> str:
+        bead = change.create("green", title="Mend the roof", assignee=ACTOR)
+        bead.move("hooked")
+        bead.move("in_progress")
+        change.save(bead)
+        change.emit("sling", f"slung {bead.id}", bead=bead.id, rig="green")
+        return bead.path
+
+    path = town.transact("sling", hook)
+    runstate.set_hook_hint(town.root, ACTOR, path)
+    return path
+
+
+@pytest.fixture
+def inside(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the agent ACTOR, in the town."""
+    monkeypatch.chdir(town.root)
+    monkeypatch.setenv("GT_ACTOR", ACTOR)
+
+
+def test_hook_says_one_line(hooked: str, inside: None, town: Town, capsys: pytest.CaptureFixture[str]) -> None:
+    assert fast.run(["hook"]) == 0
+    bead_id = layout.bead_of_path(hooked)
+    assert capsys.readouterr().out.startswith(f"{bead_id}  P2  in_progress  Mend the roof")
+
+
+def test_hook_imports_nothing_dear(hooked: str, town: Town) -> None:
+    script = (
+        "import sys; before = set(sys.modules)\n"
+        "from gastown.cli.main import main\n"
+        "code = main(['hook'])\n"
+        "print(*sorted(set(sys.modules) - before), file=sys.stderr)\n"
+        "sys.exit(code)\n"
+    )
+    env = {"PYTHONPATH": str(PROJECT), "GT_ACTOR": ACTOR, "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([sys.executable, "-S", "-c", script], cwd=town.root, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert set(done.stderr.split()) <= ALLOWED
+
+
+def test_a_title_never_reaches_the_terminal_raw(
+    hooked: str, inside: None, town: Town, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(layout.absolute(town.root, hooked))
+    path.write_text(path.read_text().replace("title: Mend the roof", 'title: "Mend \\x1b[31m the roof"'))
+    assert fast.run(["hook"]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("status: in_progress", "status: hooked"),
+        ("assignee: green/amber", "assignee: green/birch"),
+        ("status: in_progress", "status: [torn"),
+        ("title: Mend the roof", "title:   odd   # by hand"),
+    ],
+)
+def test_anything_unusual_takes_the_long_way(hooked: str, inside: None, town: Town, old: str, new: str) -> None:
+    path = Path(layout.absolute(town.root, hooked))
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    assert fast.run(["hook"]) is None
+
+
+def test_no_hint_no_actor_no_town_other_options(
+    hooked: str, town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(town.root)
+    assert fast.run(["hook"]) is None
+    monkeypatch.setenv("GT_ACTOR", "green/nobody")
+    assert fast.run(["hook"]) is None
+    monkeypatch.setenv("GT_ACTOR", "../../etc/passwd")
+    assert fast.run(["hook"]) is None
+    monkeypatch.setenv("GT_ACTOR", ACTOR)
+    assert fast.run(["hook", "--json"]) is None
+    assert fast.run(["hook", "--help"]) is None
+    runstate.set_hook_hint(town.root, ACTOR, None)
+    assert fast.run(["hook"]) is None
+    monkeypatch.chdir(tmp_path)
+    assert fast.run(["hook"]) is None
+
+
+def test_heartbeat_touches(hooked: str, inside: None, town: Town) -> None:
+    assert runstate.heartbeat(town.root, ACTOR) is None
+    assert fast.run(["heartbeat"]) == 0
+    beat = runstate.heartbeat(town.root, ACTOR)
+    assert beat is not None
+    assert times.text(beat[0]) > "2026"
