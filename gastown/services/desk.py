@@ -62,7 +62,7 @@ def set_up(town: Town, rig: Rig, path: str) -> str:
     log = layout.log(town.root, "gates", f"{rig.name}-setup.log")
     os.makedirs(os.path.dirname(log), exist_ok=True)
     for command in rig.setup:
-        gates.require(town, rig, "setup", command)
+        gates.require(town, rig, "setup", "setup", command)
         ended = shell.run(command, cwd=path, env=gates.environment(rig), log=log, timeout=SETUP_TIMEOUT)
         if ended.code or ended.timed_out:
             ended_how = "timed out" if ended.timed_out else f"exit {ended.code}"

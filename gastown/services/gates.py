@@ -18,7 +18,7 @@ from gastown.model import times
 from gastown.model.errors import Refused
 from gastown.model.rig import Gate, Rig
 from gastown.runtime import processes, shell
-from gastown.services import evidence
+from gastown.services import evidence, trust
 from gastown.store import layout, runstate
 from gastown.store.town import Town
 
@@ -78,18 +78,16 @@ def untrusted(town: Town, rig: Rig) -> GateResult | None:
     """The first command of the rig's gates that nobody on this machine has trusted; asked before anything runs."""
     for gate in rig.gates:
         try:
-            require(town, rig, f"gate {gate.name}", gate.run)
+            require(town, rig, "gate", gate.name, gate.run)
         except Refused as refusal:
             reason = f"not trusted: {refusal.message}" + (f" ({refusal.hint})" if refusal.hint else "")
             return GateResult(gate.name, COULD_NOT_RUN, reason, 0.0, "", "", 0)
     return None
 
 
-def require(town: Town, rig: Rig, what: str, command: str) -> None:
-    """Raise Refused unless this command of the rig's file may run on this machine."""
-    from gastown.services import trust
-
-    trust.require(town, what.split()[0], f"{rig.name}/{what.split()[-1]}", command)
+def require(town: Town, rig: Rig, kind: str, name: str, command: str) -> None:
+    """Raise Refused unless this command of the rig's file may run on this machine. `kind` is gate or setup."""
+    trust.require(town, kind, f"{rig.name}/{name}", command)
 
 
 def run_gates(town: Town, rig: Rig, worktree: str, commit: str, *, say: Say | None = None) -> GatesRun:

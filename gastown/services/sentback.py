@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gastown.model.address import is_address
 from gastown.model.bead import Bead
@@ -104,10 +104,11 @@ def _restart(town: Town, done: SentBack, text: str) -> SentBack:
     from gastown.services import sling
 
     try:
-        sling.restart(town, done.bead, reason=done.reason, context=text)
+        report = sling.restart(town, done.bead, reason=done.reason, context=text)
     except GtError as error:
-        return SentBack(**{**vars(done), "trouble": error.message})
-    return SentBack(**{**vars(done), "restarted": True})
+        return replace(done, trouble=error.message)
+    trouble = report.refused[0].message if report.refused else report.queued[0].reason if report.queued else ""
+    return replace(done, restarted=not trouble, trouble=trouble)
 
 
 def reject(town: Town, merge_id: str, *, why: str) -> Bead:

@@ -1,0 +1,191 @@
+"""Gates that cannot be believed: nothing lands, and it says which of these it was. A red target; retry and reject."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from gastown.model.errors import Refused, UsageError
+from gastown.services import sentback
+from gastown.store.town import open_town
+from tests.services.refinery_lab import RIG, Lab
+from tests.store.towns import git as plain_git
+
+
+@pytest.fixture
+def lab(tmp_path):
+    return Lab(tmp_path)
+
+
+UNBELIEVABLE = [
+    ("no-such-command --all", "was not found"),
+    ("./list.txt", "could not be executed"),
+    ("echo 'no tests ran in 0.01s'; exit 5", "ran no test"),
+    ("echo 'Ran 0 tests in 0.000s'; echo OK", "ran no test"),
+    ("sleep 60", "timed out after 0.3 s"),
+]
+
+
+@pytest.mark.parametrize(("command", "said"), UNBELIEVABLE)
+def test_a_gate_that_could_not_run_lands_nothing_and_says_so(lab, command, said):
+    lab.gate(command, timeout="0.3s" if command.startswith("sleep") else "30s")
+    entry = lab.finish({"a": "1"})
+    report = lab.run()
+    assert (report.landed, report.sent_back) == ((), ()), "it is nobody's fault, and lands nowhere"
+    ((merge, why),) = report.could_not_run
+    assert merge == entry.id
+    assert said in why
+    assert "gate test could not run" in why
+    assert said in lab.feed("merge_failed")[0]
+    assert lab.town.bead(entry.id).gates[-1]["result"] == "could_not_run"
+    lab.assert_not_landed(entry)
+    lab.gate("true")
+    lab.run()
+    lab.assert_landed_once(entry)
+
+
+def test_a_change_that_keeps_the_gate_from_running_is_sent_back(lab):
+    """The gate runs on the target, so it is the change that took the tests away."""
+    lab.gate("test -f empty && { echo 'no tests ran in 0.01s'; exit 5; }; echo '3 passed'")
+    bad, good = lab.finish({"empty": "1"}), lab.finish({"a": "1"})
+    report = lab.run()
+    lab.assert_landed_once(good)
+    lab.assert_not_landed(bad)
+    assert [back.summary for back in report.sent_back] == [
+        "gate test could not run: the test runner ran no test (exit 5)"
+    ]
+
+
+def test_an_untrusted_gate_does_not_run(lab):
+    ran = lab.path / "ran"
+    lab.gate(f"touch {ran}")
+    entry = lab.finish({"a": "1"})
+    plain_git(lab.root, "remote", "add", "origin", str(lab.path / "town.git"))
+    report = lab.run()
+    assert "not trusted" in report.could_not_run[0][1]
+    assert "gt trust add" in report.could_not_run[0][1]
+    assert not ran.exists()
+    lab.assert_not_landed(entry)
+
+
+def test_a_timed_out_gate_leaves_no_process(lab):
+    pid = lab.path / "pid"
+    lab.gate(f"sleep 60 & echo $! > {pid}; wait", timeout="0.3s")
+    lab.finish({"a": "1"})
+    lab.run()
+    state = Path(f"/proc/{pid.read_text().strip()}/stat")
+    assert not state.exists() or state.read_text().split()[2] in "ZX"
+
+
+def test_what_a_gate_sees_of_the_environment(lab, monkeypatch):
+    monkeypatch.setenv("GT_ACTOR", "mayor")
+    monkeypatch.setenv("GIT_DIR", "/nowhere")
+    seen = lab.path / "seen"
+    lab.gate(f"env > {seen}")
+    lab.finish({"a": "1"})
+    lab.run()
+    lines = seen.read_text().splitlines()
+    assert {f"GT_RIG={RIG}", "CI=true"} <= set(lines)
+    assert not [line for line in lines if line.startswith(("GT_ACTOR", "GIT_DIR"))]
+
+
+def test_a_gates_own_retries(lab):
+    count = lab.path / "count"
+    lab.gate(f"echo x >> {count}; [ $(wc -l < {count}) -ge 3 ]", retries=2)
+    entry = lab.finish({"a": "1"})
+    lab.run()
+    lab.assert_landed_once(entry)
+    assert "flaky" not in lab.feed("merged")[0]
+
+
+# -- a red target ---------------------------------------------------------------------------------
+def test_nothing_lands_on_a_red_target_and_it_says_so(lab):
+    runs = lab.path / "runs"
+    lab.push({"broken": "1"})
+    lab.gate(f"git rev-parse HEAD >> {runs}; ! test -f broken")
+    one, two = lab.finish({"a": "1"}), lab.finish({"b": "1"})
+    report = lab.run()
+    assert (report.landed, report.sent_back) == ((), ())
+    assert all("main itself is red at " in why for _, why in report.waiting)
+    lab.assert_not_landed(one, two)
+    lab.run()
+    assert runs.read_text().split().count(lab.main()) == 1, "the bare target is asked once"
+
+
+def test_what_mends_a_red_target_lands_and_then_the_others(lab):
+    lab.push({"broken": "1"})
+    lab.gate("! grep -q 1 broken && ! test -f bad")
+    fix, other, bad = lab.finish({"broken": "0"}), lab.finish({"a": "1"}), lab.finish({"bad": "1"})
+    report = lab.run()
+    lab.assert_landed_once(fix, other)
+    lab.assert_not_landed(bad)
+    assert [back.bead for back in report.sent_back] == [bad.source]
+
+
+def test_the_overseer_may_override_for_this_commit_on_this_target(lab):
+    lab.push({"broken": "1"})
+    lab.gate("! test -f broken")
+    one, two = lab.finish({"a": "1"}), lab.finish({"b": "1"})
+    with pytest.raises(Refused, match="not known to be red"):
+        sentback.retry(lab.town, one.id, override=True)
+    lab.run()
+    with pytest.raises(Refused, match="only the overseer"):
+        sentback.retry(open_town(lab.root, actor=f"{RIG}/cat1"), one.id, override=True)
+    sentback.retry(lab.town, one.id, override=True)
+    report = lab.run()
+    assert [bead for _, bead, _ in report.landed] == [one.source]
+    lab.assert_landed_once(one)
+    lab.assert_not_landed(two)
+    assert "override" in lab.feed("merged")[0]
+
+
+def test_an_override_does_not_hold_for_another_target(lab):
+    lab.push({"broken": "1"})
+    lab.gate("! test -f broken")
+    entry = lab.finish({"a": "1"})
+    lab.run()
+    sentback.retry(lab.town, entry.source, override=True)
+    lab.push({"broken": "2"})
+    assert lab.run().landed == ()
+    lab.assert_not_landed(entry)
+
+
+# -- retry and reject -----------------------------------------------------------------------------
+def test_a_rejection_needs_a_reason_and_reaches_the_worker(lab):
+    entry = lab.finish({"a": "1"})
+    with pytest.raises(UsageError, match="needs a reason"):
+        sentback.reject(lab.town, entry.id, why=" ")
+    sentback.reject(lab.town, entry.source, why="not like this")
+    assert lab.status(entry) == ("in_progress", "closed", "rejected")
+    (message,) = Path(lab.root, "mail", RIG, "cat1", "new").glob("[!.]*")
+    assert "not like this" in message.read_text()
+    assert "not like this" in lab.town.bead(entry.source).notes[-1]["text"]
+    assert lab.run().landed == ()
+    with pytest.raises(UsageError, match="closed: rejected"):
+        sentback.reject(lab.town, entry.id, why="again")
+
+
+def test_a_rejected_entry_can_be_tried_again(lab):
+    entry = lab.finish({"a": "1"})
+    sentback.reject(lab.town, entry.id, why="not now")
+    sentback.retry(lab.town, entry.id)
+    lab.run()
+    lab.assert_landed_once(entry)
+
+
+def test_what_was_set_aside_is_tried_again_when_a_person_says_so(lab):
+    ok = lab.path / "ok"
+    lab.gate(f"! test -f bad || test -f {ok}")
+    entry = lab.finish({"bad": "1"}, worker="toast")
+    for attempt in (2, 3):
+        lab.run()
+        branch = f"polecat/toast/{entry.source}.a{attempt}"
+        entry = lab.hand_in(entry.source, branch, ({"bad": str(attempt)},), f"{RIG}/toast")
+    lab.run()
+    assert [one.set_aside for one in lab.queue()] == [True]
+    ok.touch()
+    assert lab.run().landed == ()
+    sentback.retry(lab.town, entry.source)
+    lab.run()
+    lab.assert_landed_once(entry)
