@@ -70,7 +70,7 @@ def test_hook_says_one_line(hooked: str, inside: None, town: Town, capsys: pytes
 
 def test_hook_imports_nothing_dear(hooked: str, town: Town) -> None:
     script = (
-        "import sys; before = set(sys.modules)\n"
+        "import os, sys; before = set(sys.modules)\n"
         "from gastown.cli.main import main\n"
         "code = main(['hook'])\n"
         "print(*sorted(set(sys.modules) - before), file=sys.stderr)\n"
