@@ -186,6 +186,6 @@ def running(town: Town, rig_name: str) -> str:
         return _holder(town, rig_name)
 
 
-def state(town: Town, entry: Entry) -> str:
+def state(entry: Entry) -> str:
     """One word for lists: queued, held or set-aside."""
     return "set-aside" if entry.set_aside else "held" if entry.held else "queued"

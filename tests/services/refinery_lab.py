@@ -15,7 +15,7 @@ from gastown.services import queue, refinery
 from gastown.services.refinery import RefineryReport, Step
 from gastown.store import layout
 from gastown.store.change import Change
-from gastown.store.town import Town, open_town
+from gastown.store.town import open_town
 from tests.store.towns import NOW, small_town
 from tests.store.towns import git as plain_git
 
