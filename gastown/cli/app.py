@@ -89,12 +89,6 @@ def _shared(flag: str, metavar: str, attribute: str) -> TyperOption:
     )
 
 
-root = typer.Typer(
-    cls=Lazy, invoke_without_command=True, context_settings={**_CONTEXT, "allow_interspersed_args": False}, **SETTINGS
-)
-
-
-@root.callback()
 def gt(
     ctx: typer.Context,
     town: Annotated[str | None, typer.Option("--town", metavar="PATH", help=_TOWN_HELP)] = None,
@@ -116,11 +110,18 @@ def gt(
     return None
 
 
+def root() -> Any:
+    """The group of all commands."""
+    app = typer.Typer(cls=Lazy, invoke_without_command=True, context_settings=dict(_CONTEXT), **SETTINGS)
+    app.callback()(gt)
+    return get_group(app)
+
+
 def run(args: list[str], ctx: Ctx) -> int:
     """Parse `args` and run the command; its exit code. typer's own errors are raised as they come."""
     # The group is built only for its own options, help and suggestions: it costs as much as a command.
     direct = bool(args) and args[0] in COMMANDS
-    command = build(args[0]) if direct else get_group(root)
+    command = build(args[0]) if direct else root()
     name, rest = (f"gt {args[0]}", args[1:]) if direct else ("gt", args)
     try:
         with command.make_context(name, rest, obj=ctx) as context:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gastown.model import graph, times
 from gastown.model.errors import GtError, InvalidFile, NotFound
@@ -17,10 +17,13 @@ from gastown.store.index import Index
 from gastown.store.town import Town
 from gastown.store.view import View
 
+if TYPE_CHECKING:
+    from gastown.services.polecats import Polecat
+
 
 @dataclass(frozen=True)
 class Worker:
-    """One worker and what it does. `since` is when its last session began (RFC 3339)."""
+    """One worker and what it does; `why` says what made it that. `since`: its last session's start (RFC 3339)."""
 
     address: str
     state: str
@@ -30,6 +33,8 @@ class Worker:
     agent: str | None = None
     machine: str | None = None
     since: str | None = None
+    session: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True)
@@ -166,37 +171,37 @@ def _workers(town: Town, view: View, rig: Rig, index: Index) -> tuple[list[Worke
     docs, problems = view.workers(rig.name)
     held = {row.assignee: row for row in index.rows if row.assignee and row.status in ("hooked", "in_progress")}
     states = _states(town, rig.name, index) if docs and view.revision is None else {}
-    found = []
-    for doc in docs:
-        address = f"{rig.name}/{doc['name']}"
-        row = held.get(address)
-        state = states.get(address) or ("working" if row else "idle")
-        found.append(_worker(address, state, row))
-    return found, problems
+    addresses = [f"{rig.name}/{doc['name']}" for doc in docs]
+    return [_worker(one, held.get(one), states.get(one)) for one in addresses], problems
 
 
-def _states(town: Town, rig: str, index: Index) -> dict[str, str]:
-    """The derived states of this rig's workers (lifecycle.md, Polecat)."""
+def _states(town: Town, rig: str, index: Index) -> dict[str, Polecat]:
+    """What this rig's workers are found to do (lifecycle.md, Polecat)."""
     from gastown.services import polecats
 
-    return {one.address: one.state for one in polecats.polecats(town, rig, index=index)}
+    return {one.address: one for one in polecats.polecats(town, rig, index=index)}
 
 
-def _worker(address: str, state: str, row: Row | None) -> Worker:
+def _worker(address: str, row: Row | None, now: Polecat | None) -> Worker:
+    """From what is seen now, or, for the past, from the files alone."""
+    state = now.state if now else "working" if row else "idle"
+    session, why = (now.session, now.why) if now else ("", "")
+    agent = (now.agent if now else None) or (row.agent if row else None)
     if row is None:
-        return Worker(address, state)
+        return Worker(address, state, agent=agent, session=session, why=why)
     from gastown.model.bead import parse_branch
 
     attempt = parse_branch(row.branch)[2] if row.branch else 0
-    return Worker(address, state, row.id, row.title, attempt, row.agent, row.machine, row.since)
+    since = (now.since if now else None) or row.since
+    return Worker(address, state, row.id, row.title, attempt, agent, row.machine, since, session, why)
 
 
 # state -> what is wrong, and what deals with it
 _TROUBLE = {
-    "stalled": ("{bead} has no live session: {title}", "gt resume {bead}"),
-    "stuck": ("{bead} needs help: {title}", "gt show {bead}"),
+    "stalled": ("{bead} has no live session", "gt resume {bead}"),
+    "stuck": ("{bead} needs help", "gt show {bead}"),
     "quiet": ("{bead}: no sign of life for a while", "gt peek {address}"),
-    "zombie": ("a session without work", "gt session stop {address}"),
+    "zombie": ("a session without work", "gt session stop {session}"),
 }
 
 
@@ -205,7 +210,8 @@ def _worker_problems(rigs: Iterable[RigStatus]) -> list[Problem]:
     for one in (worker for rig in rigs for worker in rig.workers):
         if one.state in _TROUBLE:
             text, command = (form.format(**vars(one)) for form in _TROUBLE[one.state])
-            found.append(Problem(one.state, one.address, text, command))
+            detail = one.why or one.title
+            found.append(Problem(one.state, one.address, f"{text}: {detail}" if detail else text, command))
     return found
 
 

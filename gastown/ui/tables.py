@@ -34,8 +34,8 @@ def columns(
     widths = [max(map(len, column)) for column in zip(*heads, *texts, strict=True)]
     lines = [paint(_line(heads[0], widths, width), "dim", True)] if heads else []
     if width is None and not colour:
-        form = "  ".join([*(f"{{:<{size}}}" for size in widths[:-1]), "{}"]).format
-        return [form(*row).rstrip() for row in texts]
+        form = "  ".join([*(f"%-{size}s" for size in widths[:-1]), "%s"])
+        return [(form % tuple(row)).rstrip() for row in texts]
     for row in texts:
         if not styles or not colour:
             lines.append(_line(row, widths, width))
@@ -50,7 +50,7 @@ def columns(
 
 def _texts(rows: Sequence[Sequence[Cell]]) -> list[list[str]]:
     """Every value as a cell. Looking at all of them at once is much faster than at each."""
-    texts = [["-" if value is None or value == "" else str(value) for value in row] for row in rows]
+    texts = [[value or "-" if value is None or isinstance(value, str) else str(value) for value in row] for row in rows]
     whole = "".join(map("".join, texts))
     return texts if whole.isascii() and whole.isprintable() else [[safe(text) for text in row] for row in texts]
 
