@@ -97,7 +97,7 @@ class _Loop:
         mine = [row for row in self._relevant(index) if row.status in HELD and self._here(row)]
         acted = False
         if any(attempts.look(self.town, bead).state in attempts.OVER for bead in self._beads(mine)):
-            acted = bool(recover.sweep(self.town))
+            acted = any([one.what in ("done", "stalled") for one in recover.sweep(self.town)])
             acted = any([self._recover(row.id) for row in mine]) or acted
         if any(QUEUED in row.labels and row.status == "open" for row in index.rows):
             started = sling.dispatch_queued(self.town)
