@@ -53,9 +53,11 @@ class Job:
             self.could_not_run += [entry.id for entry in entries]
         held.tell(self.town, self.rig, entries, reason, run=run)
 
-    def record(self, items: Sequence[tuple[Entry, str]], *, summary: str, how: str = "") -> None:
+    def record(
+        self, items: Sequence[tuple[Entry, str]], *, summary: str, how: str = "", run: GatesRun | None = None
+    ) -> None:
         """Record what is on the target, and put its branches away."""
-        landed.record(self.town, self.rig, items, gates=summary, how=how)
+        landed.record(self.town, self.rig, items, gates=summary, how=how, run=run)
         self.landed += items
         for entry, commit in items:
             self.say("merged", f"{entry.source or entry.branch} is on {entry.target} at {commit[:12]}; {summary}")
@@ -223,11 +225,13 @@ def _emit_bisect(job: Job, built: Stack, red: GatesRun) -> None:
 def _send_back_red(job: Job, entry: Entry, run: GatesRun) -> None:
     bad = run.bad
     details = f"{bad.tail}\n\n(all of it: {bad.log})" if bad else ""
-    _send_back(job, entry, "gate_failed", run.summary, details)
+    _send_back(job, entry, "gate_failed", run.summary, details, run)
 
 
-def _send_back(job: Job, entry: Entry, reason: str, summary: str, details: str) -> None:
-    done = sentback.send_back(job.town, job.rig, entry, reason=reason, summary=summary, details=details)
+def _send_back(
+    job: Job, entry: Entry, reason: str, summary: str, details: str, run: GatesRun | None = None
+) -> None:
+    done = sentback.send_back(job.town, job.rig, entry, reason=reason, summary=summary, details=details, run=run)
     if done:
         job.sent_back.append(done)
         word = "set aside" if done.escalation else "sent back"
@@ -250,7 +254,7 @@ def _land(job: Job, target: str, built: Stack, run: GatesRun, how: str) -> None:
         return job.hold(built.entries, error.message)
     if result.landed:
         job.say("pushed", f"{target} is at {built.tip[:12]}")
-        job.record(items, summary=run.summary, how=how)
+        job.record(items, summary=run.summary, how=how, run=run)
     landing.settle(job.town, job.rig)
     if result.moved:
         job.moves += 1

@@ -85,7 +85,8 @@ class _Loop:
                 return DriveReport(tuple(ends))
             if acted:
                 continue
-            if not self._may_move(index):
+            # What a runner's own last words changed while we looked is looked at again first.
+            if not self._may_move(index) and self._signature() == seen:
                 return DriveReport(tuple(ends))
             if until is not None and self.town.clock() >= until:
                 return DriveReport(tuple(ends), timed_out=True)
@@ -183,14 +184,13 @@ class _Loop:
     def _signature(self) -> object:
         """Changes when the town's feed grows or a session of ours ends; a few stats."""
         feed = os.path.join(self.town.root, layout.FEED)
-        days = sorted(os.listdir(feed)) if os.path.isdir(feed) else []
-        sizes = (
-            [(entry.name, entry.stat().st_size) for entry in os.scandir(os.path.join(feed, days[-1]))] if days else []
-        )
+        day = max(os.listdir(feed), default="") if os.path.isdir(feed) else ""
+        with os.scandir(os.path.join(feed, day) if day else self.run_dir) as entries:
+            sizes = sorted((one.name, one.stat().st_size) for one in entries if one.name.endswith(".jsonl"))
         home = os.path.join(self.run_dir, "sessions")
         names = os.listdir(home) if os.path.isdir(home) else []
         ended = sum(os.path.exists(os.path.join(home, name, "exit.json")) for name in names)
-        return tuple(days[-1:]), tuple(sorted(sizes)), ended
+        return day, sizes, ended
 
     # -- ends --------------------------------------------------------------------------------------
     def _final(self, end: End) -> bool:

@@ -9,6 +9,7 @@ from gastown.model.errors import GtError
 from gastown.model.queue import Entry
 from gastown.model.rig import Rig
 from gastown.runtime import clones, git, remotes
+from gastown.services.gates import GatesRun
 from gastown.services.landing import REMOTE
 from gastown.store import layout
 from gastown.store.change import Change
@@ -17,23 +18,29 @@ from gastown.store.town import Town
 BRANCHES = "refs/heads/polecat/"
 
 
-def record(town: Town, rig: Rig, items: Sequence[tuple[Entry, str]], *, gates: str, how: str = "") -> list[Entry]:
+def record(
+    town: Town, rig: Rig, items: Sequence[tuple[Entry, str]], *, gates: str, how: str = "", run: GatesRun | None = None
+) -> list[Entry]:
     """Close merge beads and work beads as merged with their landed commit, in one change.
 
-    `gates` is said in the feed (`no gates` where a rig has none), `how` adds what was unusual. What is
-    recorded already is left alone. Returns the entries recorded now.
+    `gates` is said in the feed (`no gates` where a rig has none), `how` adds what was unusual, `run` is kept on
+    the merge beads. What is recorded already is left alone. Returns the entries recorded now.
     """
 
     def body(change: Change) -> list[Entry]:
-        return [entry for entry, commit in items if _record_one(change, rig, entry, commit, gates, how)]
+        return [entry for entry, commit in items if _record_one(change, rig, entry, commit, gates, how, run)]
 
     return town.transact("merged", body, actor=f"{rig.name}/refinery")
 
 
-def _record_one(change: Change, rig: Rig, entry: Entry, commit: str, gates: str, how: str) -> bool:
+def _record_one(
+    change: Change, rig: Rig, entry: Entry, commit: str, gates: str, how: str, run: GatesRun | None
+) -> bool:
     merge = change.bead(entry.id)
     if merge.status == "closed":
         return False
+    if run is not None:
+        merge.set("gates", run.as_docs(change.at))
     merge.close(at=change.at, by=change.actor, reason="merged", commit=commit)
     change.save(merge)
     if entry.source:

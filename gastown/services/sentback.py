@@ -32,11 +32,13 @@ class SentBack:
     trouble: str = ""
 
 
-def send_back(town: Town, rig: Rig, entry: Entry, *, reason: str, summary: str, details: str) -> SentBack | None:
+def send_back(
+    town: Town, rig: Rig, entry: Entry, *, reason: str, summary: str, details: str, run: gates.GatesRun | None = None
+) -> SentBack | None:
     """Close the merge bead with `reason`, return the work to its polecat with `details`, and start it again.
 
     The third failed attempt is set aside instead: the entry stays in the queue for a person to see, who is
-    told by an escalation. None if the entry was closed meanwhile.
+    told by an escalation. `run` is kept on the merge bead. None if the entry was closed meanwhile.
     """
     attempts = entry.failures + 1
     set_aside = attempts >= MAX_FAILURES or not entry.source
@@ -47,6 +49,7 @@ def send_back(town: Town, rig: Rig, entry: Entry, *, reason: str, summary: str, 
         if merge.status == "closed":
             return None
         merge.set("attempts", attempts)
+        merge.set("gates", run.as_docs(change.at) if run else None)
         _note(change, entry, text)
         escalation = ""
         if set_aside:
