@@ -51,7 +51,8 @@ def _gone(pid: int) -> bool:
             os.kill(pid, 0)
         except ProcessLookupError:
             return True
-        if processes.start_time(pid) is None or not processes.alive(processes.Proc(pid, processes.start_time(pid) or "")):
+        start = processes.start_time(pid)
+        if start is None or not processes.alive(processes.Proc(pid, start)):
             return True
         time.sleep(0.01)
     return False
