@@ -81,9 +81,9 @@ def machines(view: View, here: str) -> tuple[list[Machine], list[InvalidFile]]:
     """Every machine of the town by name, and the unusable files."""
     found: list[Machine] = []
     problems: list[InvalidFile] = []
-    for file in sorted(view.names(layout.MACHINES)):
-        name = file.removesuffix(".yaml")
-        if name == file or not is_name(name):
+    files_there = [file for file in view.names(layout.MACHINES) if file.endswith(".yaml")]
+    for name in sorted(file.removesuffix(".yaml") for file in files_there):
+        if not is_name(name):
             continue
         try:
             found.append(Machine(name, name == here, view.load(layout.machine_file(name))))

@@ -33,7 +33,7 @@ class Worker:
     agent: str | None = None
     machine: str | None = None
     since: str | None = None
-    session: str = ""
+    session: str | None = None
     why: str = ""
 
 
@@ -185,7 +185,7 @@ def _states(town: Town, rig: str, index: Index) -> dict[str, Polecat]:
 def _worker(address: str, row: Row | None, now: Polecat | None) -> Worker:
     """From what is seen now, or, for the past, from the files alone."""
     state = now.state if now else "working" if row else "idle"
-    session, why = (now.session, now.why) if now else ("", "")
+    session, why = (now.session, now.why) if now else (None, "")
     agent = (now.agent if now else None) or (row.agent if row else None)
     if row is None:
         return Worker(address, state, agent=agent, session=session, why=why)

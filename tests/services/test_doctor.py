@@ -1,0 +1,70 @@
+"""The doctor mends what is ours and names the rest."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from gastown.services import doctor, rigs
+from gastown.services.doctor import FAIL, FIXED, OK, WARN
+from gastown.services.rigs import NewRig
+from gastown.store import gitindex, layout
+from gastown.store.town import Town
+
+
+def states(town: Town, check: str, *, fix: bool = False) -> list[str]:
+    return [one.state for one in doctor.examine(town, fix=fix) if one.check == check]
+
+
+def test_a_healthy_town_has_nothing_to_mend(town: Town) -> None:
+    found = doctor.examine(town, fix=True)
+    assert {one.state for one in found} <= {OK, doctor.NOTE}
+    assert [event["type"] for event in town.events()] == ["town_init"]
+
+
+def test_hooks_and_clones_of_rigs(town: Town, git_repo: Callable[..., Path]) -> None:
+    rigs.add(town, NewRig("green", str(git_repo())), base="/")
+    assert states(town, "hooks") == [OK]
+    hook = next(Path(layout.bare(town.root, "green"), "hooks").iterdir())
+    hook.write_text("#!/bin/sh\nexit 0\n")
+    assert states(town, "hooks") == [WARN]
+    assert states(town, "hooks", fix=True) == [FIXED]
+    assert states(town, "hooks") == [OK]
+    shutil.rmtree(layout.bare(town.root, "green"))
+    assert states(town, "rigs") == [WARN]
+    assert states(town, "rigs", fix=True) == [FIXED]
+    assert states(town, "hooks") == [OK]
+
+
+def test_our_own_lock_goes_and_a_strangers_stays(town: Town) -> None:
+    lock = Path(town.root, ".git", "index.lock")
+    lock.write_bytes(gitindex.TOKEN)
+    assert states(town, "locks", fix=True) == [FIXED]
+    assert not lock.exists()
+    lock.write_text("")
+    assert states(town, "locks", fix=True) == [WARN]
+    assert lock.exists()
+
+
+def test_doubtful_beads_are_named(town: Town) -> None:
+    folder = Path(town.root, "beads", "2026-01-01")
+    folder.mkdir(parents=True)
+    text = "id: zz-aaaaa\ntitle: x\ncreated: {at: 2026-01-01T00:00:00Z, by: overseer}\n"
+    text += "needs:\n  - hq-gone1\nparent: hq-gone2\n"
+    (folder / "zz-aaaaa.yaml").write_text(text)
+    (folder / "hq-bbbbb.yaml").write_text("id: hq-ccccc\ntitle: x\n")
+    found = [one for one in doctor.examine(town) if one.check == "beads"]
+    assert [one.state for one in found] == [FAIL, WARN, WARN, WARN]
+    said = " ".join(one.text for one in found)
+    for word in ("hq-ccccc", "its prefix is not hq", "hq-gone1", "hq-gone2"):
+        assert word in said
+
+
+def test_a_folder_that_is_no_worktree_is_left(town: Town, git_repo: Callable[..., Path]) -> None:
+    rigs.add(town, NewRig("green", str(git_repo())), base="/")
+    stray = Path(layout.work(town.root, "green"), "stray")
+    stray.mkdir()
+    (stray / "work.txt").write_text("x")
+    assert states(town, "worktrees", fix=True) == [WARN]
+    assert (stray / "work.txt").exists()

@@ -1,0 +1,80 @@
+"""The town at a glance: counts, workers, and what needs a person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gastown.services import beads, status
+from gastown.services.beads import Draft
+from gastown.store import layout
+from gastown.store.town import Town
+
+
+def with_worker(town: Town) -> str:
+    """A rig `green` with the polecat amber, who holds a bead on this machine without a session; its id."""
+
+    def rig(change):
+        mark = {"at": change.at, "by": "overseer"}
+        doc = {"name": "green", "prefix": "gr", "created": mark, "git": "/x", "branch": "main"}
+        change.put(layout.rig_file("green"), doc)
+        worker = {"name": "amber", "kind": "polecat", "rig": "green", "created": mark}
+        change.put(layout.worker_file("green", "polecats", "amber"), worker)
+        change.emit("rig_add", "added", rig="green")
+
+    def hook(change):
+        bead = change.create("green", title="Mend", assignee="green/amber", machine="anvil")
+        bead.set("branch", f"polecat/amber/{bead.id}.a2")
+        bead.move("hooked")
+        change.save(bead)
+        change.emit("sling", "slung", bead=bead.id)
+        return bead.id
+
+    town.transact("rig add", rig)
+    beads.create(town, Draft("waiting", rig="green"))
+    return town.transact("sling", hook)
+
+
+def test_counts_and_workers(town: Town) -> None:
+    bead = with_worker(town)
+    found = status.status(town, town)
+    rig = found.rigs[0]
+    assert (rig.name, rig.ready, rig.working, rig.merging, rig.blocked) == ("green", 1, 1, 0, 0)
+    assert found.as_json()["rigs"][0]["workers"][0] | {"since": None, "agent": None} == {
+        "address": "green/amber", "state": rig.workers[0].state, "bead": bead, "attempt": 2, "agent": None,
+        "machine": "anvil", "since": None,
+    }  # fmt: skip
+
+
+def test_a_worker_without_a_session_is_a_problem_with_a_command(town: Town) -> None:
+    bead = with_worker(town)
+    found = status.status(town, town)
+    assert [(one.kind, one.subject, one.command) for one in found.problems] == [
+        ("stalled", "green/amber", f"gt resume {bead}")
+    ]
+
+
+def test_the_past_knows_no_sessions(town: Town) -> None:
+    with_worker(town)
+    found = status.status(town, town.at("HEAD"))
+    assert found.rigs[0].workers[0].state == "working"
+    assert found.problems == ()
+
+
+def test_escalations_and_invalid_files_are_named(town: Town) -> None:
+    def body(change):
+        change.create(None, title="help me", type="escalation", severity="high")
+        change.emit("escalation", "help me")
+
+    town.transact("escalate", body)
+    Path(town.root, "rigs", "bad").mkdir()
+    Path(town.root, "rigs", "bad", "rig.yaml").write_text("name: other\n")
+    found = status.status(town, town)
+    assert [one.kind for one in found.problems] == ["escalation", "invalid_file"]
+    assert found.invalid == 1
+
+
+def test_the_remote_is_read_without_its_password(town: Town) -> None:
+    assert status.remote_url(town.root) is None
+    with open(Path(town.root, ".git", "config"), "a", encoding="utf-8") as file:
+        file.write('[remote "origin"]\n\turl = https://me:secret@example.org/town.git\n')
+    assert status.remote_url(town.root) == "https://***@example.org/town.git"
