@@ -1,0 +1,143 @@
+"""Sessions of agents on this machine: list, log, stop; looking at one, and sitting down to it."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+import typer
+
+from gastown.cli.context import Ctx
+from gastown.cli.options import Json, Quiet
+from gastown.cli.output import problems, put, put_json, put_lines, say
+from gastown.model.errors import NotFound, UsageError
+from gastown.model.text import safe, safe_block
+
+app = typer.Typer(
+    help="Sessions of agents on this machine.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+Which = Annotated[str, typer.Argument(metavar="SESSION|ADDRESS", help="A session id, or whose it is.")]
+Lines = Annotated[int, typer.Option("-n", "--lines", min=1, help="How many lines.")]
+
+
+@app.command("list")
+def list_(
+    ctx: typer.Context,
+    everything: Annotated[bool, typer.Option("--all", help="Those that are over, too.")] = False,
+    json: Json = False,
+) -> int:
+    """The sessions that live, or all there were on this machine."""
+    from gastown.model.times import ago
+    from gastown.runtime import sessions
+    from gastown.services import attempts
+    from gastown.ui import style
+    from gastown.ui.tables import columns
+
+    gt: Ctx = ctx.obj
+    records, bad = sessions.all_sessions(attempts.run_dir(gt.town))
+    states = [(one, attempts.look_at(gt.town, one.id).state) for one in records]
+    shown = [(one, state) for one, state in states if everything or state in attempts.LIVE or state == "unknown"]
+    if json:
+        put_json([_doc(one, state) for one, state in shown])
+    else:
+        now = gt.town.clock()
+        rows = [
+            (one.id, state, one.address, one.bead or "", one.agent, one.runtime, ago(now - one.started))
+            for one, state in shown
+        ]
+        put_lines(columns(rows, head=("SESSION", "STATE", "WHO", "BEAD", "AGENT", "IN", "AGE"), colour=style.wanted()))
+    return 1 if problems(bad) else 0
+
+
+def _doc(record: Any, state: str) -> dict[str, Any]:
+    from gastown.model.times import text
+
+    return {
+        "id": record.id, "state": state, "address": record.address, "bead": record.bead, "attempt": record.attempt,
+        "agent": record.agent, "runtime": record.runtime, "started": text(record.started),
+        "ended": text(record.ended) if record.ended else None, "exit_code": record.exit_code,
+        "exit_signal": record.exit_signal, "outcome": record.outcome, "log": record.log, "argv": list(record.argv),
+    }  # fmt: skip
+
+
+def _newest(gt: Ctx, which: str) -> Any:
+    """The session of that id, or the newest of that worker, over or not."""
+    from gastown.model import address
+    from gastown.runtime import sessions
+    from gastown.services import attempts
+
+    run = attempts.run_dir(gt.town)
+    if "/" not in which:
+        return sessions.load(run, which)
+    who = address.parse(which)
+    mine = [one for one in sessions.all_sessions(run)[0] if one.address == who]
+    if not mine:
+        raise NotFound(f"{who} has had no session on this machine", "`gt agents` shows who is where")
+    return mine[-1]
+
+
+@app.command("log")
+def log(ctx: typer.Context, which: Which, lines: Lines = 200) -> None:
+    """The end of a session's output, whether it lives or not."""
+    from gastown.runtime import sessions
+
+    gt: Ctx = ctx.obj
+    put_lines(safe_block(sessions.log_tail(_newest(gt, which).log, lines)).splitlines())
+
+
+@app.command("stop")
+def stop(
+    ctx: typer.Context,
+    which: Which,
+    grace: Annotated[float, typer.Option("--grace", metavar="SECONDS", help="Before it is killed.")] = 5.0,
+    after: Annotated[float, typer.Option("--after", metavar="SECONDS", help="Let it end by itself first.")] = 0.0,
+    json: Json = False,
+    quiet: Quiet = False,
+) -> int:
+    """End a session. Its work stays on its hook, to be resumed; what is uncommitted is saved."""
+    from gastown.services import release as service
+
+    gt: Ctx = ctx.obj
+    done = service.stop_session(gt.town, service.find_session(gt.town, which), grace=grace, after=after)
+    if json:
+        put_json(vars(done))
+    else:
+        said = f"{done.session}  of {done.address} " + ("is over" if done.gone else "still runs")
+        put(done.session if quiet else said)
+        if done.saved:
+            say(f"in its worktree: {safe(done.saved)}")
+    return 0 if done.gone else 1
+
+
+@app.command("ended", hidden=True)
+def ended(ctx: typer.Context, sid: Annotated[str, typer.Argument(metavar="SESSION")]) -> None:
+    """What a session's runner calls when its agent is gone."""
+    from gastown.services import recover
+
+    gt: Ctx = ctx.obj
+    found = recover.session_ended(gt.town, sid)
+    put(f"{found.session}  {found.what}" + (f": {safe(found.text)}" if found.text else ""))
+
+
+def peek(ctx: typer.Context, which: Which, lines: Lines = 40) -> None:
+    """The last lines of an agent's screen, or of its output."""
+    from gastown.runtime import sessions
+
+    gt: Ctx = ctx.obj
+    put_lines(safe_block(sessions.peek(_newest(gt, which), lines)).splitlines())
+
+
+def attach(ctx: typer.Context, which: Which) -> None:
+    """Sit down at an agent's terminal; without tmux its output is followed. Ctrl-B d leaves it running."""
+    from gastown.runtime import sessions
+    from gastown.services import release as service
+
+    gt: Ctx = ctx.obj
+    record = _newest(gt, service.find_session(gt.town, which))
+    if record.runtime == "tmux" and not (os.isatty(0) and os.isatty(1)):
+        raise UsageError("attaching needs a terminal", f"gt peek {record.address} shows the last lines")
+    argv = sessions.attach_argv(record)
+    os.execvp(argv[0], argv)

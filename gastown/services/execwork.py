@@ -1,0 +1,65 @@
+"""The built-in exec agent: run the bead's own command in the worktree, commit what it changed, hand it in."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+
+from gastown.model.address import author, name_of, rig_of
+from gastown.model.bead import Bead
+from gastown.model.errors import GtError, Refused
+from gastown.runtime import git, worktrees
+from gastown.services import done, hook, landing, trust, worksite
+from gastown.services.done import DoneReport
+from gastown.store import layout
+from gastown.store.town import Town
+
+UNCHANGED = "the command changed nothing"
+NOT_FOUND = 127
+
+
+def exec_work(
+    town: Town, actor: str, *, bead_id: str | None, attempt: int | None, say: Callable[[str], None]
+) -> int | DoneReport:
+    """Run the command of the bead on `actor`'s hook; its exit code if that is not 0, else what `done` reports.
+
+    No shell reads the command; its output goes where ours goes. Raises Refused for an empty hook or a command
+    that nobody here trusts.
+    """
+    bead = hook.read(town, actor)
+    if bead is None or (bead_id and bead.id != bead_id) or (attempt is not None and attempt != bead.attempt):
+        return done.done(town, actor, bead_id=bead_id, attempt=attempt)
+    if not bead.command:
+        raise Refused(f"{bead.id} has no command", f"gt sling {bead.id} -- CMD ARG…")
+    trust.require(town, "command", bead.id, bead.command)
+    bead = hook.begin(town, actor, bead)
+    rig = town.rig(str(rig_of(actor)))
+    path = layout.worktree(town.root, rig.name, name_of(actor))
+    say("$ " + trust.shown(bead.command))
+    code = _run(bead.command, path, say)
+    if code:
+        return code
+    _commit(town, actor, bead, path)
+    base = landing.target_now(town, rig, bead.target or rig.branch)
+    nothing = worksite.ahead(layout.bare(town.root, rig.name), base, str(bead.branch)) == 0
+    return done.done(town, actor, no_changes=UNCHANGED if nothing else None, bead_id=bead.id, attempt=bead.attempt)
+
+
+def _run(command: list[str], path: str, say: Callable[[str], None]) -> int:
+    try:
+        ended = subprocess.run(command, cwd=path, stdin=subprocess.DEVNULL, check=False)
+    except FileNotFoundError:
+        say(f"there is no command {command[0]}" if os.path.isdir(path) else f"there is no folder {path}")
+        return NOT_FOUND
+    except OSError as error:
+        raise GtError(f"cannot run {command[0]}: {error.strerror}") from None
+    return ended.returncode if ended.returncode >= 0 else 128 - ended.returncode
+
+
+def _commit(town: Town, actor: str, bead: Bead, path: str) -> None:
+    """Commit what the command changed, under the bead's title, with the trailers that tell whose it is."""
+    title = " ".join(bead.title.split())
+    message = f"{title}\n\nBead: {bead.id}\nAgent: {actor}\n"
+    env = {**git.author_env(*author(actor, town.name)), "GT_BEAD": bead.id, "GT_ACTOR": actor}
+    worktrees.commit_all(path, message, env)

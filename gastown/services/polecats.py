@@ -1,0 +1,138 @@
+"""The workers of a rig and what each does now: derived from beads, sessions and heartbeats, never stored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gastown.model import times
+from gastown.model.bead import HELD, parse_branch
+from gastown.model.errors import GtError, InvalidFile, NotFound
+from gastown.model.row import Row
+from gastown.model.text import nearest
+from gastown.runtime.sessions import SessionRecord
+from gastown.services import attempts, heartbeat
+from gastown.store import layout
+from gastown.store.index import Index
+from gastown.store.town import Town
+
+QUIET = "15m"
+
+
+@dataclass(frozen=True)
+class Polecat:
+    """One worker. `state`: idle working stalled quiet limited stuck zombie foreign; `why` says what made it that.
+
+    `since` is when its session began (RFC 3339), `kind` polecats or crew.
+    """
+
+    address: str
+    kind: str
+    state: str
+    bead: str | None = None
+    title: str = ""
+    attempt: int = 0
+    agent: str | None = None
+    machine: str | None = None
+    session: str | None = None
+    since: str | None = None
+    why: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        """Every fact by its name."""
+        return dict(vars(self))
+
+
+def polecats(town: Town, rig: str | None = None, *, index: Index | None = None) -> list[Polecat]:
+    """Every worker of a rig (None: of all), polecats first, by name. Unusable worker files are left to `problems`."""
+    index = index or town.index()
+    held = {row.assignee: row for row in index.rows if row.assignee and row.status in HELD}
+    live = attempts.live_sessions(town)[0]
+    found = []
+    for name in [rig] if rig else town.rig_names():
+        for doc in town.workers(name)[0]:
+            address = f"{name}/{doc['name']}"
+            found.append(_one(town, address, str(doc["kind"]), held.get(address), live.get(address)))
+    return sorted(found, key=lambda one: (one.address.partition("/")[0], one.kind != "polecats", one.address))
+
+
+def problems(town: Town, rig: str | None = None) -> list[InvalidFile]:
+    """The worker files that cannot be used."""
+    return [one for name in ([rig] if rig else town.rig_names()) for one in town.workers(name)[1]]
+
+
+def find(town: Town, address: str) -> Polecat:
+    """One worker; raises NotFound with near addresses."""
+    rig = town.rig(address.partition("/")[0]).name
+    everyone = polecats(town, rig)
+    for one in everyone:
+        if one.address == address:
+            return one
+    for problem in problems(town, rig):
+        if problem.path.rpartition("/")[2] == f"{address.partition('/')[2]}.yaml":
+            raise problem
+    raise NotFound(f"no worker {address}", near=nearest(address, [one.address for one in everyone]))
+
+
+def _one(town: Town, address: str, kind: str, row: Row | None, session: SessionRecord | None) -> Polecat:
+    if row is None:
+        if session is None:
+            return Polecat(address, kind, "idle")
+        return Polecat(address, kind, "zombie", session=session.id, agent=session.agent, machine=town.machine,
+                       why="a session without work on its hook")  # fmt: skip
+    state, why, sid, agent = _state(town, address, row)
+    return Polecat(
+        address, kind, state, row.id, row.title, parse_branch(row.branch)[2] if row.branch else 0, agent or row.agent,
+        row.machine, sid or None, row.since, why,
+    )  # fmt: skip
+
+
+def _state(town: Town, address: str, row: Row) -> tuple[str, str, str, str]:
+    """(state, why, session, agent) of a worker with a bead on its hook."""
+    try:
+        bead = town.bead(row.id)
+        life = attempts.look(town, bead)
+    except GtError as error:
+        return "stalled", f"unknown: {error.message}", "", ""
+    session = bead.last_session or {}
+    agent, outcome = str(session.get("agent") or ""), str(session.get("outcome") or "")
+    if (bead.machine or town.machine) != town.machine:
+        return "foreign", f"on machine {bead.machine}", life.session, agent
+    if life.live:
+        silent = _silence(town, address, life.record)
+        if silent is not None:
+            return "quiet", f"no sign of life for {times.ago(silent)}", life.session, agent
+        return "working", life.why, life.session, agent
+    if outcome in ("escalated", "deferred"):
+        return "stuck", "asked for help" if outcome == "escalated" else "put off", life.session, agent
+    if life.state == "unknown":
+        return "stalled", f"unknown: {life.why}", life.session, agent
+    return "stalled", f"its session is over ({outcome or life.state})", life.session, agent
+
+
+def _silence(town: Town, address: str, record: SessionRecord | None) -> float | None:
+    """Seconds without a sign of life, if they are more than `deacon.quiet` allows; a young session is not silent."""
+    limit = times.duration(str(town.setting("deacon.quiet", QUIET)))
+    now = town.clock()
+    began = record.started if record is not None else now
+    beat = heartbeat.age(town.root, address, now)
+    silent = now - began if beat is None else min(beat, now - began)
+    return silent if silent > limit else None
+
+
+# -- nuke -----------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Nuked:
+    """A worker whose worktree and session are gone: what was saved where, the branches that stay."""
+
+    address: str
+    removed: bool
+    saved: str = ""
+    released: str = ""
+    branches: tuple[str, ...] = ()
+
+
+def worktree_of(town: Town, address: str) -> str:
+    """Where a worker works."""
+    rig, _, name = address.partition("/")
+    return layout.worktree(town.root, rig, name)

@@ -1,0 +1,219 @@
+"""Sling: give work to agents. Everything is judged first; then each bead is claimed, gets a worktree, and starts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gastown.model.address import name_of, rig_of
+from gastown.model.bead import Bead
+from gastown.model.errors import GtError, NotFound, Refused
+from gastown.services import attempts, beads, claim, dispatch, launch, targets, trust, worksite
+from gastown.services import resume as resuming
+from gastown.services.claim import Order
+from gastown.services.launch import Agent
+from gastown.services.starts import Dispatched, RefusedWork, Run, Say, SlingReport, Wish, begin
+from gastown.services.targets import Target
+from gastown.store import layout
+from gastown.store.change import Change
+from gastown.store.town import Town
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """One work that passed every check: a bead (None: to be created from `title`), its agent, whom it is taken from."""
+
+    work: str
+    bead: Bead | None
+    agent: Agent
+    takes_from: tuple[str, str] | None = None
+    title: str = ""
+
+
+def sling(
+    town: Town, works: Sequence[str], target: str | None = None, *, agent: str | None = None,
+    command: Sequence[str] | None = None, force: bool = False, runtime: str | None = None, queue_blocked: bool = False,
+    titles: Sequence[str] = (), new: beads.Draft | None = None, here: str | None = None, dry_run: bool = False,
+    on_step: Say | None = None,
+) -> SlingReport:  # fmt: skip
+    """Give `works` (ids, or free text, of which a bead is made) to `target`: a rig, RIG/NAME, or None (see `targets`).
+
+    What concerns all of it (the target, an untrusted setup) is raised before anything is touched; what concerns one
+    work is in `refused`. In a batch, or with `queue_blocked`, blocked work is queued. `titles` are new work for
+    certain; `new` gives the other fields of new beads.
+    """
+    place = targets.resolve(town, target, here=here)
+    many = len(works) + len(titles) > 1
+    wish = Wish(agent, tuple(command or ()), force, runtime, queue_blocked or many, new or beads.Draft(""))
+    run = Run(town, place, town.rig(place.rig), wish, on_step or (lambda text: None))
+    worksite.check_setup(town, run.rig)
+    planned = []
+    for work in [*works, *titles]:
+        try:
+            found = None if work in titles else targets.find_work(town, work, town.actor)
+            planned.append(_plan_new(run, work) if found is None else _plan(run, work, found))
+        except GtError as error:
+            run.refused.append(_refusal(work, error))
+    for one in planned:
+        if one is None:
+            continue
+        if dry_run:
+            run.dispatched.append(Dispatched(one.bead.id if one.bead else "(new)", str(place), 0, ""))
+            continue
+        try:
+            _act(run, one)
+        except GtError as error:
+            run.refused.append(_refusal(one.bead.id if one.bead else one.work, error))
+    return run.report()
+
+
+def _refusal(work: str, error: GtError) -> RefusedWork:
+    return RefusedWork(work, error.code, error.message, error.hint, error.exit_code)
+
+
+# -- judging --------------------------------------------------------------------------------------
+def _plan_new(run: Run, title: str) -> _Planned:
+    """Judge free text, of which a bead will be made."""
+    agent = launch.choose(run.town, _agent_name(run, None), run.wish.runtime)
+    if not run.wish.command:
+        launch.check_command(run.town, agent, "it", [])
+    run.base(run.rig.branch)
+    return _Planned(title, None, agent, title=beads.check_title(title))
+
+
+def _plan(run: Run, work: str, bead_id: str) -> _Planned | None:
+    """Judge one bead without touching anything; None if nothing is to be done for it (noted in the report)."""
+    town, wish = run.town, run.wish
+    bead = town.bead(bead_id)
+    claim.check_bead(town, bead, run.rig, force=wish.force)
+    if bead.held and run.target.covers(bead.assignee):
+        return _plan_held(run, work, bead)
+    takes_from = None
+    if bead.held:
+        if not claim.may_take(town, bead, force=wish.force):
+            raise claim.held_by(bead)
+        takes_from = (str(bead.assignee), str((bead.last_session or {}).get("id", "")))
+    agent = launch.choose(town, _agent_name(run, bead), wish.runtime)
+    if not wish.command:
+        launch.check_command(town, agent, bead.id, bead.command)
+    _check_needs(run, bead)
+    return _Planned(work, bead, agent, takes_from)
+
+
+def _agent_name(run: Run, bead: Bead | None) -> str:
+    asked = run.wish.agent or (launch.EXEC if run.wish.command else None)
+    worker = launch.worker_doc(run.town, run.rig.name, str(run.target)) if run.target.name else None
+    return launch.agent_name(run.town, run.rig, bead, worker, asked)
+
+
+def _plan_held(run: Run, work: str, bead: Bead) -> _Planned | None:
+    """The target has it already: nothing to do while its session lives, else it is to be taken up again."""
+    life = attempts.give_up_start(run.town, bead)
+    if life.live or life.state == "elsewhere":
+        run.dispatched.append(Dispatched(bead.id, str(bead.assignee), bead.attempt, life.session, True))
+        return None
+    if life.state == "unknown" and not run.wish.force:
+        raise Refused(
+            f"{bead.id} is on the hook of {bead.assignee}, and nobody knows whether its session lives: {life.why}",
+            "--force starts it anew",
+        )
+    return _Planned(work, bead, launch.choose(run.town, _agent_name(run, bead), run.wish.runtime))
+
+
+def _check_needs(run: Run, bead: Bead) -> None:
+    """Refuse blocked work, unless it may be queued or was forced; git is asked whether what landed is in the base."""
+    index = run.town.index()
+    waits = claim.blockers(bead, index)
+    base = run.base(bead.target or run.rig.branch)
+    waits += worksite.missing_needs(run.town, run.rig, bead, index.by_id, base)
+    if waits and not (run.wish.force or run.wish.queue):
+        raise claim.said_blocked(bead, waits)
+
+
+# -- acting ---------------------------------------------------------------------------------------
+def _act(run: Run, planned: _Planned) -> None:
+    town = run.town
+    bead = planned.bead
+    if bead is None:
+        draft = replace(run.wish.new, title=planned.title, rig=run.rig.name)
+        bead = beads.create(town, draft)
+        run.say(f"created {bead.id}: {bead.title}")
+    elif bead.held and run.target.covers(bead.assignee):
+        done = resuming.resume(
+            town, bead, agent=run.wish.agent, runtime=run.wish.runtime, force=run.wish.force, say=run.note
+        )
+        run.dispatched.append(Dispatched(done.bead, done.to, done.attempt, done.session, done.unchanged))
+        return
+    if run.wish.command:
+        trust.record(town, "command", bead.id, list(run.wish.command))
+    order = Order(
+        bead.id, run.target, planned.agent.name, run.wish.agent, run.wish.command, run.wish.force, run.wish.queue,
+        takes_from=planned.takes_from,
+    )  # fmt: skip
+    begin(run, bead, order, planned.agent)
+
+
+# -- again, and later -----------------------------------------------------------------------------
+def restart(town: Town, bead_id: str, *, reason: str, context: str, on_step: Say | None = None) -> SlingReport:
+    """A new attempt for work that was sent back, on the same polecat (another if that one is at other work).
+
+    `context` is what the agent is told about the last attempt. Over capacity it is queued. Raises GtError if it
+    cannot start: then the bead is open again.
+    """
+    bead = town.bead(bead_id)
+    if not bead.held or not bead.assignee:
+        raise Refused(f"{bead_id} is {bead.status}, and on nobody's hook", f"gt sling {bead_id}")
+    rig = town.rig(str(rig_of(bead.assignee)))
+    session = bead.last_session or {}
+    asked = bead.agent or (str(session["agent"]) if session.get("agent") else None)
+    wish = Wish()
+    run = Run(town, Target(rig.name, name_of(bead.assignee)), rig, wish, on_step or (lambda text: None))
+    run.say(f"{bead.id} starts again: {reason}")
+    worksite.check_setup(town, rig)
+    agent = launch.choose(town, launch.agent_name(town, rig, bead, None, asked), None)
+    launch.check_command(town, agent, bead.id, bead.command)
+    taken = (bead.assignee, str(session.get("id", "")))
+    order = Order(bead.id, run.target, agent.name, takes_from=taken, restart=True)
+    begin(run, bead, order, agent, context)
+    return run.report()
+
+
+def dispatch_queued(town: Town, rig: str | None = None, *, on_step: Say | None = None) -> list[Dispatched]:
+    """Start what is queued and can start, by priority, then age, while slots are free.
+
+    What cannot start any more is taken off the queue with a note that says why.
+    """
+    started: list[Dispatched] = []
+    for row in dispatch.waiting(town.index(), rig):
+        try:
+            bead = town.bead(row.id)
+            place = targets.resolve(town, str(bead.dispatch.get("to") or row.rig))
+            home = town.rig(place.rig)
+            index = town.index()
+            if dispatch.slots(town, home, index).full or claim.blockers(bead, index):
+                continue
+            run = Run(town, place, home, Wish(queue=True), on_step or (lambda text: None))
+            worksite.check_setup(town, home)
+            agent = launch.choose(town, _agent_name(run, bead), None)
+            launch.check_command(town, agent, bead.id, bead.command)
+            begin(run, bead, Order(bead.id, place, agent.name, from_queue=True), agent)
+            started += [one for one in run.dispatched if not one.unchanged]
+        except GtError as error:
+            _off_the_queue(town, row.id, error.message)
+    return started
+
+
+def _off_the_queue(town: Town, bead_id: str, why: str) -> None:
+    def body(change: Change) -> None:
+        try:
+            bead = change.bead(bead_id)
+        except NotFound:
+            return
+        if dispatch.QUEUED in bead.labels or bead.status == "open":
+            dispatch.dequeue(bead)
+            bead.add_note(change.at, change.actor, f"It was queued, but could not be started: {why}")
+            change.save(bead)
+            text = f"{bead_id} could not be started: {why.splitlines()[0]}"
+            change.emit("release", text, bead=bead_id, rig=layout.rig_of_path(bead.path), reason="queue")
+
+    town.transact("release", body, actor="deacon")

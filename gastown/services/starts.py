@@ -1,0 +1,239 @@
+"""Starting one piece of work: claimed, its worktree prepared, its session begun; or queued, or found landed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from gastown.model.address import name_of, rig_of
+from gastown.model.bead import Bead
+from gastown.model.rig import Rig
+from gastown.runtime import clones
+from gastown.services import attempts, beads, claim, dispatch, launch, worksite
+from gastown.services import resume as resuming
+from gastown.services.claim import Claim, Held, Order, Waits
+from gastown.services.launch import Agent
+from gastown.services.targets import Target
+from gastown.services.worksite import Base
+from gastown.store import layout
+from gastown.store.change import Change
+from gastown.store.town import Town
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Dispatched:
+    """Work that an agent has: the session that works on it; `unchanged`: it had it already."""
+
+    bead: str
+    to: str
+    attempt: int
+    session: str
+    unchanged: bool = False
+
+
+@dataclass(frozen=True)
+class Queued:
+    """Work that waits, for whom, and why."""
+
+    bead: str
+    to: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class RefusedWork:
+    """One piece of work that was not started: what was typed, and the error as users see it."""
+
+    work: str
+    code: str
+    message: str
+    hint: str = ""
+    exit_code: int = 5
+
+
+@dataclass(frozen=True)
+class SlingReport:
+    """What became of each work. `landed`: (bead, commit) of work that was on the target already and is closed now."""
+
+    dispatched: tuple[Dispatched, ...] = ()
+    queued: tuple[Queued, ...] = ()
+    refused: tuple[RefusedWork, ...] = ()
+    landed: tuple[tuple[str, str], ...] = ()
+    messages: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The shape of cli.md."""
+        return {
+            "dispatched": [vars(one) for one in self.dispatched],
+            "queued": [vars(one) for one in self.queued],
+            "refused": [
+                {key: getattr(one, key) for key in ("work", "code", "message", "hint")} for one in self.refused
+            ],
+            "landed": [{"bead": bead, "commit": commit} for bead, commit in self.landed],
+        }
+
+
+@dataclass(frozen=True)
+class Wish:
+    """How work is to be started, beside where: what the options of `gt sling` say."""
+
+    agent: str | None = None
+    command: tuple[str, ...] = ()
+    force: bool = False
+    runtime: str | None = None
+    queue: bool = False
+    new: beads.Draft = field(default_factory=lambda: beads.Draft(""))
+
+
+@dataclass
+class Run:
+    """One call: where to, and what has come of it so far."""
+
+    town: Town
+    target: Target
+    rig: Rig
+    wish: Wish
+    say: Say
+    dispatched: list[Dispatched] = field(default_factory=list)
+    queued: list[Queued] = field(default_factory=list)
+    refused: list[RefusedWork] = field(default_factory=list)
+    landed: list[tuple[str, str]] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+    bases: dict[str, Base] = field(default_factory=dict)
+
+    def note(self, text: str) -> None:
+        self.messages.append(text)
+        self.say(text)
+
+    def base(self, target: str) -> Base:
+        if target not in self.bases:
+            self.bases[target] = worksite.newest_base(self.town, self.rig, target)
+            if self.bases[target].warning:
+                self.note(self.bases[target].warning)
+        return self.bases[target]
+
+    def report(self) -> SlingReport:
+        return SlingReport(
+            tuple(self.dispatched), tuple(self.queued), tuple(self.refused), tuple(self.landed), tuple(self.messages)
+        )
+
+
+def begin(run: Run, bead: Bead, order: Order, agent: Agent, context: str = "") -> None:
+    """Claim one bead and start it, or queue it, or close it if its work is on the target already."""
+    town, rig = run.town, run.rig
+    base = run.base(bead.target or rig.branch)
+    if not (order.force or order.restart) and _close_if_landed(run, bead, base):
+        return
+    missing = worksite.missing_needs(town, rig, bead, town.index().by_id, base) if not order.restart else []
+    if missing and not order.force:
+        town.transact("queue", lambda change: _queue_missing(change, order, missing))
+        run.queued.append(Queued(bead.id, str(order.target), "it needs " + ", ".join(missing)))
+        return
+    if order.takes_from:
+        _save_former(run, bead, order)
+    sid = launch.new_session_id(town)
+    attempts.begin_start(town, sid)
+    try:
+        claimed = claim.claim(town, rig, order, sid)
+        if isinstance(claimed, Waits):
+            run.queued.append(Queued(bead.id, claimed.to, claimed.reason))
+        elif isinstance(claimed, Held):
+            session = claimed.bead.last_session or {}
+            held = claimed.bead
+            run.dispatched.append(Dispatched(held.id, str(held.assignee), held.attempt, str(session.get("id")), True))
+        else:
+            run.dispatched.append(_start(run, claimed, order, agent, base, context))
+    finally:
+        attempts.end_start(town, sid)
+
+
+def _queue_missing(change: Change, order: Order, missing: list[str]) -> None:
+    bead = change.bead(order.bead)
+    if bead.status == "open":
+        if order.command:
+            bead.set("command", list(order.command))
+            bead.set("agent", order.agent)
+        dispatch.enqueue(change, bead, str(order.target), "it needs " + ", ".join(missing))
+
+
+def _close_if_landed(run: Run, bead: Bead, base: Base) -> bool:
+    """Close work whose commits stand on the target already, instead of doing it again."""
+    town = run.town
+    commit = worksite.landed_commit(town, run.rig, bead, base, town.index().rows)
+    if commit is None or bead.held:
+        return False
+
+    def body(change: Change) -> None:
+        now = change.bead(bead.id)
+        if now.status == "open":
+            dispatch.dequeue(now)
+            now.set("target", base.target)
+            now.close(at=change.at, by=change.actor, reason="merged", commit=commit)
+            change.save(now)
+            text = f"{bead.id} is on {base.target} already, at {commit[:12]}: {bead.title}"
+            change.emit("merged", text, bead=bead.id, rig=run.rig.name, commit=commit, target=base.target)
+
+    town.transact("merged", body)
+    run.landed.append((bead.id, commit))
+    run.note(f"{bead.id} is on {base.target} already ({commit[:12]}), so it is closed. More to do? gt reopen {bead.id}")
+    return True
+
+
+def _save_former(run: Run, bead: Bead, order: Order) -> None:
+    """Before work is taken over or starts anew: end the old session and save what is uncommitted, if they are here."""
+    former = str(bead.assignee)
+    if bead.machine and bead.machine != run.town.machine:
+        return
+    life = attempts.look_at(run.town, str((bead.last_session or {}).get("id", "")))
+    if life.live and life.record is not None:
+        attempts.stop(run.town, life.session)
+    rig = rig_of(former)
+    if rig is None:
+        return
+    saved = worksite.save(run.town, run.town.rig(rig), name_of(former))
+    if saved and not order.restart:
+        run.note(f"in the worktree of {former}: {saved}")
+
+
+def _start(run: Run, claimed: Claim, order: Order, agent: Agent, base: Base, context: str) -> Dispatched:
+    town, rig, bead = run.town, claimed.rig, claimed.bead
+    name, branch = name_of(claimed.address), str(bead.branch)
+    site, start = None, base.commit
+    try:
+        start, why = _starting_point(run, claimed, base)
+        site = worksite.prepare(town, rig, name, branch, start)
+        if site.rescued:
+            run.note(f"in the worktree of {claimed.address}: {site.rescued}")
+        worksite.run_setup(town, rig, site.path, say=run.say)
+        told = "\n\n".join(text for text in (context, why) if text)
+        record = launch.start(town, rig, bead, agent, sid=claimed.session, worktree=site.path, context=told)
+    except BaseException as error:
+        claim.undo(town, claimed, launch.failure(error))
+        if site is not None:
+            worksite.undo(town, rig, name, branch, start, fresh=site.fresh)
+        raise
+    resuming.tell_started(town, bead, claimed.session, record.resume, record.runtime, site.rescued)
+    run.say(f"{bead.id} -> {claimed.address} (attempt {bead.attempt}, session {claimed.session})")
+    return Dispatched(bead.id, claimed.address, bead.attempt, claimed.session)
+
+
+def _starting_point(run: Run, claimed: Claim, base: Base) -> tuple[str, str]:
+    """Where the branch starts: the newest target; work that was sent back goes on from its own commits.
+
+    A command is run again from the target instead: it makes the same changes anew.
+    """
+    before = claimed.bead.sessions[-2] if len(claimed.bead.sessions) > 1 else {}
+    if before.get("outcome") != "done" or claimed.bead.command:
+        return base.commit, ""
+    repo = layout.bare(run.town.root, run.rig.name)
+    old = f"polecat/{name_of(str(before.get('by')))}/{claimed.bead.id}.a{before.get('attempt')}"
+    tip = clones.resolve(repo, f"refs/heads/{old}")
+    if tip is None or clones.is_ancestor(repo, tip, base.commit):
+        return base.commit, ""
+    return tip, (
+        f"Your branch goes on from your last attempt ({old}), which stands on an older {base.target}.\n"
+        f"Bring it up to date first: git rebase {base.ref}"
+    )

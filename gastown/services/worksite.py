@@ -1,0 +1,215 @@
+"""Where an attempt is worked on: the commit it starts from, its worktree and branch, the rig's setup commands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gastown.model import times
+from gastown.model.bead import Bead
+from gastown.model.errors import GtError
+from gastown.model.queue import Entry
+from gastown.model.rig import Rig
+from gastown.model.row import Row
+from gastown.runtime import clones, git, remotes, rescue, shell, worktrees
+from gastown.services import gates, landing, stack, trust
+from gastown.store import layout, runstate
+from gastown.store.town import Town
+
+SETUP_TIMEOUT = 1800.0
+# What gt or an agent may leave in a worktree and no commit should hold.
+_EXCLUDED = ("/.gt/", "/.gt-*")
+# A commit for a bead is not older than the bead; clocks of machines may differ by this much.
+_CLOCKS = 2 * 86400.0
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Base:
+    """The commit an attempt starts from, as branch `target` stands; `ref` is what the agent can call it."""
+
+    target: str
+    commit: str
+    ref: str
+    warning: str = ""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A worktree that is ready. `fresh`: it was made now. `rescued`: what was saved first, and where."""
+
+    path: str
+    fresh: bool
+    rescued: str = ""
+
+
+# -- the base -------------------------------------------------------------------------------------
+def newest_base(town: Town, rig: Rig, target: str, *, fetch: bool = True) -> Base:
+    """The newest commit of `target`; fetched first. A remote that does not answer is said in `warning`."""
+    repo = layout.bare(town.root, rig.name)
+    if not os.path.isdir(repo):
+        raise GtError(f"rig {rig.name} has no clone on this machine", "run: gt doctor --fix")
+    warning = ""
+    if fetch:
+        try:
+            landing.refresh(town, rig)
+        except remotes.RemoteUnreachable as error:
+            warning = f"starting from what was fetched last: {error.message.splitlines()[0]}"
+    commit = landing.target_now(town, rig, target)
+    local = clones.resolve(repo, f"refs/heads/{target}")
+    return Base(target, commit, target if local == commit else f"origin/{target}", warning)
+
+
+def missing_needs(town: Town, rig: Rig, bead: Bead, by_id: Mapping[str, Row], base: Base) -> list[str]:
+    """The closed needs of the same rig whose landed commit is not in the base, each with why (git decides)."""
+    repo = layout.bare(town.root, rig.name)
+    found = []
+    for need in bead.needs:
+        row = by_id.get(need)
+        if row is None or row.rig != rig.name or not row.closed_commit:
+            continue
+        known = clones.resolve(repo, row.closed_commit)
+        if known is None or not clones.is_ancestor(repo, known, base.commit):
+            found.append(f"{need} (its commit {row.closed_commit[:12]} is not on {base.target} yet)")
+    return found
+
+
+def landed_commit(town: Town, rig: Rig, bead: Bead, base: Base, rows: Sequence[Row]) -> str | None:
+    """The commit of the target that holds this bead's work already, None if none does.
+
+    By its `Bead:` trailer, or by patch-id of an earlier attempt. A landing that was recorded and followed by
+    a reopening does not count: then more is wanted.
+    """
+    if any(row.type == "merge" and row.source == bead.id and row.closed_reason == "merged" for row in rows):
+        return None
+    repo = layout.bare(town.root, rig.name)
+    since = times.text(times.parse(bead.created_at) - _CLOCKS) if bead.created_at else "1970-01-01T00:00:00Z"
+    args = ["log", f"--since={since}", "--fixed-strings", f"--grep=Bead: {bead.id}"]
+    args += ["--format=%H %(trailers:key=Bead,valueonly,separator=%x20)", base.commit]
+    for line in git.text(args, git_dir=repo).splitlines():
+        commit, *beads = line.split()
+        if bead.id in beads:
+            return commit
+    tip = clones.resolve(repo, f"refs/heads/{bead.branch}") if bead.branch else None
+    if tip is None or clones.is_ancestor(repo, tip, base.commit):
+        return None
+    entry = Entry(bead.id, bead.id, bead.title, str(bead.branch), tip, base.target, "", bead.priority, bead.created_at)
+    return stack.landed_already(repo, base.commit, entry)
+
+
+def ahead(repo: str, base: str, branch: str) -> int:
+    """How many commits `branch` has that `base` has not; 0 if there is no such branch."""
+    tip = clones.resolve(repo, f"refs/heads/{branch}")
+    return int(git.text(["rev-list", "--count", tip, "--not", base], git_dir=repo)) if tip else 0
+
+
+# -- the worktree ---------------------------------------------------------------------------------
+def prepare(town: Town, rig: Rig, name: str, branch: str, base: str, *, resumed: bool = False) -> Site:
+    """The worker's worktree on `branch`, made or reused; repeating it is success.
+
+    A new branch starts at `base`; `resumed` takes an existing one as it is. A reused worktree is emptied only
+    after whatever is unsaved in it was saved. Raises Refused for a place or branch in other use.
+    """
+    repo = layout.bare(town.root, rig.name)
+    path = layout.worktree(town.root, rig.name, name)
+    _exclude_ours(repo)
+    existing = resumed and clones.resolve(repo, f"refs/heads/{branch}") is not None
+    if not os.path.lexists(os.path.join(path, ".git")):
+        worktrees.add(repo, path, branch, f"refs/heads/{branch}" if existing else base, existing=existing)
+        return Site(path, True)
+    worktrees.clear_locks(path)
+    if worktrees.state(path).branch == branch:
+        worktrees.add(repo, path, branch, base, existing=True)
+        return Site(path, False)
+    rescued = save(town, rig, name)
+    if existing:
+        _switch_to(repo, path, branch)
+    else:
+        worktrees.switch_fresh(repo, path, branch, base)
+    return Site(path, False, rescued)
+
+
+def _switch_to(repo: str, path: str, branch: str) -> None:
+    """Put an idle, saved worktree on a branch that exists."""
+    tip = clones.resolve(repo, f"refs/heads/{branch}")
+    assert tip is not None
+    worktrees.switch_fresh(repo, path, branch, tip)
+
+
+def save(town: Town, rig: Rig, name: str) -> str:
+    """Save what is uncommitted or on no branch in a worker's worktree; a line that says what and where, or ""."""
+    repo = layout.bare(town.root, rig.name)
+    path = layout.worktree(town.root, rig.name, name)
+    if not os.path.lexists(os.path.join(path, ".git")):
+        return ""
+    if not [part for part in rescue.unsaved(repo, path, ignored=False) if not part.startswith("stash-")]:
+        return ""
+    saved = rescue.save(repo, path, f"{rig.name}-{name}", layout.rescue(town.root), town.clock())
+    if not saved.patch and _all_landed(town, saved.refs):
+        return ""
+    where = layout.relative(town.root, saved.patch) if saved.patch else ", ".join(sorted(saved.refs))
+    return f"{saved.description}, saved to {where}"
+
+
+def _all_landed(town: Town, refs: Mapping[str, str]) -> bool:
+    """True if what was saved is nothing but commits of branches that have landed and were put away."""
+    landed = {row.commit for row in town.index().rows if row.type == "merge" and row.closed_reason == "merged"}
+    kept = {ref: sha for ref, sha in refs.items() if not ref.rpartition("/")[2].startswith("stash-")}
+    return all(ref.rpartition("/")[2].startswith("commit-") and sha in landed for ref, sha in kept.items())
+
+
+def _exclude_ours(repo: str) -> None:
+    path = os.path.join(repo, "info", "exclude")
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            text = file.read()
+    except FileNotFoundError:
+        text = ""
+    missing = [line for line in _EXCLUDED if line not in text.splitlines()]
+    if missing:
+        from gastown.store import files
+
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        joined = text + ("\n" if text and not text.endswith("\n") else "") + "\n".join(missing) + "\n"
+        files.write(path, joined.encode("utf-8", "surrogateescape"), durable=False)
+
+
+def undo(town: Town, rig: Rig, name: str, branch: str, base: str, *, fresh: bool) -> None:
+    """Take away what `prepare` made for an attempt that could not start: nothing that holds work is touched."""
+    repo = layout.bare(town.root, rig.name)
+    path = layout.worktree(town.root, rig.name, name)
+    if clones.resolve(repo, f"refs/heads/{branch}") not in (None, base):
+        return
+    if fresh:
+        save(town, rig, name)
+        worktrees.remove(repo, path)
+    elif os.path.isdir(path) and worktrees.state(path).branch == branch:
+        git.run(["checkout", "--quiet", "--detach"], cwd=path)
+    clones.delete_branch(repo, branch, expect=base)
+
+
+# -- setup ----------------------------------------------------------------------------------------
+def check_setup(town: Town, rig: Rig) -> None:
+    """Raise Refused unless every setup command of the rig may run here; asked before anything is touched."""
+    for command in rig.setup:
+        trust.require(town, "setup", f"{rig.name}/setup", command)
+
+
+def run_setup(town: Town, rig: Rig, path: str, *, say: Say) -> None:
+    """Run the rig's setup commands once in a worktree that has not had them; raises GtError if one fails."""
+    note = layout.run(town.root, "setup", f"{rig.name}__{os.path.basename(path)}.json")
+    mark = {"setup": list(rig.setup), "inode": os.stat(path).st_ino}
+    if not rig.setup or runstate.read_json(note) == mark:
+        return
+    check_setup(town, rig)
+    log = layout.log(town.root, "setup", f"{rig.name}-{os.path.basename(path)}.log")
+    os.makedirs(os.path.dirname(log), exist_ok=True)
+    for command in rig.setup:
+        say(f"setup: {command}")
+        ended = shell.run(command, cwd=path, env=gates.environment(rig), log=log, timeout=SETUP_TIMEOUT)
+        if ended.code or ended.timed_out:
+            how = "timed out" if ended.timed_out else f"exit {ended.code}"
+            where = layout.relative(town.root, log)
+            raise GtError(f"the setup of rig {rig.name} failed: {command} ({how})", f"see {where}")
+    runstate.write_json(note, mark, durable=False)
