@@ -60,6 +60,11 @@ def _hook() -> int | None:
         return None
     from gastown.ui.lines import hook_line
 
+    if os.environ.get("GT_BEAD") == doc["id"] and os.environ.get("GT_ACTOR") == actor:
+        try:
+            runstate.touch_heartbeat(root, actor)  # asking from inside the session is a sign of life
+        except OSError:
+            return None
     sys.stdout.write(hook_line(doc["id"], doc["status"], doc.get("priority", 2), doc["title"]) + "\n")
     return 0
 

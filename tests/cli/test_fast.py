@@ -12,7 +12,7 @@ from gastown.cli import fast
 from gastown.model import times
 from gastown.store import layout, runstate
 from gastown.store.town import Town
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, run_gt
 
 ACTOR = "green/amber"
 # All that `gt hook` may load beyond a bare interpreter. Everything else is paid for at every prompt.
@@ -123,6 +123,31 @@ def test_no_hint_no_actor_no_town_other_options(
     assert fast.run(["hook"]) is None
     monkeypatch.chdir(tmp_path)
     assert fast.run(["hook"]) is None
+
+
+def test_both_ways_say_the_same(hooked: str, town: Town) -> None:
+    env = {"GT_ACTOR": ACTOR}
+    short = run_gt("hook", cwd=town.root, env=env)
+    long = run_gt("hook", ACTOR, cwd=town.root, env=env)
+    assert short == long
+    assert "in_progress" in short.out
+    assert run_gt("heartbeat", cwd=town.root, env=env) == run_gt("--as", ACTOR, "heartbeat", cwd=town.root, env=env)
+
+
+@pytest.mark.parametrize("arguments", [["hook"], ["hook", ACTOR]])
+def test_asking_from_inside_the_session_is_a_sign_of_life(hooked: str, town: Town, arguments: list[str]) -> None:
+    run_gt(*arguments, cwd=town.root, env={"GT_ACTOR": ACTOR})
+    assert runstate.heartbeat(town.root, ACTOR) is None
+    run_gt(*arguments, cwd=town.root, env={"GT_ACTOR": ACTOR, "GT_BEAD": str(layout.bead_of_path(hooked))})
+    assert runstate.heartbeat(town.root, ACTOR) is not None
+
+
+def test_the_first_call_begins_the_work(hooked: str, town: Town) -> None:
+    path = Path(layout.absolute(town.root, hooked))
+    path.write_text(path.read_text().replace("status: in_progress", "status: hooked"))
+    ran = run_gt("hook", cwd=town.root, env={"GT_ACTOR": ACTOR, "GT_BEAD": str(layout.bead_of_path(hooked))})
+    assert "  in_progress  " in ran.out
+    assert "status: in_progress" in path.read_text()
 
 
 def test_heartbeat_touches(hooked: str, inside: None, town: Town) -> None:
