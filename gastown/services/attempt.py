@@ -61,7 +61,7 @@ class Job:
         self.landed += items
         for entry, commit in items:
             self.say("merged", f"{entry.source or entry.branch} is on {entry.target} at {commit[:12]}; {summary}")
-        done = [(entry.branch, entry.commit) for entry, _ in items]
+        done = [(entry.branch, entry.commit, commit) for entry, commit in items]
         landed.put_away(self.town, self.rig, done, say=lambda text: self.say("note", text))
 
     def build(self, base: str, entries: Sequence[Entry]) -> Stack:

@@ -8,7 +8,7 @@ from gastown.model.address import is_address
 from gastown.model.errors import GtError
 from gastown.model.queue import Entry
 from gastown.model.rig import Rig
-from gastown.runtime import clones, git, remotes
+from gastown.runtime import clones, git, remotes, worktrees
 from gastown.services.gates import GatesRun
 from gastown.services.landing import REMOTE
 from gastown.store import layout
@@ -59,37 +59,38 @@ def _record_one(
     return True
 
 
-def put_away(town: Town, rig: Rig, landed: Sequence[tuple[str, str]], *, say: Callable[[str], None]) -> None:
-    """Delete landed work branches, given as (branch, commit), here and on the remote, if they are still at that commit.
+def put_away(town: Town, rig: Rig, landed: Sequence[tuple[str, str, str]], *, say: Callable[[str], None]) -> None:
+    """Delete landed work branches, given as (branch, queued commit, landed commit), here and on the remote.
 
-    Idempotent. A branch that has moved on, or cannot be deleted now, is kept and said.
+    Only while they are still at the queued commit. Idempotent. One that cannot be deleted now is kept and said.
     """
     repo = layout.bare(town.root, rig.name)
-    for branch, commit in landed:
+    for branch, commit, there in landed:
         for delete in (_delete_remote, _delete_local):
             try:
-                delete(repo, branch, commit)
+                delete(repo, branch, commit, there)
             except GtError as error:
                 say(f"branch {branch} was kept: {error.message.splitlines()[0]}")
 
 
-def _delete_remote(repo: str, branch: str, commit: str) -> None:
+def _delete_remote(repo: str, branch: str, commit: str, there: str) -> None:
     if clones.resolve(repo, f"{REMOTE}{branch}") == commit:
         remotes.delete(repo, f"refs/heads/{branch}", expect=commit, env=clones.refinery_env(repo))
 
 
-def _delete_local(repo: str, branch: str, commit: str) -> None:
+def _delete_local(repo: str, branch: str, commit: str, there: str) -> None:
     if clones.resolve(repo, f"refs/heads/{branch}") != commit:
         return
     at = clones.branch_checked_out_at(repo, branch)
     if at is not None:
-        # The worker's worktree stays for its next work, on the same commit and with every file as it is.
-        git.run(["checkout", "--quiet", "--detach"], cwd=at)
+        # The worker's worktree stays for its next work: on what landed, or as it is while something lies in it.
+        onto = [there] if worktrees.is_clean(at) else []
+        git.run(["checkout", "--quiet", "--detach", *onto], cwd=at)
     clones.delete_branch(repo, branch, expect=commit)
 
 
-def leftovers(town: Town, rig: Rig) -> list[tuple[str, str]]:
-    """Work branches that landed but are still there, from a run that was killed: (branch, commit)."""
+def leftovers(town: Town, rig: Rig) -> list[tuple[str, str, str]]:
+    """What `put_away` takes, for branches that landed but are still there, from a run that was killed."""
     repo = layout.bare(town.root, rig.name)
     ask = ["for-each-ref", "--format=%(objectname) %(refname)", BRANCHES, f"{REMOTE}polecat/"]
     there = set()
@@ -97,7 +98,7 @@ def leftovers(town: Town, rig: Rig) -> list[tuple[str, str]]:
         commit, _, ref = line.partition(" ")
         there.add((ref.removeprefix("refs/heads/").removeprefix(REMOTE), commit))
     return sorted(
-        (str(row.branch), str(row.commit))
+        (str(row.branch), str(row.commit), str(row.closed_commit))
         for row in town.index().rows
         if row.rig == rig.name
         and row.type == "merge"

@@ -42,7 +42,19 @@ def test_who_worked_is_told_and_the_branches_go(lab):
     assert git.run(["for-each-ref", "refs/heads/polecat", "refs/remotes/origin/polecat"], cwd=lab.bare).out == b""
     assert git.run(["for-each-ref", "refs/heads/polecat"], cwd=lab.origin).out == b""
     tree = Path(lab.root, "work", RIG, "cat1")
-    assert (tree / "a").read_text() == "1", "the worker's worktree keeps its files"
+    assert git.text(["rev-parse", "HEAD"], cwd=tree) == lab.main(), "the worker's worktree stays, on what landed"
+
+
+def test_what_lies_in_the_workers_worktree_stays(lab):
+    lab.finish({"a": "1"})
+    tree = Path(lab.root, "work", RIG, "cat1")
+    (tree / "list.txt").write_text("begun after gt done")
+    (tree / "new").write_text("untracked")
+    lab.push({"list.txt": "changed elsewhere\n"})
+    lab.run()
+    assert (tree / "list.txt").read_text() == "begun after gt done"
+    assert (tree / "new").read_text() == "untracked"
+    assert git.run(["for-each-ref", "refs/heads/polecat"], cwd=lab.bare).out == b""
 
 
 def test_an_empty_queue_does_nothing(lab):
