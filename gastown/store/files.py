@@ -12,7 +12,8 @@ import os
 
 from gastown.store.layout import TEMP_SUFFIX
 
-_fault = int(os.environ.get("GT_FAULT") or 0)
+# Taken out of the environment: it is meant for this process, not for the agents it starts.
+_fault = int(os.environ.pop("GT_FAULT", None) or 0)
 
 
 def fault_point() -> None:

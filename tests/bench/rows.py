@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import time
@@ -169,7 +170,14 @@ def slinging(folder: Path, large: bool) -> Iterator[Row]:
         many = seconds([*GT, "sling", *ids, "big", *wait], cwd=root)
         yield Row("gt sling, 30 at once", many, "s", most=30)
     finally:
-        subprocess.run([*GT, "session", "stop", "--all"], cwd=root, env=environment(), capture_output=True)
+        _stop_all(root)
+
+
+def _stop_all(root: str) -> None:
+    listed = subprocess.run([*GT, "session", "list", "--json"], cwd=root, env=environment(), capture_output=True)
+    for session in json.loads(listed.stdout or b"[]"):
+        if session.get("ended") is None:
+            subprocess.run([*GT, "session", "stop", session["id"], "--grace", "0.2"], cwd=root, env=environment())
 
 
 def _created(root: str, n: int) -> str:

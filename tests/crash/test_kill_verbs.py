@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,7 +30,7 @@ def test_create_and_note(scene, step):
     scene.keep()
     seen = set()
     for _ in scene.each_fault(lambda env: scene.run("create", "second", "--rig", "app", **env), step=step):
-        beads = scene.gt("list", "--all", "-q").split()
+        beads = [bead["id"] for bead in json.loads(scene.gt("list", "--all", "--json"))]
         assert first in beads
         assert len(beads) in (1, 2)
         seen.add(len(beads))
@@ -53,16 +55,15 @@ def test_sling(scene, step):
 @pytest.mark.parametrize("step", EVERY)
 def test_done(scene, step):
     bead = scene.gt("create", "Add a licence", "--rig", "app", "-q")
-    scene.gt("sling", bead, "app", "--runtime", "process", "--", "sh", "-c", "echo MIT > LICENSE; exit 3")
-    scene.gt("session", "stop", "--all")
-    (worktree,) = [p for p in (scene.town / "work/app").iterdir() if p.name not in (".repo.git", "refinery")]
+    scene.gt("sling", bead, "app", "--runtime", "process", "--", "sleep", "600")
+    wait_for(scene, bead, "status: in_progress")
+    scene.end_sessions()
+    (worktree,) = [p for p in (scene.town / "work/app").iterdir() if (p / "README.md").exists()]
     (worktree / "LICENSE").write_text("MIT\n")
-    scene.gt("resume", bead, "--runtime", "process", "--", "sleep", "600")
-    scene.gt("session", "stop", "--all")
     scene.keep()
     for _ in scene.each_fault(lambda env: scene.run("done", cwd=worktree, **env), step=step):
         scene.gt("done", cwd=worktree)
-        scene.gt("mq", "run", "app", "--wait")
+        scene.gt("mq", "run", "app")
         scene.assert_landed_once(bead)
 
 
@@ -70,7 +71,7 @@ def test_done(scene, step):
 def test_landing(scene, step):
     bead = scene.gt("create", "Add a licence", "--rig", "app", "-q")
     scene.gt("sling", bead, "app", "--runtime", "process", *WORK)
-    wait_for_merging(scene, bead)
+    wait_for(scene, bead, "status: merging")
     scene.end_sessions()
     scene.keep()
     for _ in scene.each_fault(lambda env: scene.run("mq", "run", "app", **env), step=step):
@@ -78,10 +79,8 @@ def test_landing(scene, step):
         scene.assert_landed_once(bead)
 
 
-def wait_for_merging(scene: Scene, bead: str) -> None:
-    import time
-
+def wait_for(scene: Scene, bead: str, line: str) -> None:
     deadline = time.monotonic() + 30
-    while "status: merging" not in scene.bead_text(bead):
+    while line not in scene.bead_text(bead):
         assert time.monotonic() < deadline, scene.bead_text(bead)
-        time.sleep(0.05)
+        time.sleep(0.02)

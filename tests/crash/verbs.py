@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -77,7 +78,12 @@ class Scene:
 
     def end_sessions(self) -> None:
         """No process of an earlier round may write into the next one."""
-        self.run("session", "stop", "--all")
+        if not self.town.exists():
+            return
+        listed = self.run("session", "list", "--json")
+        for session in json.loads(listed.stdout or "[]") if listed.returncode == 0 else []:
+            if session.get("ended") is None:
+                self.run("session", "stop", session["id"], "--grace", "0.2")
 
     def each_fault(
         self, act: Callable[[dict[str, str]], subprocess.CompletedProcess[str]], *, step: int = 1
@@ -99,7 +105,7 @@ class Scene:
         return git(self.place / "app.git", "log", "--format=%B", "main").count(f"Bead: {bead}")
 
     def assert_landed_once(self, bead: str) -> None:
-        assert f"status: closed" in self.bead_text(bead)
+        assert "status: closed" in self.bead_text(bead)
         assert "reason: merged" in self.bead_text(bead)
         assert self.landed(bead) == 1
         assert_sound(self.town)
