@@ -191,6 +191,11 @@ def forget(town: Town, rig: Rig, target: str) -> None:
     files.remove(_memory(town, rig, target))
 
 
+def digest(rig: Rig) -> str:
+    """Changes with the rig's gates: 12 hex digits."""
+    facts = [[gate.name, gate.run, gate.timeout, gate.retries] for gate in rig.gates]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:12]
+
+
 def _memory(town: Town, rig: Rig, target: str) -> str:
-    commands = json.dumps([[gate.name, gate.run] for gate in rig.gates]).encode()
-    return layout.cache(town.root, "gates", f"{rig.name}-{target}-{hashlib.sha256(commands).hexdigest()[:12]}.json")
+    return layout.cache(town.root, "gates", f"{rig.name}-{target}-{digest(rig)}.json")

@@ -18,9 +18,6 @@ from gastown.services.sentback import SentBack
 from gastown.store import layout, runstate
 from gastown.store.town import Town
 
-# What is held is tried again after this long even if nothing here has changed: its cause may lie outside.
-HELD_FOR = 60.0
-
 
 @dataclass(frozen=True)
 class Step:
@@ -104,6 +101,7 @@ def _not_ours(town: Town, rig: Rig) -> str:
 
 def _report(job: Job, messages: list[str]) -> RefineryReport:
     left = queue.entries(job.town, job.rig.name)
+    held.keep_only(job.town, job.rig, {entry.id for entry in left})
     waiting = tuple((entry.id, why_waiting(entry, job.held.get(entry.id, ""))) for entry in left)
     return RefineryReport(
         job.rig.name,
@@ -128,12 +126,10 @@ def due(town: Town, rig_name: str) -> bool:
     if _not_ours(town, rig):
         return False
     notes = held.known(town, rig_name)
-    now = town.clock()
-    return any(
-        entry.id not in notes or now - float(notes[entry.id].get("at", 0)) >= HELD_FOR
-        for entry in queue.entries(town, rig_name)
-        if not entry.held and not entry.set_aside
-    ) or bool(queue.outdated(town, rig_name) or landing.intended(town, rig))
+    waiting = [entry for entry in queue.entries(town, rig_name) if not entry.held and not entry.set_aside]
+    if any(entry.id not in notes or not held.resting(town, rig, notes[entry.id]) for entry in waiting):
+        return True
+    return bool(queue.outdated(town, rig_name) or (not waiting and landing.intended(town, rig)))
 
 
 # -- one at a time --------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gastown.model.errors import Refused, UsageError
-from gastown.services import sentback
+from gastown.services import refinery, sentback
 from gastown.store.town import open_town
 from tests.services.refinery_lab import RIG, Lab
 from tests.store.towns import git as plain_git
@@ -97,6 +97,24 @@ def test_a_gates_own_retries(lab):
     lab.run()
     lab.assert_landed_once(entry)
     assert "flaky" not in lab.feed("merged")[0]
+
+
+def test_what_is_held_rests_until_something_changes(lab):
+    lab.gate("no-such-command")
+    assert not refinery.due(lab.town, RIG)
+    lab.finish({"a": "1"})
+    assert refinery.due(lab.town, RIG)
+    lab.run()
+    assert not refinery.due(lab.town, RIG)
+    lab.gate("true")
+    assert refinery.due(lab.town, RIG), "other gates"
+    lab.gate("no-such-command")
+    assert not refinery.due(lab.town, RIG)
+    lab.finish({"b": "1"})
+    assert refinery.due(lab.town, RIG), "other work"
+    lab.run()
+    later = open_town(lab.root, clock=lambda: lab.clock() + 120)
+    assert refinery.due(later, RIG), "its cause may be gone"
 
 
 # -- a red target ---------------------------------------------------------------------------------
