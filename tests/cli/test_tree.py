@@ -1,0 +1,43 @@
+"""Every command of the table is there, has help, and takes the options that all take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from gastown.cli.app import build
+from gastown.cli.tree import COMMANDS, SECTIONS
+
+
+def walk(path: str, command: Any) -> Iterator[tuple[str, Any]]:
+    yield path, command
+    for name, child in getattr(command, "commands", {}).items():
+        yield from walk(f"{path} {name}", child)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_built_and_has_help(name: str) -> None:
+    section, line = COMMANDS[name][3], COMMANDS[name][2]
+    assert section in ("", *SECTIONS)
+    assert line.endswith(".")
+    for path, command in walk(name, build(name)):
+        assert command.help, f"gt {path} has no help"
+        assert "-h" in command.context_settings["help_option_names"], path
+        if not hasattr(command, "commands"):
+            flags = {flag for param in command.params for flag in param.opts}
+            assert {"--town", "--as"} <= flags, path
+
+
+READING = [
+    "status", "info", "list", "show", "ready", "blocked", "feed", "trail", "log", "rig list", "rig show", "config get",
+    "config list", "machine list", "machine show", "bead list", "bead show", "bead tree", "bead log",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", READING)
+def test_reading_commands_take_json_and_at(path: str) -> None:
+    name, _, rest = path.partition(" ")
+    command = dict(walk(name, build(name)))[f"{name} {rest}".strip()]
+    assert {"--json", "--at"} <= {flag for param in command.params for flag in param.opts}
