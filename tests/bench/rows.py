@@ -137,7 +137,8 @@ def together(folder: Path, large: bool) -> Iterator[Row]:
         raise RuntimeError("a writer failed")
     took = time.perf_counter() - began
     for writer in writers:
-        assert writer.stdin and writer.stdout
+        assert writer.stdin
+        assert writer.stdout
         writer.stdin.close()
         writer.stdout.close()
     changes = 8 * each * 2
@@ -162,9 +163,9 @@ def slinging(folder: Path, large: bool) -> Iterator[Row]:
     seconds([*GT, "init", root])
     seconds([*GT, "rig", "add", "big", str(source)], cwd=root)
     seconds([*GT, "config", "set", "max_polecats", "40"], cwd=root)
-    wait = ["--agent", "exec", "--", "sh", "-c", "sleep 60"]
+    wait = ["--", "sleep", "60"]
     try:
-        one = seconds([*GT, "sling", "one", "big", *wait], cwd=root)
+        one = seconds([*GT, "sling", "one alone", "big", *wait], cwd=root)
         yield Row("gt sling to a running agent, 1000-file rig", one, "s", most=2)
         ids = [_created(root, n) for n in range(30)]
         many = seconds([*GT, "sling", *ids, "big", *wait], cwd=root)
@@ -181,9 +182,8 @@ def _stop_all(root: str) -> None:
 
 
 def _created(root: str, n: int) -> str:
-    done = subprocess.run(
-        [*GT, "create", f"thirty {n}", "--rig", "big", "-q"], cwd=root, env=environment(), capture_output=True, text=True
-    )
+    argv = [*GT, "create", f"thirty {n}", "--rig", "big", "-q"]
+    done = subprocess.run(argv, cwd=root, env=environment(), capture_output=True, text=True)
     return done.stdout.strip()
 
 
