@@ -91,25 +91,30 @@ def log(ctx: typer.Context, which: Which, lines: Lines = 200) -> None:
 @app.command("stop")
 def stop(
     ctx: typer.Context,
-    which: Which,
+    which: Annotated[list[str] | None, typer.Argument(metavar="SESSION|ADDRESS…", help="Or whose.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every session of this town on this machine.")] = False,
     grace: Annotated[float, typer.Option("--grace", metavar="SECONDS", help="Before it is killed.")] = 5.0,
     after: Annotated[float, typer.Option("--after", metavar="SECONDS", help="Let it end by itself first.")] = 0.0,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
-    """End a session. Its work stays on its hook, to be resumed; what is uncommitted is saved."""
+    """End sessions. Their work stays on its hook, to be resumed; what is uncommitted is saved."""
     from gastown.services import release as service
 
     gt: Ctx = ctx.obj
-    done = service.stop_session(gt.town, service.find_session(gt.town, which), grace=grace, after=after)
+    if bool(which) == everything:
+        raise UsageError("which session?", "name one or several, or --all; `gt session list` shows them")
+    sids = service.every_session(gt.town) if everything else [service.find_session(gt.town, one) for one in which or ()]
+    done = [service.stop_session(gt.town, sid, grace=grace, after=after) for sid in sids]
     if json:
-        put_json(vars(done))
-    else:
-        said = f"{done.session}  of {done.address} " + ("is over" if done.gone else "still runs")
-        put(done.session if quiet else said)
-        if done.saved:
-            say(f"in its worktree: {safe(done.saved)}")
-    return 0 if done.gone else 1
+        put_json([vars(one) for one in done] if everything or len(done) > 1 else vars(done[0]))
+        return 0 if all(one.gone for one in done) else 1
+    for one in done:
+        said = f"{one.session}  of {one.address} " + ("is over" if one.gone else "still runs")
+        put(one.session if quiet else said)
+        if one.saved:
+            say(f"in its worktree: {safe(one.saved)}")
+    return 0 if all(one.gone for one in done) else 1
 
 
 @app.command("ended", hidden=True)

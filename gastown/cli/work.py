@@ -135,7 +135,7 @@ def unsling(
 
 def resume(
     ctx: typer.Context,
-    names: Annotated[list[str], typer.Argument(metavar="ID|ADDRESS…", help="Beads, or who has them.")],
+    names: Annotated[list[str], typer.Argument(metavar="ID|ADDRESS… [-- CMD ARG…]", help="Beads, or who has them.")],
     agent: Agent = None,
     runtime: Runtime = None,
     force: Annotated[bool, typer.Option("--force", help="Though nobody knows whether the old session lives.")] = False,
@@ -143,14 +143,20 @@ def resume(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Start a new session for held work whose session is over: same attempt, same branch, same worktree."""
+    """Start a new session for held work whose session is over: same attempt, same branch, same worktree.
+
+    What stands behind -- is a command that does the work from now on.
+    """
     from gastown.services import resume as service
 
     gt: Ctx = ctx.obj
+    names, command = split_command(names, sys.argv)
+    if not names:
+        raise UsageError("which work?", "gt resume ID, or RIG/NAME; `gt agents` shows what is stalled")
     done = [
         service.resume(
             gt.town, service.find(gt.town, one), agent=agent, runtime=runtime, force=force, context=message or "",
-            say=lambda text: say(safe(text)),
+            command=command or (), say=lambda text: say(safe(text)),
         )
         for one in names
     ]  # fmt: skip

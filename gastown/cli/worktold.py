@@ -10,6 +10,7 @@ from gastown.model.text import safe, safe_block
 
 if TYPE_CHECKING:
     from gastown.services.done import DoneReport
+    from gastown.services.refinery import Step
     from gastown.services.starts import SlingReport
 
 
@@ -37,11 +38,12 @@ def refusals(report: SlingReport) -> None:
 def follow(gt: Ctx, report: SlingReport, *, json: bool, quiet: bool) -> int:
     """Carry what was slung to its end; 0 only if all of it was merged."""
     from gastown.services import drive
+
     if quiet and not json:
         sling(report, quiet=True, dry_run=False)
     elif not json:
         refusals(report)
-    ids = [one.bead for one in (*report.dispatched, *report.queued)]
+    ids = [one.bead for one in report.dispatched] + [one.bead for one in report.queued]
 
     def tell(step: Step) -> None:
         say(safe(step.text))

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 # What a town's own processes pass on must not steer a command that tests somebody's code.
@@ -74,6 +74,14 @@ def run(
         _signal(child.pid, signal.SIGKILL)
         child.wait()
     return Ended(child.returncode, time.monotonic() - began, timed_out)
+
+
+def run_argv(argv: Sequence[str], *, cwd: str) -> int:
+    """Run a program without a shell; it gets our environment and output, and no input. Its exit code, -N for signal N.
+
+    Raises OSError if it cannot be started. It stays in our process group, so what ends us ends it.
+    """
+    return subprocess.run(argv, cwd=cwd, stdin=subprocess.DEVNULL, check=False).returncode
 
 
 def _signal(group: int, number: int) -> None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from gastown.runtime import shell, tmux
+from gastown.runtime import sessions, shell, tmux
 from gastown.runtime.presets import Preset, fill, load_preset
 from gastown.services import launch, trust
+from gastown.store import files, layout
 from gastown.store.town import Town
 
 TIMEOUT = 60.0
@@ -69,16 +70,14 @@ def _version(town: Town, preset: Preset) -> list[Check]:
         return []
     argv = fill(preset.get("version"), _values(town))
     env = shell.environment({**preset.env, "GT_TOWN": town.root})
-    try:
-        ended = subprocess.run(
-            argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=TIMEOUT, env=env, cwd=town.root, check=False
-        )
-    except OSError as error:
-        return [Check("its version", False, f"{argv[0]}: {error.strerror}")]
-    except subprocess.TimeoutExpired:
+    log = layout.log(town.root, "agents", f"{preset.name}-version.log")
+    os.makedirs(os.path.dirname(log), exist_ok=True)
+    files.write(log, b"", durable=False)
+    ended = shell.run(shlex.join(argv), cwd=town.root, env=env, log=log, timeout=TIMEOUT)
+    if ended.timed_out:
         return [Check("its version", False, f"no answer within {TIMEOUT:g} s")]
-    said = (ended.stdout or ended.stderr).decode("utf-8", "replace").strip().splitlines()
-    return [Check("its version", ended.returncode == 0, said[0] if said else f"exit {ended.returncode}")]
+    said = sessions.log_tail(log, 20).strip().splitlines()
+    return [Check("its version", ended.code == 0, said[0] if said else f"exit {ended.code}")]
 
 
 def _files(preset: Preset) -> list[Check]:

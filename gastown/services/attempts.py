@@ -134,9 +134,15 @@ def _before_its_record(town: Town, sid: str) -> State:
 
 # -- all of them ----------------------------------------------------------------------------------
 def live_sessions(town: Town) -> tuple[dict[str, SessionRecord], list[GtError]]:
-    """The live sessions of this machine by address, and the sessions of which nothing can be known."""
+    """The live sessions of this machine by address (the newest of each), and those of which nothing can be known."""
+    records, problems = live_records(town)
+    return {record.address: record for record in records}, problems
+
+
+def live_records(town: Town) -> tuple[list[SessionRecord], list[GtError]]:
+    """The live sessions of this machine, oldest first, and those of which nothing can be known."""
     home = os.path.join(run_dir(town), "sessions")
-    found: dict[str, SessionRecord] = {}
+    found: list[SessionRecord] = []
     problems: list[GtError] = []
     for sid in sorted(os.listdir(home)) if os.path.isdir(home) else ():
         # Most sessions ever held are over, and one name tells it.
@@ -145,12 +151,12 @@ def live_sessions(town: Town) -> tuple[dict[str, SessionRecord], list[GtError]]:
         try:
             record = sessions.load(run_dir(town), sid)
             if sessions.liveness(record) in LIVE or sessions.orphan(record) is not None:
-                found[record.address] = record
+                found.append(record)
         except NotFound:
             continue  # a start that was killed before it wrote anything
         except GtError as error:
             problems.append(error)
-    return found, problems
+    return sorted(found, key=lambda record: record.started), problems
 
 
 def stop(town: Town, sid: str, *, grace: float = 5.0) -> bool:

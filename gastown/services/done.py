@@ -72,6 +72,7 @@ def done(
     a hook that is empty. Run again after it was done: the same report, nothing changes.
     """
     _check_words(actor, status, no_changes, message)
+    town.settle()
     bead = hook.read(town, actor)
     if bead is None or (bead_id and bead.id != bead_id):
         return _already(town, actor, bead, bead_id, attempt)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Callable
 
 from gastown.model.address import author, name_of, rig_of
 from gastown.model.bead import Bead
 from gastown.model.errors import GtError, Refused
-from gastown.runtime import git, worktrees
+from gastown.runtime import git, shell, worktrees
 from gastown.services import done, hook, landing, trust, worksite
 from gastown.services.done import DoneReport
 from gastown.store import layout
@@ -27,6 +26,7 @@ def exec_work(
     No shell reads the command; its output goes where ours goes. Raises Refused for an empty hook or a command
     that nobody here trusts.
     """
+    town.settle()
     bead = hook.read(town, actor)
     if bead is None or (bead_id and bead.id != bead_id) or (attempt is not None and attempt != bead.attempt):
         return done.done(town, actor, bead_id=bead_id, attempt=attempt)
@@ -48,13 +48,13 @@ def exec_work(
 
 def _run(command: list[str], path: str, say: Callable[[str], None]) -> int:
     try:
-        ended = subprocess.run(command, cwd=path, stdin=subprocess.DEVNULL, check=False)
+        code = shell.run_argv(command, cwd=path)
     except FileNotFoundError:
         say(f"there is no command {command[0]}" if os.path.isdir(path) else f"there is no folder {path}")
         return NOT_FOUND
     except OSError as error:
         raise GtError(f"cannot run {command[0]}: {error.strerror}") from None
-    return ended.returncode if ended.returncode >= 0 else 128 - ended.returncode
+    return code if code >= 0 else 128 - code
 
 
 def _commit(town: Town, actor: str, bead: Bead, path: str) -> None:

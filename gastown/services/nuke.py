@@ -77,6 +77,7 @@ def nuke(town: Town, address: str, *, force: bool = False) -> Nuked:
 
     Gone already: nothing changes. Whatever cannot be saved keeps the worktree where it is.
     """
+    town.settle()
     polecats.find(town, address)
     rig, name = town.rig(str(rig_of(address))), name_of(address)
     left = unfinished(town, address)

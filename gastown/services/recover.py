@@ -40,6 +40,7 @@ def session_ended(town: Town, sid: str) -> Ended:
     Exit status 0 with commits on the branch: handed in on its behalf. Otherwise the bead is stalled, with the end
     of the output and the exit status in a note. Raises NotFound for an unknown session, GtError while it runs.
     """
+    town.settle()
     record = sessions.load(attempts.run_dir(town), sid)
     life = attempts.look_at(town, sid)
     if life.live:
@@ -191,6 +192,7 @@ def _note_end(change: Change, bead_id: str, record: SessionRecord) -> None:
 
 def sweep(town: Town) -> list[Ended]:
     """Look at every held bead of this machine: sessions provably over are dealt with, unknown ones told."""
+    town.settle()
     found: list[Ended] = []
     for row in town.index().rows:
         if row.status not in ("hooked", "in_progress") or (row.machine or town.machine) != town.machine:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from gastown.model.address import name_of, rig_of
 from gastown.model.bead import Bead
 from gastown.model.errors import GtError, NotFound, Refused
-from gastown.runtime import presets, sessions, shell
+from gastown.runtime import plain, presets, sessions, shell
 from gastown.runtime.sessions import SessionRecord
 from gastown.services import attempts, dispatch, launch, worksite
 from gastown.store import layout, runstate
@@ -126,6 +125,14 @@ def find_session(town: Town, text: str) -> str:
     raise NotFound(f"{who} has no live session on this machine", "`gt session list` shows them")
 
 
+def every_session(town: Town) -> list[str]:
+    """The ids of all live sessions of this machine; raises GtError if one of them cannot be judged."""
+    live, problems = attempts.live_records(town)
+    if problems:
+        raise problems[0]
+    return [record.id for record in live]
+
+
 def stop_session(town: Town, sid: str, *, grace: float = 5.0, after: float = 0.0) -> Stopped:
     """End a session of this machine; what it holds stays with its worker, resumable, and its tree is saved.
 
@@ -165,13 +172,10 @@ def end_after_done(town: Town, sid: str) -> None:
     if record.runtime != "tmux" or preset.terminal is None:
         return
     argv = [launch.gt_command(town), "--town", town.root, "session", "stop", sid, "--after", str(AFTER_DONE)]
-    env = shell.environment({})
     log = layout.log(town.root, "ended.log")
     os.makedirs(os.path.dirname(log), exist_ok=True)
-    with open(log, "ab") as output:
-        subprocess.Popen(
-            argv, cwd=town.root, env=env, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-        )
+    aside = ["/bin/sh", "-c", '"$@" &', "sh", *argv]
+    plain.start(aside, cwd=town.root, env=shell.environment({}), log=log)
 
 
 def _mark_stopped(change: Change, bead_id: str, sid: str, address: str) -> None:

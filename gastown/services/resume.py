@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gastown.model.address import name_of, rig_of
 from gastown.model.bead import Bead
 from gastown.model.errors import NotFound, RaceLost, Refused
 from gastown.model.rig import Rig
-from gastown.services import attempts, hook, launch, worksite
+from gastown.services import attempts, hook, launch, trust, worksite
 from gastown.services.launch import Agent
 from gastown.store import layout, runstate
 from gastown.store.change import Change
@@ -31,6 +31,7 @@ class Resumed:
 
 def find(town: Town, text: str) -> Bead:
     """The held bead meant by an id or by the address of its holder. Raises NotFound or Refused."""
+    town.settle()
     if "/" in text:
         from gastown.model import address
 
@@ -44,12 +45,12 @@ def find(town: Town, text: str) -> Bead:
 
 def resume(
     town: Town, bead: Bead, *, agent: str | None = None, runtime: str | None = None, force: bool = False,
-    context: str = "", say: Say = lambda text: None,
+    context: str = "", command: Sequence[str] = (), say: Say = lambda text: None,
 ) -> Resumed:  # fmt: skip
     """Start a new session for a held bead whose session is over. One that lives: nothing changes.
 
-    `force` starts although nobody knows whether the old session lives. Raises Refused for work that nobody holds,
-    that another machine has, or of whose session nothing is known.
+    `force` starts although nobody knows whether the old session lives. `command` is what the exec agent runs from
+    now on. Raises Refused for work that nobody holds, that another machine has, or of whose session nothing is known.
     """
     address, rig, name = _holder(town, bead)
     life = attempts.give_up_start(town, bead)
@@ -62,16 +63,18 @@ def resume(
             f"nobody knows whether session {life.session} of {bead.id} still runs: {life.why}",
             f"if it surely does not: gt resume {bead.id} --force",
         )
-    asked = agent or _last_agent(bead)
+    asked = agent or (launch.EXEC if command else _last_agent(bead))
     name_of_agent = launch.agent_name(town, rig, bead, launch.worker_doc(town, rig.name, address), asked)
     chosen = launch.choose(town, name_of_agent, runtime)
-    launch.check_command(town, chosen, bead.id, bead.command)
+    if command:
+        trust.record(town, "command", bead.id, command)
+    launch.check_command(town, chosen, bead.id, list(command) or bead.command)
     worksite.check_setup(town, rig)
     sid = launch.new_session_id(town)
     attempts.begin_start(town, sid)
     try:
         old = bead.last_session
-        bead = town.transact("resume", lambda change: _sit_down(change, bead, sid, chosen.name))
+        bead = town.transact("resume", lambda change: _sit_down(change, bead, sid, chosen.name, command))
         return _start(town, rig, bead, name, chosen, sid, old, context, say)
     finally:
         attempts.end_start(town, sid)
@@ -88,7 +91,7 @@ def _last_agent(bead: Bead) -> str | None:
     return str(session["agent"]) if session and session.get("agent") and not bead.agent else None
 
 
-def _sit_down(change: Change, seen: Bead, sid: str, agent: str) -> Bead:
+def _sit_down(change: Change, seen: Bead, sid: str, agent: str, command: Sequence[str]) -> Bead:
     """Record the new session, if nobody else did meanwhile; what the old one left open is closed with it."""
     bead = change.bead(seen.id)
     before, now = seen.last_session or {}, bead.last_session or {}
@@ -96,6 +99,9 @@ def _sit_down(change: Change, seen: Bead, sid: str, agent: str) -> Bead:
         raise RaceLost(f"{bead.id} was taken up by somebody else meanwhile", f"gt show {bead.id}")
     if now and not now.get("ended"):
         bead.update_session(str(now["id"]), ended=change.at, outcome="died")
+    if command:
+        bead.set("command", list(command))
+        bead.set("agent", agent)
     bead.set("machine", change.town.machine)
     bead.add_session(
         {"id": sid, "attempt": bead.attempt, "agent": agent, "by": bead.assignee, "machine": change.town.machine,

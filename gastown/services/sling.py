@@ -42,6 +42,7 @@ def sling(
     work is in `refused`. In a batch, or with `queue_blocked`, blocked work is queued. `titles` are new work for
     certain; `new` gives the other fields of new beads.
     """
+    town.settle()
     place = targets.resolve(town, target, here=here)
     many = len(works) + len(titles) > 1
     wish = Wish(agent, tuple(command or ()), force, runtime, queue_blocked or many, new or beads.Draft(""))
@@ -160,6 +161,7 @@ def restart(town: Town, bead_id: str, *, reason: str, context: str, on_step: Say
     `context` is what the agent is told about the last attempt. Over capacity it is queued. Raises GtError if it
     cannot start: then the bead is open again.
     """
+    town.settle()
     bead = town.bead(bead_id)
     if not bead.held or not bead.assignee:
         raise Refused(f"{bead_id} is {bead.status}, and on nobody's hook", f"gt sling {bead_id}")
@@ -183,6 +185,7 @@ def dispatch_queued(town: Town, rig: str | None = None, *, on_step: Say | None =
 
     What cannot start any more is taken off the queue with a note that says why.
     """
+    town.settle()
     started: list[Dispatched] = []
     for row in dispatch.waiting(town.index(), rig):
         try:
