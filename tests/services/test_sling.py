@@ -1,0 +1,462 @@
+"""Giving work to agents: what starts, what waits, what is refused, and that a failed start leaves nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from gastown.model.errors import NotFound, Refused, UsageError
+from gastown.runtime import git, sessions, tmux
+from gastown.services import beads, release, rigs, sling
+from gastown.services.sling import dispatch_queued
+from gastown.store import layout
+from gastown.store.change import Change
+from tests.services.work_lab import RIG, Lab, eventually
+
+
+@pytest.mark.parametrize("runtime", ["process", "tmux"])
+def test_a_sentence_becomes_work_that_waits_to_land(work, runtime):
+    if runtime == "tmux" and not tmux.available():
+        pytest.skip("tmux is not installed")
+    done = work.one('Grüße "an" alle', command=work.shell("echo hi > hello.txt"), runtime=runtime)
+    assert (done.to, done.attempt) == ("app/amber", 1)
+    work.ended(done.session)
+    bead = work.now(done.bead)
+    assert (bead.title, bead.status, bead.branch) == ('Grüße "an" alle', "merging", f"polecat/amber/{bead.id}.a1")
+    assert bead.agent == "exec"
+    assert bead.last_session["outcome"] == "done"
+    message = git.text(["log", "-1", "--format=%an%n%B", bead.branch], cwd=work.bare)
+    assert message.splitlines()[:2] == ["app/amber", 'Grüße "an" alle']
+    assert f"Bead: {bead.id}" in message
+    assert "Agent: app/amber" in message
+    (merge,) = work.merges(bead)
+    pushed = git.text(["ls-remote", work.origin, f"refs/heads/{bead.branch}"], cwd=work.root).split()[0]
+    assert merge.commit == pushed
+    assert not attempts_left(work)
+    assert git.text(["status", "--porcelain"], cwd=work.root) == ""
+
+
+def attempts_left(lab: Lab) -> list[str]:
+    home = layout.run(lab.root, "starting")
+    return os.listdir(home) if os.path.isdir(home) else []
+
+
+@pytest.mark.parametrize("title", ["a\nb", "  'quotes' \"and\" $(id) `id` \\", "#1 first", "-- x", "ünïcode 🙂 \x1b[31m"])
+def test_any_title_survives_the_whole_way(work, title):
+    def body(change: Change) -> str:
+        return change.create(RIG, title=title).id
+
+    bead_id = work.town.transact("create", body)
+    done = work.one(bead_id, command=work.shell("echo x > x"))
+    work.ended(done.session)
+    bead = work.now(bead_id)
+    assert bead.status == "merging", bead.doc
+    assert f"Bead: {bead_id}" in git.text(["log", "-1", "--format=%B", bead.branch], cwd=work.bare)
+
+
+def test_the_agent_finds_itself_in_its_worktree_with_its_environment(work):
+    agent = work.agent(
+        "import json, os, subprocess, sys\n"
+        "facts = {k: v for k, v in os.environ.items() if k.startswith(('GT_', 'GIT_AUTHOR'))}\n"
+        "facts['cwd'] = os.getcwd()\n"
+        "facts['hook'] = subprocess.run(['gt', 'hook'], capture_output=True, text=True).stdout\n"
+        "json.dump(facts, open('facts.json', 'w'))\n"
+        "subprocess.run(['git', 'add', '-A']); subprocess.run(['git', 'commit', '-qm', 'facts'])\n"
+        "sys.exit(subprocess.run(['gt', 'done']).returncode)\n"
+    )
+    bead = work.bead()
+    done = work.one(bead.id, agent=agent)
+    work.ended(done.session)
+    now = work.now(bead)
+    assert now.status == "merging", now.doc
+    import json
+
+    facts = json.loads(git.text(["show", f"{now.branch}:facts.json"], cwd=work.bare))
+    assert facts["GT_ACTOR"] == facts["GIT_AUTHOR_NAME"] == "app/amber"
+    assert (facts["GT_BEAD"], facts["GT_ATTEMPT"], facts["GT_SESSION"]) == (bead.id, "1", done.session)
+    assert os.path.realpath(facts["cwd"]) == os.path.realpath(work.tree())
+    assert facts["hook"].split()[:3] == [bead.id, "P2", "in_progress"]
+
+
+def test_idle_polecats_are_reused_and_names_come_from_the_pool(work):
+    agent = work.sleeper()
+    names = [work.one(work.bead(str(n)).id, agent=agent).to for n in range(3)]
+    assert names == ["app/amber", "app/birch", "app/cedar"]
+    first = next(row for row in work.town.index().rows if row.assignee == "app/birch")
+    release.release(work.town, work.now(first.id))
+    assert work.one(work.bead("again").id, agent=agent).to == "app/birch"
+
+
+def test_a_second_sling_to_the_same_target_changes_nothing(work):
+    bead, agent = work.bead(), work.sleeper()
+    first = work.one(bead.id, agent=agent)
+    head = git.text(["rev-parse", "HEAD"], cwd=work.root)
+    for to in (RIG, "app/amber", "app/polecats/amber"):
+        again = work.one(bead.id, to, agent=agent)
+        assert again.unchanged
+        assert again.session == first.session
+    assert git.text(["rev-parse", "HEAD"], cwd=work.root) == head
+
+
+# -- refusals -------------------------------------------------------------------------------------
+def test_what_is_not_there_to_be_done_is_refused(work):
+    agent = work.sleeper()
+    closed = work.bead()
+    beads.close(work.town, closed.id, "no longer wanted")
+    assert "no longer wanted" in work.refused(closed.id, agent=agent).message
+    deferred = work.bead()
+    beads.update(work.town, deferred.id, beads.Edit(status="deferred"))
+    assert "--force" in work.refused(deferred.id, agent=agent).hint
+    epic = work.bead(type="epic")
+    assert work.refused(epic.id, agent=agent).exit_code == 2
+    assert work.refused("ap-zzzzz", agent=agent).exit_code == 6
+    assert work.refused("nosuchword", agent=agent).exit_code == 6
+    assert work.one(deferred.id, agent=agent, force=True).bead == deferred.id
+
+
+def test_targets_that_are_not_there_are_refused_before_anything(work):
+    bead = work.bead()
+    with pytest.raises(NotFound, match="no rig 'ap'") as caught:
+        work.sling(bead.id, to="ap")
+    assert caught.value.near == ("app",)
+    with pytest.raises(UsageError):
+        work.sling(bead.id, to="app/refinery")
+    rigs.park(work.town, RIG, True)
+    with pytest.raises(Refused, match="parked"):
+        work.sling(bead.id)
+
+
+def test_without_a_target_the_only_rig_is_meant_else_they_are_listed(work):
+    bead = work.bead()
+    assert sling.sling(work.town, [bead.id], None, agent=work.sleeper()).dispatched[0].to == "app/amber"
+    rigs.add(work.town, rigs.NewRig("tools", str(work.source)), base=work.root)
+    with pytest.raises(UsageError, match="app, tools"):
+        sling.sling(work.town, [work.bead().id], None)
+    assert sling.sling(work.town, [work.bead().id], None, agent=work.sleeper(), here=RIG).dispatched
+
+
+def test_another_rigs_bead_needs_force(work):
+    rigs.add(work.town, rigs.NewRig("tools", str(work.source)), base=work.root)
+    bead = beads.create(work.town, beads.Draft("x", rig="tools"))
+    assert "does not belong to rig app" in work.refused(bead.id, agent=work.sleeper()).message
+    assert work.one(bead.id, agent=work.sleeper(), force=True).to == "app/amber"
+
+
+def test_an_agent_must_be_named_installed_and_have_what_it_needs(work):
+    bead = work.bead()
+    assert "which agent?" in work.refused(bead.id).message
+    assert "command" in work.refused(bead.id, agent="exec").message
+    assert work.refused(bead.id, agent="nosuch").exit_code == 6
+    work.town.transact("config", lambda c: c.put("agents/far.yaml", {"name": "far", "command": ["no-such-program-x"]}))
+    assert "not installed" in work.refused(bead.id, agent="far").message
+    assert work.now(bead).status == "open"
+
+
+# -- who holds it ---------------------------------------------------------------------------------
+def test_held_by_another_is_refused_with_who_where_and_since(work):
+    bead, agent = work.bead(), work.sleeper()
+    work.one(bead.id, "app/amber", agent=agent)
+    started = work.now(bead).last_session["started"]
+    said = work.refused(bead.id, "app/birch", agent=agent)
+    for fact in ("app/amber", work.town.machine, started):
+        assert fact in said.message
+    assert "--force" in said.hint
+
+
+def test_force_saves_the_holders_work_tells_it_and_fences_it_off(work):
+    bead, agent = work.bead(), work.sleeper()
+    first = work.one(bead.id, "app/amber", agent=agent)
+    (work.tree() / "half.txt").write_text("half done\n")
+    second = work.one(bead.id, "app/birch", agent=agent, force=True)
+    assert (second.to, second.attempt) == ("app/birch", 2)
+    now = work.now(bead)
+    assert (now.assignee, now.status, now.branch) == ("app/birch", "hooked", f"polecat/birch/{bead.id}.a2")
+    assert [one["outcome"] for one in now.sessions[:-1]] == ["taken_over"]
+    assert f"{bead.id} was taken over" in work.mail("app/amber")
+    assert "half done" in "".join(p.read_text() for p in Path(layout.rescue(work.root)).glob("*.patch"))
+    assert not sessions.alive(work.record(first.session).agent_proc)
+
+
+def test_a_holder_that_is_provably_dead_needs_no_force(work):
+    bead, agent = work.bead(), work.sleeper()
+    first = work.record(work.one(bead.id, "app/amber", agent=agent).session)
+    os.kill(first.runner_pid, signal.SIGKILL)
+    assert "held by app/amber" in work.refused(bead.id, "app/birch", agent=agent).message
+    os.kill(first.agent_pid, signal.SIGKILL)
+    eventually(lambda: not sessions.alive(first.agent_proc))
+    assert work.one(bead.id, "app/birch", agent=agent).to == "app/birch"
+
+
+def test_what_cannot_be_known_of_a_holder_is_not_death(work):
+    bead, agent = work.bead(), work.sleeper()
+    record = work.record(work.one(bead.id, "app/amber", agent=agent).session)
+    hidden = record.folder + ".away"
+    os.rename(record.folder, hidden)
+    try:
+        assert "held by" in work.refused(bead.id, "app/birch", agent=agent).message
+        assert "nobody knows" in work.refused(bead.id, RIG, agent=agent).message
+    finally:
+        os.rename(hidden, record.folder)
+
+
+def test_a_holder_on_another_machine_is_never_judged(work):
+    bead = work.bead()
+
+    def body(change: Change) -> None:
+        held = change.bead(bead.id)
+        held.move("hooked")
+        held.set("assignee", "app/amber")
+        held.set("machine", "faraway")
+        held.set("branch", f"polecat/amber/{bead.id}.a1")
+        held.add_session({"id": "s-20261123-aaaa", "attempt": 1, "machine": "faraway", "started": change.at})
+        change.save(held)
+
+    work.town.transact("edit", body)
+    assert "faraway" in work.refused(bead.id, "app/birch", agent=work.sleeper()).message
+
+
+# -- capacity -------------------------------------------------------------------------------------
+def test_a_batch_over_the_machines_capacity_is_queued_and_dispatched_later(work):
+    work.configure("town.yaml", max_polecats=2)
+    agent = work.sleeper()
+    ids = [work.bead(f"{n}", priority=p).id for n, p in enumerate((2, 2, 3, 0))]
+    report = work.sling(*ids, agent=agent)
+    assert [one.bead for one in report.dispatched] == ids[:2]
+    assert [one.bead for one in report.queued] == ids[2:]
+    assert not report.refused
+    waiting = work.now(ids[2])
+    assert (waiting.status, waiting.labels, waiting.dispatch["to"]) == ("open", ["queued"], "app")
+    assert waiting.agent == agent
+    assert dispatch_queued(work.town) == []
+    release.release(work.town, work.now(ids[0]))
+    (started,) = dispatch_queued(work.town)
+    assert started.bead == ids[3]
+    now = work.now(ids[3])
+    assert now.labels == []
+    assert now.dispatch == {}
+    assert dispatch_queued(work.town) == []
+
+
+def test_a_rigs_own_limit_queues_too(work):
+    work.configure("rigs/app/rig.yaml", polecats={"max": 1})
+    report = work.sling(work.bead().id, work.bead().id, agent=work.sleeper())
+    assert (len(report.dispatched), len(report.queued)) == (1, 1)
+    assert "of the rig" in report.queued[0].reason
+
+
+def test_queued_work_that_can_no_longer_start_leaves_the_queue_with_the_reason(work):
+    work.configure("town.yaml", max_polecats=0)
+    bead = work.bead()
+    work.sling(bead.id, agent=work.unstartable())
+    work.configure("town.yaml", max_polecats=1)
+    assert dispatch_queued(work.town) == []
+    now = work.now(bead)
+    assert (now.status, now.labels) == ("open", [])
+    assert "could not be started" in now.notes[-1]["text"]
+
+
+# -- dependents -----------------------------------------------------------------------------------
+def test_a_dependent_is_refused_by_every_route_until_its_blocker_is_on_its_base(work):
+    agent = work.sleeper()
+    blocker = work.bead("first")
+    dependent = work.bead("second", needs=(blocker.id,))
+    for to in (RIG, "app/amber", "app/newname"):
+        assert blocker.id in work.refused(dependent.id, to, agent=agent).message
+    report = work.sling(dependent.id, agent=agent, queue_blocked=True)
+    assert [one.bead for one in report.queued] == [dependent.id]
+    assert dispatch_queued(work.town) == []
+    # Closed as merged, but its commit is nowhere: git is asked.
+    work.town.transact("merged", lambda change: close_as_merged(change, blocker.id, "1" * 40))
+    assert dispatch_queued(work.town) == []
+    assert "is not on main yet" in work.refused(dependent.id, "app/birch", agent=agent).message
+    work.town.transact("merged", lambda change: close_as_merged(change, blocker.id, None))
+    commit = work.land_elsewhere("first", new="x")
+    work.town.transact("merged", lambda change: close_as_merged(change, blocker.id, commit))
+    (started,) = dispatch_queued(work.town)
+    assert started.bead == dependent.id
+    assert (work.tree(started.to) / "new").exists()
+
+
+def close_as_merged(change: Change, bead_id: str, commit: str | None) -> None:
+    bead = change.bead(bead_id)
+    if bead.status == "closed":
+        bead.move("open")
+    if commit:
+        bead.set("target", "main")
+        bead.close(at=change.at, by="app/refinery", reason="merged", commit=commit)
+    change.save(bead)
+
+
+def test_force_starts_blocked_work_and_a_batch_queues_it(work):
+    agent = work.sleeper()
+    blocker = work.bead()
+    dependent = work.bead(needs=(blocker.id,))
+    report = work.sling(blocker.id, dependent.id, agent=agent)
+    assert [one.bead for one in report.dispatched] == [blocker.id]
+    assert [one.bead for one in report.queued] == [dependent.id]
+    assert work.one(dependent.id, agent=agent, force=True).bead == dependent.id
+
+
+def test_circles_and_unknown_needs_are_refused_even_in_a_batch(work):
+    one, two = work.bead(), work.bead()
+
+    def body(change: Change) -> None:
+        for bead_id, need in ((one.id, two.id), (two.id, one.id)):
+            bead = change.bead(bead_id)
+            bead.set("needs", [need])
+            change.save(bead)
+
+    work.town.transact("edit", body)
+    report = work.sling(one.id, two.id, agent=work.sleeper())
+    assert len(report.refused) == 2
+    assert "waits for itself" in report.refused[0].message
+    lone = work.bead()
+
+    def unknown(change: Change) -> None:
+        bead = change.bead(lone.id)
+        bead.set("needs", ["ap-zzzzz"])
+        change.save(bead)
+
+    work.town.transact("edit", unknown)
+    assert "nothing is known" in work.refused(lone.id, agent=work.sleeper(), queue_blocked=True).message
+
+
+# -- starts that fail -----------------------------------------------------------------------------
+def test_a_session_that_cannot_start_undoes_everything(work):
+    bead = work.bead()
+    report = work.sling(bead.id, agent=work.unstartable())
+    assert "could not start" in report.refused[0].message
+    now = work.now(bead)
+    assert (now.status, now.assignee, now.machine) == ("open", None, None)
+    assert now.last_session["outcome"] == "start_failed"
+    assert not work.tree().exists()
+    assert work.branches() == []
+    assert attempts_left(work) == []
+    again = work.one(bead.id, agent=work.sleeper())
+    assert (again.to, again.attempt) == ("app/amber", 2)
+
+
+def test_a_setup_that_fails_undoes_everything_and_one_that_works_runs_once(work):
+    work.configure("rigs/app/rig.yaml", setup=["echo no; exit 3"])
+    bead = work.bead()
+    report = work.sling(bead.id, agent=work.sleeper())
+    assert "exit 3" in report.refused[0].message
+    assert work.now(bead).status == "open"
+    assert not work.tree().exists()
+    work.configure("rigs/app/rig.yaml", setup=["echo x >> ../setup-ran"])
+    for _ in range(2):
+        work.one(bead.id, agent=work.sleeper())
+        release.release(work.town, work.now(bead))
+    assert (work.tree().parent / "setup-ran").read_text() == "x\n"
+
+
+# -- worktrees ------------------------------------------------------------------------------------
+def test_a_reused_worktree_with_unsaved_work_is_saved_first(work):
+    agent = work.sleeper()
+    bead = work.bead()
+    work.one(bead.id, agent=agent)
+    release.release(work.town, work.now(bead))
+    tree = work.tree()
+    (tree / "README.md").write_text("changed by hand\n")
+    (tree / "new.txt").write_text("never added\n")
+    report = work.sling(work.bead("next").id, agent=agent)
+    assert report.dispatched[0].to == "app/amber"
+    assert "saved to" in "".join(report.messages)
+    assert (tree / "README.md").read_text() == "# app\n"
+    assert not (tree / "new.txt").exists()
+    patch = "".join(p.read_text() for p in Path(layout.rescue(work.root)).glob("*.patch"))
+    assert "changed by hand" in patch
+    assert "never added" in patch
+    assert work.events("rescue")
+
+
+def test_files_at_the_place_of_a_worktree_are_never_touched(work):
+    tree = work.tree()
+    tree.mkdir(parents=True)
+    (tree / "mine.txt").write_text("mine\n")
+    bead = work.bead()
+    assert work.one(bead.id, agent=work.sleeper()).to == "app/birch"
+    report = work.sling(work.bead().id, to="app/amber", agent=work.sleeper())
+    assert report.refused
+    assert (tree / "mine.txt").read_text() == "mine\n"
+
+
+def test_work_that_is_on_the_target_already_is_closed_not_done_again(work):
+    bead = work.bead()
+    commit = work.land_elsewhere(f"by hand\n\nBead: {bead.id}", done="x")
+    report = work.sling(bead.id, agent=work.sleeper())
+    assert report.landed == ((bead.id, commit),)
+    now = work.now(bead)
+    assert (now.closed["reason"], now.closed["commit"]) == ("merged", commit)
+    assert not report.dispatched
+    beads.reopen(work.town, bead.id)
+    assert work.one(bead.id, agent=work.sleeper(), force=True).attempt == 1
+
+
+def test_a_worktree_starts_from_the_newest_target(work, tmp_path):
+    work.land_elsewhere("newer", newer="x")
+    work.one(work.bead().id, agent=work.sleeper())
+    assert (work.tree() / "newer").exists()
+
+
+def test_where_landing_is_local_the_checkout_is_followed_and_left_alone(local_work):
+    lab = local_work
+    (lab.source / "later").write_text("x")
+    lab.commit_source("later")
+    (lab.source / "dirty").write_text("uncommitted")
+    before = git.text(["status", "--porcelain=v2", "--branch"], cwd=lab.source)
+    bead = lab.run("cat later > copy")
+    assert bead.status == "merging"
+    assert not lab.merges(bead)[0].closed
+    assert git.text(["status", "--porcelain=v2", "--branch"], cwd=lab.source) == before
+    assert git.text(["branch", "--list", "polecat/*"], cwd=lab.source) == ""
+
+
+def test_an_unreachable_remote_is_said_and_what_was_fetched_last_is_used(work):
+    os.rename(work.origin, work.origin + ".away")
+    report = work.sling(work.bead().id, agent=work.sleeper())
+    assert report.dispatched
+    assert "fetched last" in report.messages[0]
+
+
+def test_a_dry_run_touches_nothing(work):
+    head = git.text(["rev-parse", "HEAD"], cwd=work.root)
+    report = work.sling(work.bead().id, "a new sentence", agent=work.sleeper(), dry_run=True)
+    assert len(report.dispatched) == 2
+    assert not work.tree().exists()
+    assert git.text(["log", "--format=%s", f"{head}.."], cwd=work.root).count("sling") == 0
+
+
+def test_sent_back_work_goes_on_from_its_own_commits_on_the_same_polecat(work):
+    agent = work.agent(
+        "import subprocess, sys, os\n"
+        "open(f'try{os.environ[\"GT_ATTEMPT\"]}', 'w').write('x')\n"
+        "subprocess.run(['git', 'add', '-A']); subprocess.run(['git', 'commit', '-qm', 'try'])\n"
+        "subprocess.run(['gt', 'done'])\n"
+    )
+    bead = work.bead()
+    done = work.one(bead.id, agent=agent)
+    work.ended(done.session)
+
+    def back(change: Change) -> None:
+        now = change.bead(bead.id)
+        now.move("in_progress")
+        change.save(now)
+
+    work.town.transact("merge_failed", back)
+    report = sling.restart(work.town, bead.id, reason="gate_failed", context="the gate was red")
+    (again,) = report.dispatched
+    assert (again.to, again.attempt) == ("app/amber", 2)
+    work.ended(again.session)
+    now = work.now(bead)
+    assert now.status == "merging"
+    names = git.text(["ls-tree", "--name-only", str(now.branch)], cwd=work.bare).split()
+    assert {"try1", "try2"} <= set(names)
+    prompt = Path(layout.run(work.root, "prompts", f"{again.session}.md")).read_text()
+    assert "the gate was red" in prompt
+    assert "git rebase origin/main" in prompt
+    states = [merge.closed.get("reason") for merge in work.merges(bead)]
+    assert sorted(map(str, states)) == ["None", "superseded"]
