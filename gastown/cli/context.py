@@ -81,6 +81,7 @@ class Ctx:
 
             self._town = open_town(self.root, actor=self.actor)
             self._check_worker(self._town)
+            self._town.settle()
         return self._town
 
     def _check_worker(self, town: Town) -> None:
