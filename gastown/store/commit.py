@@ -8,6 +8,7 @@ Must be called under the town lock.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from collections.abc import Mapping
@@ -193,8 +194,10 @@ def _undo(repo: Repo, plan: Plan, *, grown: list[FileOp], locked: bool) -> None:
 
 
 def _finish(repo: Repo, plan: Plan) -> None:
-    _update_index(repo, plan)
-    journal.clear(repo.root)
+    """The change stands; what fails from here on is no failure of it, and is made up by the next writer."""
+    with contextlib.suppress(OSError, GtError):
+        _update_index(repo, plan)
+        journal.clear(repo.root)
 
 
 def _update_index(repo: Repo, plan: Plan) -> None:

@@ -1,19 +1,22 @@
 """Writing a file so that readers see the old one or the new one, also after a crash or power loss.
 
-The only module that opens a town's files for writing. Every step passes a fault point:
-`GT_FAULT=<k>` in the environment kills the process with SIGKILL before its k-th write,
-fsync, rename, link or unlink, and before and after its git commands (tests/crash counts through them all).
+The only module that opens a town's files for writing. Every step passes a fault point, for tests/crash:
+`GT_FAULT=<k>` in the environment kills the process with SIGKILL before its k-th write, fsync, rename, link,
+unlink or git command; `GT_FAULT=full:<k>` lets every write from the k-th on find the disk full.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 
 from gastown.store.layout import TEMP_SUFFIX
 
 # Taken out of the environment: it is meant for this process, not for the agents it starts.
-_fault = int(os.environ.pop("GT_FAULT", None) or 0)
+_told = os.environ.pop("GT_FAULT", "")
+_full = int(_told[5:]) if _told.startswith("full:") else 0
+_fault = int(_told) if _told and not _full else 0
 
 
 def fault_point() -> None:
@@ -23,6 +26,14 @@ def fault_point() -> None:
         _fault -= 1
         if _fault == 0:
             os.kill(os.getpid(), 9)
+
+
+def _space_point() -> None:
+    global _full
+    if _full > 1:
+        _full -= 1
+    elif _full == 1:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def read(path: str) -> bytes:
@@ -85,6 +96,7 @@ def fill(path: str, data: bytes, *, durable: bool = True, mode: int = 0o666) -> 
 
 def _write(handle: int, data: memoryview) -> int:
     fault_point()
+    _space_point()
     return os.write(handle, data)
 
 
@@ -113,15 +125,16 @@ def link_exclusive(path: str, data: bytes, *, spare: str) -> bool:
     A lock made this way always tells whose it is, because it never stands empty. `spare` is a
     name on the same file system that only the holder of the town lock uses.
     """
-    fill(spare, data, durable=False)
     try:
+        fill(spare, data, durable=False)
         fault_point()
         os.link(spare, path)
         return True
     except FileExistsError:
         return False
     finally:
-        os.unlink(spare)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(spare)
 
 
 def rename(source: str, dest: str) -> None:

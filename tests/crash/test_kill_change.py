@@ -29,7 +29,7 @@ print("done")
 """
 
 
-def act(root: Path, bead_id: str, fault: int) -> subprocess.CompletedProcess[str]:
+def act(root: Path, bead_id: str, fault: int | str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "GT_FAULT": str(fault), "PYTHONPATH": os.getcwd()}
     return subprocess.run([sys.executable, "-c", ACT, str(root), bead_id], env=env, capture_output=True, text=True)
 
@@ -75,6 +75,32 @@ def test_every_step_of_a_change(tmp_path, packed):
         pytest.fail("the change never finished")
     assert outcomes == {(0, 1, 0, 0), (1, 2, 1, 1)}
     assert fault > 30
+
+
+def test_a_full_disk_changes_nothing_and_is_said(tmp_path):
+    seed = tmp_path / "seed"
+    town = small_town(seed)
+    with town.change("create") as change:
+        bead_id = change.create("greenplace", title="first").id
+    failed = 0
+    for fault in range(1, 200):
+        root = tmp_path / f"f{fault}"
+        shutil.copytree(seed, root, symlinks=True)
+        done = act(root, bead_id, f"full:{fault}")
+        if done.returncode == 0:
+            # What is left to write once a change stands (the index, a hint) is made up by the next one.
+            assert state(root, bead_id) == (1, 2, 1, 1)
+        else:
+            failed += 1
+            assert "No space left on device" in done.stderr
+            assert state(root, bead_id) == (0, 1, 0, 0)
+            assert_sound(root)
+        assert act(root, bead_id, 0).returncode == 0
+        assert_sound(root)
+        shutil.rmtree(root)
+        if done.returncode == 0 and failed:
+            break
+    assert failed > 10
 
 
 @pytest.mark.slow
