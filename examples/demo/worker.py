@@ -16,8 +16,7 @@ from pathlib import Path
 
 def was_sent_back() -> bool:
     """True if the refinery left a failure on the bead we work on."""
-    gt = [sys.executable, "-m", "gastown"]
-    done = subprocess.run([*gt, "show", os.environ["GT_BEAD"], "--json"], capture_output=True, text=True, check=True)
+    done = subprocess.run(["gt", "show", os.environ["GT_BEAD"], "--json"], capture_output=True, text=True, check=True)
     notes = json.loads(done.stdout).get("notes", [])
     return any("refinery" in note["by"] for note in notes)
 

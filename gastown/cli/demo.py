@@ -11,7 +11,7 @@ import typer
 from gastown.cli.options import Json
 from gastown.cli.output import put, put_json, say
 from gastown.services import demo as service
-from gastown.services.drive import Step
+from gastown.services.refinery import Step
 from gastown.store.town import Town
 from gastown.ui import feed as render
 from gastown.ui import style

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -12,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gastown.model.errors import GtError, Refused
-from gastown.runtime import git
+from gastown.runtime import git, shell
 from gastown.services import beads, drive, init, rigs, sling
+from gastown.services.refinery import Step
 from gastown.store import layout
 from gastown.store.resources import data_path
 from gastown.store.town import Town, open_town
@@ -98,7 +98,7 @@ def _project(town: Town) -> str:
 
 
 def run(
-    town: Town, ids: dict[str, str], *, runtime: str | None = None, on_step: Callable[[drive.Step], None] | None = None
+    town: Town, ids: dict[str, str], *, runtime: str | None = None, on_step: Callable[[Step], None] | None = None
 ) -> Demo:
     """Sling every task to the built-in exec agent and drive the town until nothing can move any more."""
     worker = str(data_path("demo") / "worker.py")
@@ -117,11 +117,11 @@ def run(
 def _tests_on_target(project: str) -> tuple[str, bool]:
     """Run the project's tests on what really stands on its main branch: (last line, green)."""
     with tempfile.TemporaryDirectory() as folder:
-        checkout = Path(folder, "main")
+        checkout, log = Path(folder, "main"), Path(folder, "tests.log")
         git.run(["clone", "-q", "--template=", project, str(checkout)], cwd=folder)
-        done = subprocess.run(
-            ["python3", "-m", "unittest"], cwd=checkout, capture_output=True, text=True, stdin=subprocess.DEVNULL
-        )
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
+        env = shell.environment({})
+        done = shell.run("python3 -m unittest", cwd=str(checkout), env=env, log=str(log), timeout=60)
+        lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
     ran = next((line for line in lines if line.startswith("Ran ")), "no test ran")
-    return f"{ran}: {lines[-1] if lines else 'nothing'}", done.returncode == 0 and not ran.startswith(("Ran 0", "no"))
+    green = done.code == 0 and not ran.startswith(("Ran 0", "no"))
+    return f"{ran}: {lines[-1] if lines else 'nothing'}", green
