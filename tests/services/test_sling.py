@@ -44,7 +44,9 @@ def attempts_left(lab: Lab) -> list[str]:
     return os.listdir(home) if os.path.isdir(home) else []
 
 
-@pytest.mark.parametrize("title", ["a\nb", "  'quotes' \"and\" $(id) `id` \\", "#1 first", "-- x", "ünïcode 🙂 \x1b[31m"])
+@pytest.mark.parametrize(
+    "title", ["a\nb", "  'quotes' \"and\" $(id) `id` \\", "#1 first", "-- x", "ünïcode 🙂 \x1b[31m"]
+)
 def test_any_title_survives_the_whole_way(work, title):
     def body(change: Change) -> str:
         return change.create(RIG, title=title).id
