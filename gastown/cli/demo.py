@@ -18,8 +18,8 @@ from gastown.ui import style
 
 
 def demo(
-    path: Annotated[str | None, typer.Argument(metavar="[PATH]", help="A new folder; default: a temporary one.")] = None,
-    runtime: Annotated[str | None, typer.Option("--runtime", help="tmux or process (default: tmux if it is there).")] = None,
+    path: Annotated[str | None, typer.Argument(metavar="[PATH]", help="A new folder; else a temporary one.")] = None,
+    runtime: Annotated[str | None, typer.Option("--runtime", help="tmux or process; else tmux if it is there.")] = None,
     json: Json = False,
 ) -> int:
     """Build a town with a small project, let four workers work in it, and land what they make.

@@ -43,7 +43,7 @@ TASKS = (
 
 @dataclass(frozen=True)
 class Demo:
-    """What the demo built and how it ended: `ends` maps bead ids to their end, `tests` is the last line of the tests."""
+    """What the demo built and how it ended: bead ids by task, their ends, the last line of the tests."""
 
     town: Town
     project: str

@@ -47,8 +47,9 @@ def test_create_and_note(scene, step):
 def test_sling(scene, step):
     bead = scene.gt("create", "Add a licence", "--rig", "app", "-q")
     scene.keep()
-    for _ in scene.each_fault(lambda env: scene.run("sling", bead, "app", "--runtime", "process", *WORK, **env), step=step):
-        scene.gt("sling", bead, "app", "--runtime", "process", "--wait", *WORK)
+    sling = ("sling", bead, "app", "--runtime", "process")
+    for _ in scene.each_fault(lambda env: scene.run(*sling, *WORK, **env), step=step):
+        scene.gt(*sling, "--wait", *WORK)
         scene.assert_landed_once(bead)
 
 

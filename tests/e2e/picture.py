@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 
-COLOURS = {"31": "#ff7b72", "32": "#7ee787", "33": "#e3b341", "34": "#79c0ff", "36": "#76e3ea", "2": "#8b949e", "1": "#fff"}
+COLOURS = {"31": "#ff7b72", "32": "#7ee787", "33": "#e3b341", "34": "#79c0ff", "36": "#76e3ea", "2": "#8b949e"}
 LINE, CHAR, PAD, WIDTH = 17, 7.25, 16, 132
 _ESCAPE = re.compile(r"\x1b\[([0-9;]*)m")
 

@@ -65,7 +65,8 @@ def test_the_demo_of_an_installed_wheel(installed, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     assert "all landed" in done.stdout
     assert "merge_failed" in done.stdout
-    again = shell(f"gt demo {tmp_path}/again && cd {tmp_path}/again && gt status && gt doctor", tmp_path, tmp_path, installed)
+    script = f"gt demo {tmp_path}/again && cd {tmp_path}/again && gt status && gt doctor"
+    again = shell(script, tmp_path, tmp_path, installed)
     assert again.returncode == 0, again.stdout + again.stderr
     assert git(tmp_path / "again", "status", "--porcelain") == ""
 
@@ -78,7 +79,8 @@ def test_the_walk(installed, tmp_path):
     (home / "tmp").mkdir()
     (home / ".gitconfig").write_text("[user]\nname = Ada\nemail = ada@example.org\n[init]\ndefaultBranch = main\n")
     (app / "README.md").write_text("# app\n")
-    (app / "test_app.py").write_text("import unittest\nclass T(unittest.TestCase):\n    def test_it(self):\n        pass\n")
+    test = "import unittest\nclass T(unittest.TestCase):\n    def test_it(self):\n        pass\n"
+    (app / "test_app.py").write_text(test)
     git(app, "init", "-q", "-b", "main")
     git(app, "config", "user.name", "Ada")
     git(app, "config", "user.email", "ada@example.org")

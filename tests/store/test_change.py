@@ -230,7 +230,7 @@ def test_eight_writers_lose_nothing(tmp_path):
 
 def test_feed_segments_roll_over(tmp_path):
     town = small_town(tmp_path / "t")
-    for n in range(8):
+    for _ in range(8):
         with town.change("x") as change:
             change.emit("note", "x" * 20_000)
     names = sorted(p.name for p in Path(town.root, "feed/2026-11-23").iterdir())
