@@ -1,0 +1,249 @@
+"""The commands of work as people and agents type them: real processes, their output, exit codes and races."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gastown.services import sling
+from tests.conftest import Ran, gt_argv, run_gt
+from tests.services.work_lab import CHECKOUT, Lab, eventually
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Iterator[Lab]:
+    lab = Lab(tmp_path)
+    yield lab
+    lab.close()
+
+
+def gt(lab: Lab, *args: str, cwd: str | Path | None = None, **options: object) -> Ran:
+    return run_gt(*args, cwd=cwd or lab.root, **options)
+
+
+def at_once(lab: Lab, *calls: list[str]) -> list[Ran]:
+    """Run commands at the same time."""
+    env = {**os.environ, "PYTHONPATH": CHECKOUT}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL}
+    started = [subprocess.Popen([*gt_argv(), *call], cwd=lab.root, env=env, text=True, **pipes) for call in calls]
+    said = [one.communicate(timeout=60) for one in started]
+    return [Ran(one.returncode, out, err) for one, (out, err) in zip(started, said, strict=True)]
+
+
+# -- sling ----------------------------------------------------------------------------------------
+def test_a_sentence_with_a_command_is_done_and_waited_for(work):
+    ran = gt(work, "sling", "Add a licence", "app", "--wait", "--", "sh", "-c", "echo MIT > LICENSE")
+    bead, end = ran.lines[-1].split()
+    assert end == "merged"
+    one = gt(work, "show", bead, "--json").json
+    assert one["command"] == ["sh", "-c", "echo MIT > LICENSE"]
+
+
+def test_options_behind_the_dashes_belong_to_the_command(work):
+    ran = gt(work, "sling", "Say it", "--json", "--", "sh", "-c", "echo --json $0 > said", "--force")
+    (one,) = ran.json["dispatched"]
+    work.ended(one["session"])
+    assert work.now(one["bead"]).command[-1] == "--force"
+
+
+def test_json_and_quiet_have_their_shapes(work):
+    agent = work.sleeper()
+    ids = [work.bead(str(n)).id for n in range(2)]
+    ran = gt(work, "sling", *ids, "ap-zzzzz", "app", "--agent", agent, "--json", code=6)
+    assert [one["bead"] for one in ran.json["dispatched"]] == ids
+    assert set(ran.json["dispatched"][0]) >= {"bead", "to", "attempt", "session"}
+    (refused,) = ran.json["refused"]
+    assert (refused["work"], refused["code"]) == ("ap-zzzzz", "not_found")
+    assert ran.json["queued"] == []
+    assert gt(work, "sling", *ids, "app", "-q").lines == ids
+
+
+def test_a_refusal_says_error_and_hint_and_exits_5(work):
+    bead, agent = work.bead(), work.sleeper()
+    work.one(bead.id, "app/amber", agent=agent)
+    ran = gt(work, "sling", bead.id, "app/birch", "--agent", agent, code=5)
+    assert ran.out == ""
+    assert ran.err.startswith(f"error: {bead.id} is held by app/amber on ")
+    assert "hint: --force" in ran.err
+
+
+def test_new_work_by_title_with_its_fields(work):
+    ran = gt(work, "sling", "--title", "Refactor", "app", "-p", "0", "-l", "auth", "-d", "all of it", "--agent",
+             work.sleeper(), "-q")  # fmt: skip
+    doc = gt(work, "show", ran.out.strip(), "--json").json
+    found = (doc["title"], doc["priority"], doc["labels"], doc["description"])
+    assert found == ("Refactor", 0, ["auth"], "all of it\n")
+
+
+def test_nothing_to_do_and_a_bare_word_are_usage_errors(work):
+    assert "what is to be done?" in gt(work, "sling", code=2).err
+    assert "no bead and no rig" in gt(work, "sling", "refactor", "app", code=6).err
+    assert "--" in gt(work, "sling", "a sentence", "--", code=2).err
+
+
+# -- races ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("targets", [("app", "app"), ("app/amber", "app/birch"), ("app", "app/birch")])
+def test_of_two_slings_of_one_bead_exactly_one_starts(work, targets):
+    bead, agent = work.bead(), work.sleeper()
+    ran = at_once(work, *(["sling", bead.id, to, "--agent", agent, "--json"] for to in targets))
+    reports = [json.loads(one.out) for one in ran]
+    started = [one for report in reports for one in report["dispatched"] if not one["unchanged"]]
+    assert len(started) == 1, [one.out + one.err for one in ran]
+    now = work.now(bead)
+    assert len(now.sessions) == 1
+    assert len(work.events("session_start")) == 1
+    for one, report in zip(ran, reports, strict=True):
+        if not report["dispatched"]:
+            assert one.code in (3, 5)
+            assert report["refused"]
+    assert len([path for path in work.tree().parent.iterdir() if not path.name.startswith(".")]) == 1
+
+
+def test_slings_at_once_never_take_the_same_polecat(work):
+    agent = work.sleeper()
+    ids = [work.bead(str(n)).id for n in range(4)]
+    ran = at_once(work, *(["sling", one, "app", "--agent", agent, "--json"] for one in ids))
+    assert {one.code for one in ran} == {0}, [one.err for one in ran]
+    assert len({json.loads(one.out)["dispatched"][0]["to"] for one in ran}) == 4
+    assert len({work.now(one).assignee for one in ids}) == 4
+
+
+def test_a_sling_that_is_interrupted_leaves_nothing_half_done(work):
+    bead = work.bead()
+    work.configure("rigs/app/rig.yaml", setup=["sleep 30"])
+    env = {**os.environ, "PYTHONPATH": CHECKOUT}
+    call = subprocess.Popen(
+        [*gt_argv(), "sling", bead.id, "app", "--agent", work.sleeper()], cwd=work.root, env=env,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    eventually(lambda: work.now(bead).status == "hooked" and (work.tree() / ".git").exists())
+    eventually(lambda: (Path(work.root) / ".gt/log/setup").exists())
+    call.send_signal(signal.SIGINT)
+    assert call.wait(20) == 130
+    assert work.now(bead).status == "open"
+    assert not work.tree().exists()
+
+
+# -- the agent's side -----------------------------------------------------------------------------
+def test_the_first_call_from_inside_begins_and_a_look_from_outside_does_not(work):
+    bead = work.bead()
+    work.one(bead.id, agent=work.sleeper())
+    bead = work.now(bead)
+    assert gt(work, "hook", "app/amber").out == f"{bead.id}  P2  hooked  Some work\n"
+    assert work.now(bead).status == "hooked"
+    assert gt(work, "hook", env=work.env(bead)).out == f"{bead.id}  P2  in_progress  Some work\n"
+    assert work.now(bead).status == "in_progress"
+    doc = gt(work, "hook", "--json", env=work.env(bead)).json
+    assert (doc["address"], doc["bead"]["id"]) == ("app/amber", bead.id)
+    assert "nothing on the hook" in gt(work, "hook", "app/birch").out
+    assert gt(work, "hook", code=2).err.startswith("error: overseer has no hook")
+
+
+def test_prime_tells_and_a_broken_hook_exits_1(work):
+    bead = work.bead("Say \x1b[31mred")
+    work.one(bead.id, agent=work.sleeper())
+    bead = work.now(bead)
+    said = gt(work, "prime", env=work.env(bead)).out
+    assert "You are app/amber" in said
+    assert "\x1b" not in said
+    with open(Path(work.root) / bead.path, "a", encoding="utf-8") as file:
+        file.write("\n<<<<<<< ours\n")
+    ran = gt(work, "prime", env=work.env(bead), code=1)
+    assert "could not read your hook: do not conclude that it is empty" in ran.err
+
+
+def test_done_by_hand_in_the_worktree_without_any_environment(work):
+    bead = work.bead()
+    work.one(bead.id, agent=work.sleeper())
+    gt(work, "session", "stop", "app/amber")
+    (work.tree() / "by-hand").write_text("x\n")
+    ran = gt(work, "done", cwd=work.tree())
+    assert f"{bead.id}  pushed, and waits to land on main" in ran.out
+    assert "committed as wip: + by-hand" in ran.err
+    assert "handed in already" in gt(work, "done", cwd=work.tree()).out
+
+
+def test_done_of_an_older_attempt_is_refused_with_5(work):
+    bead, agent = work.bead(), work.sleeper()
+    work.one(bead.id, agent=agent)
+    old = work.env(work.now(bead))
+    gt(work, "release", bead.id)
+    work.one(bead.id, "app/amber", agent=agent)
+    assert "attempt 1" in gt(work, "done", env=old, code=5).err
+    assert work.now(bead).attempt == 2
+
+
+def test_an_agent_may_not_act_as_another(work):
+    bead = work.bead()
+    work.one(bead.id, agent=work.sleeper())
+    env = work.env(work.now(bead))
+    assert gt(work, "done", "--as", "app/birch", env=env, code=5).err.startswith("error: you are app/amber")
+
+
+def test_heartbeat_writes_no_commit(work):
+    bead = work.bead()
+    work.one(bead.id, agent=work.sleeper())
+    env = work.env(work.now(bead))
+    before = len(list(work.town.events()))
+    gt(work, "heartbeat", "thinking", env=env)
+    gt(work, "heartbeat", env=env)
+    assert len(list(work.town.events())) == before
+
+
+# -- looking, stopping, cleaning up ---------------------------------------------------------------
+def test_agents_sessions_peek_log_and_stop(work):
+    bead = work.bead()
+    done = work.one(bead.id, agent=work.sleeper())
+    eventually(lambda: "here" in gt(work, "peek", "app/amber").out)
+    assert gt(work, "agents").lines[0].split()[:3] == ["app/amber", "working", bead.id]
+    (one,) = gt(work, "polecat", "list", "--json").json
+    assert (one["state"], one["session"]) == ("working", done.session)
+    assert gt(work, "session", "list").lines[0].split()[:3] == [done.session, "running", "app/amber"]
+    assert "here" in gt(work, "session", "log", done.session).out
+    assert f"{bead.id} is on its hook" in gt(work, "polecat", "show", "app/amber").out
+    assert gt(work, "session", "stop", "--all", "-q").lines == [done.session]
+    assert gt(work, "session", "list").out == ""
+    assert gt(work, "agents").lines[0].split()[1] == "stalled"
+    assert gt(work, "session", "list", "--all", "--json").json[0]["id"] == done.session
+    assert gt(work, "session", "ended", done.session).out.split() == [done.session, "over"]
+
+
+def test_unsling_release_resume_and_nuke_by_command(work):
+    bead = work.bead()
+    work.one(bead.id, agent=work.sleeper())
+    assert "released from app/amber" in gt(work, "unsling", "app/amber").out
+    assert "was open already" in gt(work, "release", bead.id).out
+    assert gt(work, "resume", bead.id, code=5).err.startswith("error:")
+    again = work.one(bead.id, agent=work.sleeper())
+    assert "runs already" in gt(work, "resume", bead.id).out
+    ran = gt(work, "polecat", "nuke", "app/amber", code=5)
+    assert "is on its hook" in ran.err
+    doc = gt(work, "polecat", "nuke", "app/amber", "--force", "--json").json
+    assert (doc["removed"], doc["released"]) == (True, bead.id)
+    assert work.now(bead).status == "open"
+    work.ended(again.session)
+
+
+def test_presets_are_listed_shown_and_tested(work):
+    names = [line.split()[0] for line in gt(work, "agent", "list").lines]
+    assert {"exec", "claude", "codex"} <= set(names)
+    assert gt(work, "agent", "show", "exec", "--json").json["source"] == "built-in"
+    assert gt(work, "agent", "test", "exec").lines[0].startswith("ok")
+    ran = gt(work, "agent", "test", "amp", code=None)
+    assert ran.code == (0 if "FAILED" not in ran.out else 1)
+    assert gt(work, "agent", "test", "nosuch", code=6).err.startswith("error: there is no agent preset")
+
+
+def test_queued_work_is_said_and_exits_0(work):
+    work.configure("town.yaml", max_polecats=0)
+    bead = work.bead()
+    ran = gt(work, "sling", bead.id, "app", "--agent", work.sleeper())
+    assert ran.out.startswith(f"{bead.id}  queued for app: 0 of 0 polecats")
+    work.configure("town.yaml", max_polecats=1)
+    assert [one.bead for one in sling.dispatch_queued(work.town)] == [bead.id]
