@@ -21,7 +21,7 @@ from gastown.model.rig import Rig
 from gastown.runtime import git, sessions, shell, starting, tmux
 from gastown.runtime.presets import Form, Preset, load_preset
 from gastown.runtime.sessions import PromptMode, Runtime, SessionRecord, SessionSpec
-from gastown.services import attempts, prime, trust
+from gastown.services import attempts, greeting, prime, trust
 from gastown.store import files, layout
 from gastown.store.town import Town
 from gastown.store.view import View
@@ -109,7 +109,7 @@ def start(
     files.write(prompt_file, text.encode("utf-8", "replace"), durable=False, mode=0o600)
     conversation = str(uuid.uuid4())
     values = {
-        "prompt": text if len(text.encode("utf-8", "replace")) < _LONGEST_ARG else _SHORTER,
+        "prompt": text if len(text.encode("utf-8", "replace")) < _longest(agent.form) else _SHORTER,
         "prompt_file": prompt_file,
         "session": sid,
         "resume": resume,
@@ -126,9 +126,20 @@ def start(
         on_exit=[sys.executable, "-P", "-m", "gastown", "session", "ended", sid],
         resume=resume if taken_up else conversation if agent.form.session_id.get("chosen") else None,
     )  # fmt: skip
-    return starting.start(
+    record = starting.start(
         spec, agent.runtime, run=attempts.run_dir(town), socket=attempts.socket(town), now=town.clock()
     )
+    try:
+        greeting.greet(record, agent.form, mode, values["prompt"])
+    except BaseException:
+        sessions.stop(record, 1.0)
+        raise
+    return record
+
+
+def _longest(form: Form) -> int:
+    """How many bytes of prompt one argument may hold."""
+    return min(_LONGEST_ARG, int((form.get("prompt") or {}).get("longest", _LONGEST_ARG)))
 
 
 def environment(
