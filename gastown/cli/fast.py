@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+NO_MAIL = "no new mail"
+
 
 def run(args: list[str]) -> int | None:
     """The exit code, or None if the long way must decide."""
@@ -19,6 +21,8 @@ def run(args: list[str]) -> int | None:
         return _hook()
     if args == ["heartbeat"]:
         return _heartbeat()
+    if args == ["mail", "check"] or args == ["mail", "check", "--inject"]:
+        return _mail_check("--inject" in args)
     return None
 
 
@@ -36,6 +40,8 @@ def _where() -> tuple[str, str] | None:
         return None
     if not actor:
         return None
+    if actor == "mayor":
+        return root, actor
     rig, slash, name = actor.partition("/")
     known = any(
         os.path.isfile(os.path.join(root, "rigs", rig, kind, f"{name}.yaml")) for kind in ("polecats", "crew")
@@ -96,3 +102,31 @@ def _heartbeat() -> int | None:
     except OSError:
         return None
     return 0
+
+
+def _mail_check(inject: bool) -> int | None:
+    """There is nothing, as almost always: 1. New mail, or a nudge to hand over, takes the long way."""
+    where = _where()
+    if where is None:
+        return None
+    from gastown.store import layout, maildir
+
+    root, actor = where
+    try:
+        box = layout.absolute(root, layout.mailbox(actor))
+        if maildir.unread(_names(os.path.join(box, "new")), _names(os.path.join(box, "cur"))):
+            return None
+        if inject and _names(layout.run(root, "nudges", *actor.split("/"))):
+            return None
+    except OSError:
+        return None
+    if not inject:
+        sys.stdout.write(NO_MAIL + "\n")
+    return 1
+
+
+def _names(folder: str) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except FileNotFoundError:
+        return []

@@ -39,6 +39,11 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "session": ("session", "app", "Sessions of agents: list, log, stop.", "agents"),
     "attach": ("session", "attach", "Sit down at an agent's terminal.", "agents"),
     "peek": ("session", "peek", "The last lines of an agent's terminal.", "agents"),
+    "mail": ("mail", "app", "Send, read and keep mail.", "talk"),
+    "nudge": ("talk", "nudge", "Say something to an agent for its next turn.", "talk"),
+    "broadcast": ("talk", "broadcast", "Nudge every worker that is at work.", "talk"),
+    "escalate": ("talk", "escalate", "Ask for a person's judgement; list, ack, close.", "talk"),
+    "dnd": ("talk", "dnd", "Do not disturb: nothing but urgent nudges.", "talk"),
     "feed": ("watch", "feed", "What happened, event by event.", "watching"),
     "trail": ("watch", "trail", "Who did what on which bead, with the commits.", "watching"),
     "log": ("watch", "log", "The git history of the town or of a bead, as a story.", "watching"),
@@ -47,10 +52,11 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "prime": ("work", "prime", "Who you are, what is on your hook, what to do next.", "for agents"),
     "heartbeat": ("work", "heartbeat", "Say that you are alive.", "for agents"),
     "completion": ("complete", "completion", "Print the completion script of a shell.", "town"),
+    "sendmail": ("talk", "sendmail", "Deliver a message from stdin, for mail programs.", ""),
     "exec-work": ("work", "exec_work", "Run a bead's command, commit, hand in.", ""),
     "complete-words": ("complete", "complete_words", "Words that may come next, for the completion scripts.", ""),
 }
-SECTIONS = ("town", "rigs", "work", "beads", "merging", "agents", "watching", "syncing", "for agents")
+SECTIONS = ("town", "rigs", "work", "beads", "merging", "agents", "talk", "watching", "syncing", "for agents")
 
 
 def sections() -> list[tuple[str, list[tuple[str, str]]]]:

@@ -185,8 +185,9 @@ def put(change: Change, parcel: Parcel) -> Sent:
         mailbox.make_box(change, address)
         change.write(maildir.new_path(address, parcel.unique), parcel.data)
     whom = ", ".join(sent.to) if len(sent.to) <= 3 else f"{', '.join(sent.to[:2])} and {len(sent.to) - 2} more"
-    change.emit("mail", f"{sent.sender} to {whom}: {sent.subject}", bead=sent.bead, actor=sent.sender,
-                to=list(sent.to), message=sent.id, type=sent.kind, priority=sent.priority)  # fmt: skip
+    said = f"{sent.sender} to {whom}: {messages.header_text(sent.subject)}"
+    change.emit("mail", said, bead=sent.bead, actor=sent.sender, to=list(sent.to), message=sent.id, type=sent.kind,
+                priority=sent.priority)  # fmt: skip
     return sent
 
 
