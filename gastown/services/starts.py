@@ -139,13 +139,14 @@ def begin(run: Run, bead: Bead, order: Order, agent: Agent, context: str = "") -
     try:
         claimed = claim.claim(town, rig, order, sid)
         if isinstance(claimed, Waits):
+            _end_former(run, bead, order)
             run.queued.append(Queued(bead.id, claimed.to, claimed.reason))
         elif isinstance(claimed, Held):
             session = claimed.bead.last_session or {}
             held = claimed.bead
             run.dispatched.append(Dispatched(held.id, str(held.assignee), held.attempt, str(session.get("id")), True))
         else:
-            run.dispatched.append(_start(run, claimed, order, agent, base, context))
+            run.dispatched.append(_start(run, claimed, bead, order, agent, base, context))
     finally:
         attempts.end_start(town, sid)
 
@@ -183,26 +184,34 @@ def _close_if_landed(run: Run, bead: Bead, base: Base) -> bool:
 
 
 def _save_former(run: Run, bead: Bead, order: Order) -> None:
-    """Before work is taken over or starts anew: end the old session and save what is uncommitted, if they are here."""
+    """Before work is taken over or starts anew: save what its holder has not committed, if that lies here."""
     former = str(bead.assignee)
-    if bead.machine and bead.machine != run.town.machine:
-        return
-    life = attempts.look_at(run.town, str((bead.last_session or {}).get("id", "")))
-    if life.live and life.record is not None:
-        attempts.stop(run.town, life.session)
     rig = rig_of(former)
-    if rig is None:
+    if rig is None or (bead.machine and bead.machine != run.town.machine):
         return
     saved = worksite.save(run.town, run.town.rig(rig), name_of(former))
     if saved and not order.restart:
         run.note(f"in the worktree of {former}: {saved}")
 
 
-def _start(run: Run, claimed: Claim, order: Order, agent: Agent, base: Base, context: str) -> Dispatched:
+def _end_former(run: Run, bead: Bead, order: Order) -> None:
+    """End the session that has lost the work. Only now: its end must not be taken for the end of the work."""
+    if order.takes_from is None or (bead.machine and bead.machine != run.town.machine):
+        return
+    life = attempts.look_at(run.town, order.takes_from[1])
+    if life.live and life.record is not None:
+        attempts.stop(run.town, life.session)
+        _save_former(run, bead, order)
+
+
+def _start(
+    run: Run, claimed: Claim, before: Bead, order: Order, agent: Agent, base: Base, context: str
+) -> Dispatched:
     town, rig, bead = run.town, claimed.rig, claimed.bead
     name, branch = name_of(claimed.address), str(bead.branch)
     site, start = None, base.commit
     try:
+        _end_former(run, before, order)
         start, why = _starting_point(run, claimed, base)
         site = worksite.prepare(town, rig, name, branch, start)
         if site.rescued:

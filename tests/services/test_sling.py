@@ -182,6 +182,24 @@ def test_force_saves_the_holders_work_tells_it_and_fences_it_off(work):
     assert not sessions.alive(work.record(first.session).agent_proc)
 
 
+def test_what_a_stopped_holder_does_last_is_not_handed_in(work):
+    agent = work.agent(
+        "import signal, subprocess, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n"
+        "subprocess.run('echo x > x; git add -A; git commit -qm x', shell=True)\n"
+        "print('here', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    bead = work.bead()
+    first = work.one(bead.id, "app/amber", agent=agent)
+    eventually(lambda: "here" in Path(work.record(first.session).log).read_text())
+    work.one(bead.id, "app/birch", agent=work.sleeper(), force=True)
+    work.ended(first.session)
+    now = work.now(bead)
+    assert (now.status, now.assignee) == ("hooked", "app/birch")
+    assert work.merges(bead) == []
+
+
 def test_a_holder_that_is_provably_dead_needs_no_force(work):
     bead, agent = work.bead(), work.sleeper()
     first = work.record(work.one(bead.id, "app/amber", agent=agent).session)
