@@ -1,0 +1,182 @@
+"""Work whose `assignee:` was set by hand: it is slung to them, or the person is told why it cannot be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gastown.deacon import adopt, telling
+from gastown.deacon.action import Action, Later
+from gastown.deacon.settings import Settings
+from gastown.deacon.world import World
+from gastown.model import address
+from gastown.model.errors import GtError, NotFound
+from gastown.model.row import Row
+from gastown.model.text import nearest
+from gastown.services import dispatch, sling
+from gastown.store import files, layout
+from gastown.store.town import Town
+
+_AGAIN = 600.0
+
+
+@dataclass(frozen=True)
+class Given:
+    """A bead that somebody was given by hand. `problem` says why it cannot be slung; `quiet`: and nobody is told.
+
+    `told` is when its person was told last, `holds` is why nothing may start at all now.
+    """
+
+    bead: str
+    to: str
+    problem: str = ""
+    told: float | None = None
+    tried: float | None = None
+    holds: str = ""
+
+
+@dataclass(frozen=True)
+class Sling(Action):
+    """Give a bead to the one who was written into it."""
+
+    to: str = ""
+    slow = True
+
+    def apply(self, town: Town) -> None:
+        """As `gt sling BEAD ADDRESS`; blocked or over capacity it waits in the queue. A refusal is told by mail."""
+        _unhook(town, self.subject)
+        try:
+            report = sling.sling(town, [self.subject], self.to, queue_blocked=True)
+            refused = [f"{one.message}\n{one.hint}".strip() for one in report.refused]
+        except GtError as error:
+            refused = [f"{error.message}\n{error.hint}".strip()]
+        if refused:
+            key = f"tried:{self.subject}:{self.to}"
+            text = f"{self.subject} cannot be given to {self.to}: {refused[0].splitlines()[0]}"
+            body = f"{refused[0]}\n\nIt was given to {self.to} by editing its file; it stays as it is.\n"
+            telling.tell(town, "note", key, text, body=body, bead=self.subject)
+
+
+@dataclass(frozen=True)
+class Tell(Action):
+    """Say why work that was given by hand does not start. Nothing is changed."""
+
+    to: str = ""
+
+    @property
+    def key(self) -> str:
+        return key_of(self.subject, self.to, self.why)
+
+    def apply(self, town: Town) -> None:
+        """Mail to the overseer, remembered in the feed."""
+        text = f"{self.subject} was given to {self.to}, but does not start: {self.why}"
+        body = f"{text}.\n\nNothing was changed. Edit `assignee:` again, or: gt sling {self.subject}\n"
+        telling.tell(town, "note", self.key, text, body=body, bead=self.subject)
+
+
+def key_of(bead: str, to: str, problem: str) -> str:
+    """Under which it is remembered that this was told."""
+    return f"given:{bead}:{to}:{problem}"
+
+
+def gather(world: World) -> list[Given]:
+    """What the feed remembers as given by hand, and beads that moved and stand open with an assignee."""
+    wishes = {wish.bead: wish.to for wish in world.memory.wishes.values()}
+    moved = {bead for path in world.paths or () if (bead := layout.bead_of_path(path))}
+    if not wishes and not moved:
+        return []
+    found = []
+    for bead_id in {**wishes, **dict.fromkeys(moved)}:
+        row = world.index.by_id.get(bead_id)
+        if row is None or not _waits(world, row) or _is_uncommitted(world.town, row.path):
+            continue
+        to = str(row.assignee)
+        problem = why_not(world, row, to)
+        if problem is None or (problem and bead_id not in wishes):
+            continue
+        told = world.memory.when(key_of(bead_id, to, problem)) if problem else None
+        tried = world.memory.when(f"tried:{bead_id}:{to}")
+        found.append(Given(bead_id, to, problem, told, tried, "; ".join(world.holds)))
+    return found
+
+
+def _is_uncommitted(town: Town, path: str) -> bool:
+    """True while an edit is not committed: it is still being written, or it was refused."""
+    data = files.read_or_none(layout.absolute(town.root, path))
+    return adopt.differs(town.repo, adopt.head_tree(town.repo), path, data)
+
+
+def _waits(world: World, row: Row) -> bool:
+    """True for an open bead with an assignee, or one set to hooked by hand that no session was ever started for."""
+    if not row.assignee or dispatch.QUEUED in row.labels:
+        return False
+    if row.status == "hooked":
+        bead = world.bead(row)
+        return bead is not None and (not bead.branch or not bead.sessions or not bead.machine)
+    return row.status == "open"
+
+
+def why_not(world: World, row: Row, to: str) -> str | None:
+    """Why `to` cannot be given work by a file alone; "" if it can; None for a person or a role, who need no start."""
+    town = world.town
+    try:
+        who = address.parse(to)
+    except GtError:
+        return f"{to!r} is nobody's address"
+    rig_name = address.rig_of(who)
+    if rig_name is None or not address.is_worker(who):
+        return None
+    try:
+        rig = town.rig(rig_name)
+    except NotFound as error:
+        return error.message + (f" ({error.hint})" if error.hint else "")
+    except GtError as error:
+        return error.message
+    if rig.parked:
+        return f"rig {rig.name} is parked (gt rig unpark {rig.name})"
+    if row.machine and row.machine != town.machine:
+        return _elsewhere(town, row.machine)
+    docs, _ = town.workers(rig.name)
+    known = {str(doc["name"]): str(doc["kind"]) for doc in docs}
+    name = address.name_of(who)
+    if known.get(name) == "crew":
+        return None
+    if name not in known and name not in rig.names:
+        near = nearest(name, [*known, *rig.names])
+        return f"nobody known is called {who}" + (f" (did you mean {rig.name}/{near[0]}?)" if near else "")
+    return ""
+
+
+def _elsewhere(town: Town, machine: str) -> str:
+    if town.exists(layout.machine_file(machine)):
+        return f"it is for machine {machine}, whose deacon starts it when the town reaches it"
+    return f"there is no machine {machine}"
+
+
+def decide(evidence: list[Given], settings: Settings, now: float) -> list[Action]:
+    """Sling what can be slung, tell the rest once; what was refused is tried again after ten minutes."""
+    actions: list[Action] = []
+    for one in evidence:
+        if one.problem:
+            if one.told is None:
+                actions.append(Tell(one.bead, one.problem, to=one.to))
+        elif one.holds:
+            actions.append(Later(one.bead, one.holds, at=now + settings.rescan))
+        elif one.tried is not None and now - one.tried < _AGAIN:
+            actions.append(Later(one.bead, f"{one.to} could not take it a moment ago", at=one.tried + _AGAIN))
+        else:
+            actions.append(Sling(one.bead, f"its assignee was set to {one.to} by hand", to=one.to))
+    return actions
+
+
+def _unhook(town: Town, bead_id: str) -> None:
+    """A bead that was set to hooked by hand has no session: it is open work that somebody is to get."""
+    bead = town.bead(bead_id)
+    if bead.status != "hooked" or (bead.branch and bead.sessions and bead.machine):
+        return
+    with town.change("hand_edit", actor="overseer") as change:
+        now = change.bead(bead_id)
+        if now.status == "hooked" and not (now.branch and now.sessions and now.machine):
+            now.move("open")
+            change.save(now)
+            change.emit("edit", f"{bead_id} is to be slung to {now.assignee}", bead=bead_id,
+                        rig=layout.rig_of_path(now.path), keys=["status"])  # fmt: skip

@@ -1,0 +1,47 @@
+"""Little free disk: nothing new is started (see `World.holds`), and the overseer is told once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gastown.deacon import telling
+from gastown.deacon.action import Action
+from gastown.deacon.settings import Settings
+from gastown.deacon.world import World
+from gastown.services import scheduler
+from gastown.store.town import Town
+
+KEY = "disk"
+# Said again when it still is so after this long.
+_AGAIN = 86_400.0
+
+
+@dataclass(frozen=True)
+class Disk:
+    """Why the disk forbids new work ("" if it does not), and when that was told last."""
+
+    low: str
+    told: float | None
+
+
+@dataclass(frozen=True)
+class TellDisk(Action):
+    """Say that nothing new is started."""
+
+    def apply(self, town: Town) -> None:
+        """Mail to the overseer."""
+        text = f"nothing new is started on {town.machine}: {self.why}"
+        body = f"{text}\n\nWhat runs goes on. Free some space: `du -sh {town.root}/work/*` shows where it is.\n"
+        telling.tell(town, "note", KEY, text, body=body, priority="high")
+
+
+def gather(world: World) -> Disk:
+    """One look at the disk."""
+    return Disk(scheduler.low_disk(world.town.root), world.memory.when(KEY))
+
+
+def decide(evidence: Disk, settings: Settings, now: float) -> list[Action]:
+    """Once a day at most."""
+    if evidence.low and (evidence.told is None or now - evidence.told > _AGAIN):
+        return [TellDisk("disk", evidence.low)]
+    return []

@@ -1,0 +1,73 @@
+"""The merge queues whose refinery this machine runs: one child process for each rig with something to try."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+
+from gastown.deacon.action import REFINERY, Action
+from gastown.deacon.settings import Settings
+from gastown.deacon.world import World
+from gastown.model.errors import GtError, RaceLost
+from gastown.services import estop, refinery
+from gastown.store.town import Town
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A rig with merge beads; `due`: a run may achieve something; `runner`: who runs it now, "" if nobody."""
+
+    rig: str
+    due: bool
+    entries: tuple[str, ...] = ()
+    runner: str = ""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All queues, and why nothing may start."""
+
+    queues: tuple[Queue, ...] = ()
+    holds: str = ""
+
+
+@dataclass(frozen=True)
+class Refine(Action):
+    """Run a rig's refinery once. `entries` are the merge beads that wait."""
+
+    entries: tuple[str, ...] = ()
+    slow = True
+    lane = REFINERY
+
+    def apply(self, town: Town) -> None:
+        """Somebody else's run is as good."""
+        with contextlib.suppress(RaceLost):
+            refinery.run_once(town, self.subject)
+
+
+def gather(world: World) -> Evidence:
+    """Rigs with open merge beads."""
+    rigs: dict[str, list[str]] = {}
+    for row in world.index.rows:
+        if row.type == "merge" and row.status != "closed" and row.rig:
+            rigs.setdefault(row.rig, []).append(row.id)
+    queues = []
+    for rig, entries in sorted(rigs.items()):
+        try:
+            due = refinery.due(world.town, rig)
+        except GtError:
+            continue  # its rig.yaml cannot be used: that is reported as such
+        queues.append(Queue(rig, due, tuple(sorted(entries)), refinery.running(world.town, rig) if due else ""))
+    # A pause of the scheduler is about new work; what is done may land.
+    return Evidence(tuple(queues), estop.reason(world.town.root))
+
+
+def decide(evidence: Evidence, settings: Settings, now: float) -> list[Action]:
+    """One run for each queue that is due and that nobody works on."""
+    if evidence.holds:
+        return []
+    return [
+        Refine(one.rig, "work waits to be merged", entries=one.entries)
+        for one in evidence.queues
+        if one.due and not one.runner
+    ]

@@ -1,0 +1,53 @@
+"""Live sessions and what they should be doing: evidence that several patrols share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gastown.deacon.world import World
+from gastown.model import times
+from gastown.model.bead import HELD
+from gastown.services import heartbeat
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One live session of this machine. Times are epoch seconds.
+
+    `status` is its bead's, "" if it has none; `mine`: the bead is on this session's hook; `handed_in` is when it did,
+    0 if it did not; `beat` is the last sign of life, `began` true once it called gt from inside.
+    """
+
+    session: str
+    address: str
+    bead: str
+    status: str
+    mine: bool
+    runtime: str
+    started: float
+    beat: float
+    handed_in: float = 0.0
+    began: bool = True
+
+
+def seen(world: World) -> list[Seen]:
+    """Every live session with what its bead says."""
+    found = []
+    for record in world.pulse.live.values():
+        row = world.index.by_id.get(record.bead or "")
+        bead = world.bead(row) if row is not None else None
+        if record.bead and (row is None or bead is None):
+            continue  # its bead cannot be read: nothing is concluded from that
+        age = heartbeat.age(world.town.root, record.address, world.now)
+        beat = max(record.started, world.now - age) if age is not None else record.started
+        item = next((one for one in (bead.sessions if bead else ()) if one.get("id") == record.id), None)
+        last = (bead.last_session or {}).get("id") if bead else None
+        mine = bead is not None and bead.status in HELD and bead.assignee == record.address and last == record.id
+        ended = times.parse(str(item["ended"])) if item is not None and item.get("ended") else 0.0
+        found.append(
+            Seen(
+                record.id, record.address, record.bead or "", bead.status if bead else "", mine and not ended,
+                record.runtime, record.started, beat, ended, bead is None or bead.status != "hooked",
+            )
+        )  # fmt: skip
+    return found
