@@ -14,6 +14,12 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "config": ("config", "app", "Read and change the town's settings.", "town"),
     "machine": ("machine", "app", "The machines that share this town.", "town"),
     "demo": ("demo", "demo", "Build a town, let workers work, watch it land.", "town"),
+    "up": ("deacon", "up", "Start the deacon, which starts all that waits.", "services"),
+    "down": ("deacon", "down", "End the deacon and every session on this machine.", "services"),
+    "estop": ("deacon", "estop", "Freeze every agent of this machine.", "services"),
+    "thaw": ("deacon", "thaw", "Let frozen agents go on.", "services"),
+    "deacon": ("deacon", "app", "The watcher that keeps work flowing.", "services"),
+    "scheduler": ("deacon", "scheduler_app", "How much may run, and what waits.", "services"),
     "version": ("town", "version", "The version of gt.", "town"),
     "rig": ("rig", "app", "Add, show, change, park and remove rigs.", "rigs"),
     "sling": ("work", "sling", "Give work to an agent and start it.", "work"),
@@ -56,7 +62,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "exec-work": ("work", "exec_work", "Run a bead's command, commit, hand in.", ""),
     "complete-words": ("complete", "complete_words", "Words that may come next, for the completion scripts.", ""),
 }
-SECTIONS = ("town", "rigs", "work", "beads", "merging", "agents", "talk", "watching", "syncing", "for agents")
+SECTIONS = ("town", "rigs", "work", "beads", "merging", "agents", "talk", "watching", "syncing", "services", "for agents")
 
 
 def sections() -> list[tuple[str, list[tuple[str, str]]]]:
