@@ -62,7 +62,9 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "exec-work": ("work", "exec_work", "Run a bead's command, commit, hand in.", ""),
     "complete-words": ("complete", "complete_words", "Words that may come next, for the completion scripts.", ""),
 }
-SECTIONS = ("town", "rigs", "work", "beads", "merging", "agents", "talk", "watching", "syncing", "services", "for agents")
+SECTIONS = (
+    "town", "rigs", "work", "beads", "merging", "agents", "talk", "watching", "syncing", "services", "for agents",
+)  # fmt: skip
 
 
 def sections() -> list[tuple[str, list[tuple[str, str]]]]:
