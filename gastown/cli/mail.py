@@ -14,8 +14,9 @@ from gastown.cli.output import hint, problems, put, put_json, put_lines, say, te
 from gastown.model.errors import UsageError
 from gastown.model.text import safe
 from gastown.services import mail, mailbox, recipients
-from gastown.services.mail import Outgoing, Sent
+from gastown.services.mail import Outgoing
 from gastown.services.mailbox import Letter
+from gastown.services.outbox import Sent
 from gastown.store.maildir import FLAGGED, SEEN, TRASHED
 from gastown.ui import mail as render
 from gastown.ui import style

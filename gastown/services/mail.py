@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gastown.model import message as messages
 from gastown.model.errors import InvalidFile, NotFound, Refused, UsageError
@@ -12,8 +12,9 @@ from gastown.model.incoming import Content
 from gastown.model.message import Draft
 from gastown.services import mailbox, recipients
 from gastown.services.mailbox import Letter
+from gastown.services.outbox import Parcel, Sent, post
 from gastown.store import maildir
-from gastown.store.maildir import FLAGGED, REPLIED, SEEN
+from gastown.store.maildir import FLAGGED, SEEN
 from gastown.store.town import Town
 from gastown.store.view import View
 
@@ -37,35 +38,6 @@ class Outgoing:
     reply_to: str | None = None
     bead: str | None = None
     attach_bead: bool = False
-
-
-@dataclass(frozen=True)
-class Sent:
-    """A message as it was delivered: its Message-ID without brackets, and into whose mailboxes."""
-
-    id: str
-    sender: str
-    to: tuple[str, ...]
-    subject: str
-    kind: str
-    priority: str
-    bead: str | None
-
-    def as_json(self) -> dict[str, Any]:
-        """What `gt mail send --json` prints."""
-        return {
-            "id": self.id, "from": self.sender, "to": list(self.to), "subject": self.subject, "type": self.kind,
-            "priority": self.priority, "bead": self.bead,
-        }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Parcel:
-    """A message ready to be delivered: one file in each mailbox, all under one unique name."""
-
-    sent: Sent
-    unique: str
-    data: bytes
 
 
 # -- sending --------------------------------------------------------------------------------------
@@ -165,30 +137,6 @@ def pack(town: Town, draft: Draft) -> Parcel:
     to = tuple(dict.fromkeys((draft.to, *draft.also, *draft.cc)))
     sent = Sent(f"{unique}@{town.name}.gt", draft.sender, to, draft.subject, draft.kind, draft.priority, draft.bead)
     return Parcel(sent, unique, data)
-
-
-def post(town: Town, parcel: Parcel, *, answered: Letter | None = None) -> Sent:
-    """Deliver a parcel in a change of its own; the message it answers is marked as answered."""
-
-    def body(change: Change) -> Sent:
-        if answered is not None:
-            mailbox.move(change, answered, add=SEEN + REPLIED)
-        return put(change, parcel)
-
-    return town.transact("mail", body, actor=parcel.sent.sender)
-
-
-def put(change: Change, parcel: Parcel) -> Sent:
-    """Deliver a parcel within a change: the files and the event."""
-    sent = parcel.sent
-    for address in sent.to:
-        mailbox.make_box(change, address)
-        change.write(maildir.new_path(address, parcel.unique), parcel.data)
-    whom = ", ".join(sent.to) if len(sent.to) <= 3 else f"{', '.join(sent.to[:2])} and {len(sent.to) - 2} more"
-    said = f"{sent.sender} to {whom}: {messages.header_text(sent.subject)}"
-    change.emit("mail", said, bead=sent.bead, actor=sent.sender, to=list(sent.to), message=sent.id, type=sent.kind,
-                priority=sent.priority)  # fmt: skip
-    return sent
 
 
 # -- reading --------------------------------------------------------------------------------------

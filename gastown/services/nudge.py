@@ -20,7 +20,7 @@ from gastown.model.address import name_of
 from gastown.model.bead import HELD
 from gastown.model.errors import GtError, UsageError
 from gastown.model.message import Draft, header_text
-from gastown.services import attempts, mail, recipients
+from gastown.services import attempts, mail, outbox, recipients
 from gastown.services.recipients import Place
 from gastown.store import files, layout, runstate
 from gastown.store.town import Town
@@ -279,7 +279,7 @@ def _mail(town: Town, address: str, text: str, priority: str) -> None:
     """A nudge that travels: a message of type nudge, handed over like one where it arrives."""
     subject = header_text(text)[:120] or "nudge"
     draft = Draft(town.actor, address, subject, text, "nudge", "urgent" if priority == "urgent" else "normal")
-    mail.post(town, mail.pack(town, draft))
+    outbox.post(town, mail.pack(town, draft))
 
 
 def _tell(town: Town, done: list[Nudged], text: str, priority: str) -> None:

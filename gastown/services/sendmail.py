@@ -8,8 +8,8 @@ from gastown.model import incoming
 from gastown.model.errors import NotFound, Refused, UsageError
 from gastown.model.ids import is_id
 from gastown.model.message import KINDS
-from gastown.services import mail, recipients
-from gastown.services.mail import Parcel, Sent
+from gastown.services import mail, outbox, recipients
+from gastown.services.outbox import Parcel, Sent
 from gastown.store import maildir
 from gastown.store.town import Town
 
@@ -40,7 +40,7 @@ def accept(town: Town, raw: bytes, *, words: Sequence[str] = (), from_headers: b
         named += [spec for name, block in blocks if name in _TO for spec in _specs(town, _value(block))]
     sender = _sender(town, values.get("from", ""))
     to = recipients.resolve(town, [_word(town, one) for one in named], sender=sender)
-    return mail.post(town, _parcel(town, sender, to, blocks, values, body))
+    return outbox.post(town, _parcel(town, sender, to, blocks, values, body))
 
 
 def _blocks(head: bytes) -> list[Block]:
