@@ -1,0 +1,150 @@
+"""Merging two versions of a bead: the generic rules, and the life cycle, which moves as one piece."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from gastown.model.merge import Doc, History, Record, same, text_of
+from gastown.model.merge_doc import DocMerge, add_conflicts, union
+from gastown.model.times import text as time_text
+
+GROUP = ("status", "assignee", "machine", "branch", "closed")
+_RANK = {"closed": 4, "merging": 3, "in_progress": 2, "hooked": 1, "deferred": 0, "open": -1}
+_MERGED = 5
+Confirmed = Callable[[Doc], bool]
+
+
+def merge_bead(
+    base: Doc | None, ours: Doc, theirs: Doc, mine: History, other: History, confirmed: Confirmed | None = None
+) -> tuple[Doc, Record]:
+    """The merged document and what was decided. `base` is None if both sides made it.
+
+    `confirmed` says whether a state is the one its claim ref at the remote names.
+    """
+    work = DocMerge(mine, other)
+    old = base or {}
+    merged = work.merge(_without_group(old), _without_group(ours), _without_group(theirs))
+    group = _group(work, old, ours, theirs, confirmed)
+    merged |= group
+    if work.record.notes:
+        merged["notes"] = union(merged.get("notes") or [], _fresh(work.record.notes))
+    add_conflicts(merged, work.texts)
+    return merged, work.record
+
+
+def _fresh(notes: list[Doc]) -> list[Doc]:
+    unique = {text_of(note): note for note in notes}
+    return list(unique.values())
+
+
+def _without_group(doc: Doc) -> Doc:
+    return {key: value for key, value in doc.items() if key not in GROUP}
+
+
+def group_of(doc: Doc) -> Doc:
+    """The status and what moves with it."""
+    return {key: doc[key] for key in GROUP if doc.get(key) is not None}
+
+
+def _rank(group: Doc) -> int:
+    closed = group.get("closed")
+    if group.get("status") == "closed" and isinstance(closed, dict) and closed.get("commit"):
+        return _MERGED
+    return _RANK.get(str(group.get("status", "open")), -1)
+
+
+def _group(work: DocMerge, base: Doc, ours: Doc, theirs: Doc, confirmed: Confirmed | None) -> Doc:
+    old, mine, other = group_of(base), group_of(ours), group_of(theirs)
+    if same(mine, other) or (base and same(other, old)):
+        return mine
+    if base and same(mine, old):
+        return other
+    my_time, other_time = _moved(work.ours, mine), _moved(work.theirs, other)
+    keys = [
+        (_rank(group), _holds(group, doc, confirmed), time[0], text_of(group))
+        for group, doc, time in ((mine, ours, my_time), (other, theirs, other_time))
+    ]
+    if _went_on(work.ours, mine, my_time[0], other, other_time[0]):
+        first = True
+    elif _went_on(work.theirs, other, other_time[0], mine, my_time[0]):
+        first = False
+    elif confirmed and all(group.get("status") in ("hooked", "in_progress", "merging") for group in (mine, other)):
+        # Both hold it: what the remote decided comes before how far they got.
+        first = (keys[0][1], *keys[0]) > (keys[1][1], *keys[1])
+    else:
+        first = keys[0] > keys[1]
+    winner, loser, lost = (mine, other, other_time) if first else (other, mine, my_time)
+    if not _same_work(winner, loser):
+        work.lose("status", _words(winner), _words(loser), *lost)
+    return winner
+
+
+def _moved(side: History, group: Doc) -> tuple[float, str]:
+    """When and by whom the group came to be as it is."""
+    mark = text_of(group)
+    moves = [(one, text_of(group_of(one.before)), text_of(group_of(one.after))) for one in side.steps]
+    found = [(one.epoch, one.by) for one, before, after in moves if after == mark != before]
+    found = found or [(one.epoch, one.by) for one, before, after in moves if after != before]
+    return max(found, default=(side.epoch, side.by))
+
+
+def _went_on(side: History, now: Doc, since: float, other: Doc, other_since: float) -> bool:
+    """A later reopen or release: this side was in the other's very state, and left it again."""
+    if now.get("status", "open") != "open" or since < other_since:
+        return False
+    left = side.passed(lambda doc: text_of(group_of(doc)), text_of(other))
+    return left is not None and left >= other_since
+
+
+def _holds(group: Doc, doc: Doc, confirmed: Confirmed | None) -> bool:
+    return bool(confirmed and group.get("assignee") and confirmed(doc))
+
+
+def _same_work(one: Doc, other: Doc) -> bool:
+    """The same hands at the same attempt, one state further: nothing was lost."""
+    return all(same(one.get(key), other.get(key)) for key in ("assignee", "machine", "branch")) and not (
+        one.get("closed") and other.get("closed")
+    )
+
+
+def _words(group: Doc) -> str:
+    closed = group.get("closed")
+    words = [str(group.get("status", "open"))]
+    words += [f"{key} {group[key]}" for key in ("assignee", "machine", "branch") if group.get(key)]
+    if isinstance(closed, dict):
+        words += [f"{key} {closed[key]}" for key in ("reason", "commit", "by", "at") if closed.get(key)]
+    return ", ".join(words)
+
+
+def collision_loses(ours: Doc, theirs: Doc) -> bool:
+    """Of two different beads with one id: True if ours was created later and is to be renumbered."""
+    return _birth(ours) > _birth(theirs)
+
+
+def same_bead(ours: Doc, theirs: Doc) -> bool:
+    """True if both are one bead: the same `created`."""
+    return same(ours.get("created"), theirs.get("created"))
+
+
+def _birth(doc: Doc) -> tuple[str, str]:
+    created = doc.get("created")
+    return str(created.get("at", "")) if isinstance(created, dict) else "", text_of(doc)
+
+
+def renumber(doc: Doc, new_ids: dict[str, str]) -> Doc:
+    """The document with every structured reference to the old ids following the new ones."""
+    fresh = dict(doc)
+    for key in ("id", "parent", "source"):
+        if isinstance(fresh.get(key), str):
+            fresh[key] = new_ids.get(fresh[key], fresh[key])
+    for key in ("needs", "tracks"):
+        if isinstance(fresh.get(key), list):
+            fresh[key] = sorted({new_ids.get(one, one) if isinstance(one, str) else one for one in fresh[key]})
+    return fresh
+
+
+def note_renumbered(doc: Doc, old: str, new: str, epoch: float) -> None:
+    """Say on both beads that two were made with one id."""
+    words = f"two beads were made as {old} in different places; the later one is now {new}\n"
+    note = {"at": time_text(epoch), "by": "deacon", "text": words}
+    doc["notes"] = union(doc.get("notes") or [], [note])

@@ -1,0 +1,157 @@
+"""The one merge of two versions of a file, by its kind (sync.md): sync, git's merge driver and rebase all come here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from gastown.model.bead import check
+from gastown.model.errors import InvalidFile, UsageError
+from gastown.model.merge import Doc, History, Settled, Step, same
+from gastown.model.merge_bead import Confirmed, merge_bead
+from gastown.model.merge_doc import DocMerge, add_conflicts
+from gastown.model.merge_feed import merge_feed
+from gastown.model.merge_text import merge_lines
+from gastown.store import layout, orders
+from gastown.store import yaml as yaml_store
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One commit that changed the file: its author's time (epoch seconds) and address, and the bytes around it."""
+
+    epoch: float
+    by: str
+    before: bytes | None
+    after: bytes | None
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What is known of a side: its newest commit, and (asked for only when needed) what it did to a file."""
+
+    epoch: float = 0.0
+    by: str = "overseer"
+    commit: str = ""
+    revisions: Callable[[], Sequence[Revision]] = tuple
+
+
+@dataclass(frozen=True)
+class Merged:
+    """`data` is the merged file; `aside` a version that could not be merged in, to be kept beside it."""
+
+    data: bytes
+    settled: tuple[Settled, ...] = ()
+    aside: bytes | None = None
+
+
+def merge_file(
+    path: str,
+    base: bytes | None,
+    ours: bytes,
+    theirs: bytes,
+    *,
+    mine: Meta | None = None,
+    other: Meta | None = None,
+    confirmed: Confirmed | None = None,
+) -> Merged:
+    """Merge two versions of the file at a town path. Never fails: what cannot be merged is kept aside.
+
+    Raises nothing but what `mine` and `other` raise when their history is read.
+    """
+    if ours == theirs or theirs == base:
+        return Merged(ours)
+    if ours == base:
+        return Merged(theirs)
+    if path.startswith(layout.FEED + "/"):
+        return Merged(merge_feed(ours, theirs))
+    if is_document(path):
+        merged = _documents(path, base, ours, theirs, mine or Meta(), other or Meta(), confirmed)
+        if merged is not None:
+            return merged
+    return _plain(base, ours, theirs)
+
+
+def is_document(path: str) -> bool:
+    """True for YAML files that are merged key by key."""
+    return path.endswith(".yaml") and not path.rpartition("/")[2].startswith(".")
+
+
+def _documents(
+    path: str, base: bytes | None, ours: bytes, theirs: bytes, mine: Meta, other: Meta, confirmed: Confirmed | None
+) -> Merged | None:
+    """None if one of the versions is no valid document: unknown is never merged as if it were known."""
+    is_bead = layout.bead_of_path(path) is not None
+    try:
+        first, second = load(path, ours), load(path, theirs)
+    except InvalidFile:
+        return None
+    old = _load_or(path, base)
+    left, right = _history(path, mine), _history(path, other)
+    if is_bead:
+        doc, record = merge_bead(old, first, second, left, right, confirmed)
+    else:
+        work = DocMerge(left, right)
+        doc, record = work.merge(old or {}, first, second), work.record
+        add_conflicts(doc, work.texts)
+    try:
+        data = _bytes(path, base, ours, theirs, doc)
+        load(path, data)
+    except (InvalidFile, UsageError):
+        return None
+    return Merged(data, tuple(sorted(record.settled, key=lambda one: (one.key, one.lost))))
+
+
+def load(path: str, data: bytes) -> Doc:
+    """The document at a path, checked if it is a bead; raises InvalidFile."""
+    doc = yaml_store.load(data, path)
+    if layout.bead_of_path(path) is not None:
+        check(doc, path)
+    return doc
+
+
+def _load_or(path: str, data: bytes | None) -> Doc | None:
+    try:
+        return None if data is None else yaml_store.load(data, path)
+    except InvalidFile:
+        return None
+
+
+def _history(path: str, meta: Meta) -> History:
+    def steps() -> list[Step]:
+        return [
+            Step(one.epoch, one.by, _load_or(path, one.before) or {}, _load_or(path, one.after) or {})
+            for one in meta.revisions()
+        ]
+
+    return History(meta.epoch, meta.by, steps)
+
+
+def _bytes(path: str, base: bytes | None, ours: bytes, theirs: bytes, doc: Doc) -> bytes:
+    """Canonical where both are; else a person's comments and order stay as far as lines can be merged."""
+    order = orders.for_path(path)
+    free = sorted(side for side in (ours, theirs) if not yaml_store.is_canonical(side, order))
+    if not free:
+        return yaml_store.dump(doc, order)
+    woven = _weave(base, ours, theirs)
+    if woven is not None:
+        there = _load_or(path, woven)
+        if there is not None and same(there, doc):
+            return woven
+    return yaml_store.rewrite(free[0], doc, order, path)
+
+
+def _weave(base: bytes | None, ours: bytes, theirs: bytes) -> bytes | None:
+    try:
+        texts = [side.decode("utf-8") for side in (base or b"", ours, theirs)]
+    except UnicodeDecodeError:
+        return None
+    woven = merge_lines(*texts)
+    return None if woven is None else woven.encode()
+
+
+def _plain(base: bytes | None, ours: bytes, theirs: bytes) -> Merged:
+    woven = None if b"\0" in ours[:8000] + theirs[:8000] else _weave(base, ours, theirs)
+    if woven is not None:
+        return Merged(woven)
+    return Merged(ours, (Settled("", "this side's version", "the other side's version, kept beside it"),), theirs)
