@@ -19,7 +19,7 @@ from gastown.store.town import open_town
 if TYPE_CHECKING:
     from types import FrameType
 
-FAILED, BUG = 1, 70
+FAILED, GONE = 1, 4
 
 
 def actions() -> dict[str, Any]:
@@ -52,12 +52,14 @@ def main(argv: list[str]) -> int:
     signal.signal(signal.SIGTERM, _end)
     me = current()
     doc = runstate.read_json(note)
-    if not isinstance(doc, dict):
-        return BUG
+    if not isinstance(doc, dict) or not os.path.isdir(os.path.dirname(note)):
+        return GONE
     runstate.write_json(note, {**doc, "pid": me.pid, "start": me.start}, durable=False)
     try:
         make(doc["do"]).apply(open_town(root, actor="deacon"))
     except GtError as error:
+        if not os.path.isdir(os.path.dirname(note)):
+            return GONE
         runstate.write_json(note, {**doc, "error": error.message}, durable=False)
         return FAILED
     return 0

@@ -42,8 +42,8 @@ class Errands:
             if self._left_by_another(note):
                 return False
             self._running[action.key] = action
-        os.makedirs(os.path.dirname(note), exist_ok=True)
-        runstate.write_json(note, {"key": action.key, "do": action.as_json()}, durable=False)
+        if os.path.isdir(layout.local(self._root)):
+            runstate.write_json(note, {"key": action.key, "do": action.as_json()}, durable=False)
         threading.Thread(target=self._run, args=(action, note), name=action.key, daemon=True).start()
         return True
 

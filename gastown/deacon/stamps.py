@@ -22,5 +22,7 @@ def stamp(root: str, name: str) -> float:
 def set_stamp(root: str, name: str, when: float) -> None:
     """Remember that `name` was done at `when`."""
     path = _path(root, name)
+    if not os.path.isdir(layout.local(root)):
+        return  # the town is gone, and must not come back as an empty folder
     os.makedirs(os.path.dirname(path), exist_ok=True)
     files.write(path, f"{when:.3f}".encode(), temp=f"{path}.{os.getpid()}{layout.TEMP_SUFFIX}", durable=False)

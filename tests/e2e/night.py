@@ -1,4 +1,4 @@
-"""A night with faults: many workers that crash, hang, conflict and break tests by a seed, under a deacon that is killed.
+"""A night with faults: workers that crash, hang, conflict and break tests by a seed, under a deacon that is killed.
 
 `python -m tests.e2e.night --workers 20 --beads 100 --rigs 2 --seed N` prints what became of every bead, and exits 1 if
 one landed twice, was lost without an explanation, or left a process behind.

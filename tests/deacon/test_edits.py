@@ -1,0 +1,186 @@
+"""Hand edits by every kind of editor, seen by a real deacon."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import git, run_gt
+from tests.deacon.ground import Ground
+
+
+def in_place(path: Path, text: str) -> None:
+    path.write_text(text)
+
+
+def slowly(path: Path, text: str) -> None:
+    with open(path, "w") as file:
+        for line in text.splitlines(keepends=True):
+            file.write(line)
+            file.flush()
+            time.sleep(0.01)
+
+
+def over(path: Path, text: str) -> None:
+    spare = path.with_name("new-version")
+    spare.write_text(text)
+    os.replace(spare, path)
+
+
+def with_backup(path: Path, text: str) -> None:
+    """As vim does with `backupcopy=no`."""
+    path.with_name("4913").write_text("")
+    path.with_name("4913").unlink()
+    backup = path.with_name(path.name + "~")
+    path.rename(backup)
+    path.write_text(text)
+    backup.unlink()
+
+
+def by_sed(path: Path, text: str) -> None:
+    title = next(line for line in text.splitlines() if line.startswith("title:"))
+    subprocess.run(["sed", "-i", f"s/^title:.*/{title}/", str(path)], check=True)
+
+
+@pytest.mark.parametrize("write", [in_place, slowly, over, with_backup, by_sed])
+def test_every_editor_is_noticed(ground: Ground, write: Callable[[Path, str], None]) -> None:
+    bead = ground.bead("before", rig=None)
+    ground.start()
+    path = ground.file(bead)
+    write(path, path.read_text().replace("before", "after"))
+    event = ground.event("hand_edit")
+    assert event["bead"] == bead
+    assert event["actor"] == "overseer"
+    assert "title" in event["text"]
+    ground.until(lambda: git("status", "--porcelain", cwd=ground.root) == "")
+    authors = git("log", "-3", "--format=%an %s", cwd=ground.root)
+    assert f"Pat Overseer hand_edit: {bead} (title)" in authors
+    assert "title: after" in git("show", f"HEAD:{ground.town.bead_path(bead)}", cwd=ground.root)
+
+
+def test_an_invalid_file_is_reported_once_and_left_alone(ground: Ground) -> None:
+    bead = ground.bead("fine", rig=None)
+    child = ground.start()
+    path = ground.file(bead)
+    broken = path.read_text().replace("priority: 2", "priority: soon")
+    path.write_text(broken)
+    event = ground.event("invalid_file")
+    assert bead in event["text"]
+    assert "priority" in event["text"]
+    message = ground.mail()[0]
+    assert f"{bead}.yaml" in message
+    assert "priority" in message
+    path.write_text(broken)  # saved again, as it was
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    first = ground.mark
+    ground.start()
+    other = ground.bead("marker", rig=None)
+    ground.edit(other, "marker", "marked")
+    ground.event("hand_edit", lambda one: one.get("bead") == other)
+    assert path.read_text() == broken
+    assert len(ground.mail()) == 1
+    assert len(ground.events("invalid_file", since=first)) == 1
+    assert "priority: 2" in git("show", f"HEAD:{ground.town.bead_path(bead)}", cwd=ground.root)
+    path.write_text(broken.replace("soon", "1"))
+    ground.event("hand_edit", lambda one: one.get("bead") == bead)
+
+
+def test_the_line_of_a_syntax_error_is_told(ground: Ground) -> None:
+    bead = ground.bead("fine", rig=None)
+    ground.start()
+    path = ground.file(bead)
+    path.write_text(path.read_text() + "\nlabels: [a\n")
+    ground.event("invalid_file", lambda one: f"{bead}.yaml:" in one["text"])
+
+
+def test_what_was_edited_while_no_deacon_ran_is_committed_when_one_comes(ground: Ground) -> None:
+    bead = ground.bead("before", rig=None)
+    ground.edit(bead, "before", "after")
+    ground.start()
+    assert ground.event("hand_edit")["bead"] == bead
+
+
+def test_a_git_command_under_way_is_waited_for(ground: Ground) -> None:
+    bead = ground.bead("before", rig=None)
+    ground.start()
+    head = git("rev-parse", "HEAD", cwd=ground.root)
+    sign = ground.root / ".git/MERGE_HEAD"
+    sign.write_text(head + "\n")
+    ground.edit(bead, "before", "after")
+    time.sleep(1.0)  # nothing may happen: there is no event to wait for
+    assert git("rev-parse", "HEAD", cwd=ground.root) == head, ground.told()
+    sign.unlink()
+    ground.event("hand_edit")
+
+
+def test_changes_of_gt_itself_cause_nothing(ground: Ground) -> None:
+    bead = ground.bead("quiet", rig=None)
+    ground.start()
+    run_gt("note", bead, "-m", "a note", cwd=ground.root)
+    head = git("rev-parse", "HEAD", cwd=ground.root)
+    time.sleep(1.5)
+    assert git("rev-parse", "HEAD", cwd=ground.root) == head
+
+
+def test_new_and_removed_files_are_committed(ground: Ground) -> None:
+    bead = ground.bead("first", rig=None)
+    ground.start()
+    path = ground.file(bead)
+    copy = path.with_name("hq-zzzzz.yaml")
+    copy.write_text(path.read_text().replace(bead, "hq-zzzzz"))
+    ground.event("hand_edit", lambda one: one.get("bead") == "hq-zzzzz")
+    copy.unlink()
+    ground.event("hand_edit", lambda one: "removed" in one["text"])
+    ground.until(lambda: git("status", "--porcelain", cwd=ground.root) == "")
+
+
+def test_mail_moved_by_a_mail_program_is_committed(ground: Ground) -> None:
+    run_gt("mail", "send", "mayor", "-s", "hello", "-m", "text", cwd=ground.root)
+    ground.start()
+    box = ground.root / "mail/mayor"
+    message = next(box.glob("new/[0-9]*"))
+    message.rename(box / "cur" / f"{message.name}:2,S")
+    ground.event("hand_edit", lambda one: "mayor" in one["text"])
+    ground.until(lambda: git("status", "--porcelain", cwd=ground.root) == "")
+
+
+def test_a_town_that_is_deleted_ends_its_deacon(ground: Ground) -> None:
+    child = ground.start()
+    shutil.rmtree(ground.root, ignore_errors=True)
+    shutil.rmtree(ground.root, ignore_errors=True)
+    assert child.wait(20) == 0
+    assert "moved or deleted" in (child.stdout.read() if child.stdout else "")
+    assert not ground.root.exists()
+
+
+def test_a_town_that_is_moved_ends_its_deacon_and_may_have_another(ground: Ground) -> None:
+    child = ground.start()
+    ground.root.rename(ground.root.with_name("elsewhere"))
+    assert child.wait(20) == 0
+    ground.root.with_name("elsewhere").rename(ground.root)
+    ground.start()
+
+
+def test_a_second_deacon_is_told_who_is_the_first(ground: Ground) -> None:
+    child = ground.start()
+    ran = run_gt("deacon", "run", cwd=ground.root, code=3)
+    assert f"process {child.pid}" in ran.err
+    child.send_signal(signal.SIGKILL)
+    child.wait()
+    ground.start()
+
+
+def test_town_yaml_may_be_edited_by_any_editor(ground: Ground) -> None:
+    child = ground.start()
+    path = ground.root / "town.yaml"
+    with_backup(path, path.read_text() + "\nmax_polecats: 3\n")
+    ground.event("hand_edit", lambda one: "town.yaml" in one["text"])
+    assert child.poll() is None
