@@ -11,14 +11,16 @@ import contextlib
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from gastown.model.errors import GtError
+from gastown.model.errors import GtError, RaceLost, Stale
 from gastown.model.message import header_text
 from gastown.services import mailbox
 from gastown.services.mailbox import Letter
 from gastown.store import files, layout, maildir
+from gastown.store.lock import TIMEOUT
 from gastown.store.maildir import REPLIED, SEEN
 from gastown.store.town import Town
 
@@ -29,6 +31,8 @@ _MOST = 50
 _MOST_BYTES = 1 << 20
 # Whoever waits longer than the town lock's patience has given up.
 _STALE = 60.0
+_PATIENCE = 0.02
+_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -62,20 +66,20 @@ class Parcel:
 
 def post(town: Town, parcel: Parcel, *, answered: Letter | None = None) -> Sent:
     """Deliver a parcel; the message it answers is marked as answered in the same change."""
-    sender = parcel.sent.sender
-    home = layout.run(town.root, "outbox", sender.replace("/", "__"))
+    home = layout.run(town.root, "outbox", parcel.sent.sender.replace("/", "__"))
     own = os.path.join(home, parcel.unique)
-    if len(parcel.data) <= _MOST_BYTES:
+    # An answer alters more than mailboxes get: nobody else can take it along.
+    if answered is None and len(parcel.data) <= _MOST_BYTES:
         os.makedirs(home, exist_ok=True)
         files.write(own, _pack(parcel), durable=False)
     along: list[str] = []
 
     def body(change: Change) -> None:
         along.clear()
+        told = _recently_told(town)
         if answered is not None:
             mailbox.move(change, answered, add=SEEN + REPLIED)
-        told = _recently_told(town)
-        if parcel.unique.encode() in told:
+        elif parcel.unique.encode() in told:
             return  # another process took it along
         put(change, parcel)
         for path, other in _waiting(home, told):
@@ -84,7 +88,7 @@ def post(town: Town, parcel: Parcel, *, answered: Letter | None = None) -> Sent:
                 along.append(path)
 
     try:
-        town.transact("mail", body, actor=sender)
+        _write(town, parcel, body, gone=lambda: answered is None and not os.path.exists(own))
     except GtError:
         files.remove(own)
         if parcel.unique.encode() not in _recently_told(town):
@@ -94,6 +98,25 @@ def post(town: Town, parcel: Parcel, *, answered: Letter | None = None) -> Sent:
     for path in along:
         files.remove(path)
     return parcel.sent
+
+
+def _write(town: Town, parcel: Parcel, body: Callable[[Change], None], *, gone: Callable[[], bool]) -> None:
+    """Run `body` in a change; while others hold the town, look whether one of them took the parcel along (`gone`)."""
+    deadline, stale = time.monotonic() + TIMEOUT, 0
+    while True:
+        try:
+            with town.change("mail", parcel.sent.sender, timeout=_PATIENCE) as change:
+                body(change)
+            return
+        except Stale:
+            stale += 1
+            if stale >= _TRIES:
+                raise
+        except RaceLost:
+            if gone() and parcel.unique.encode() in _recently_told(town):
+                return
+            if time.monotonic() > deadline:
+                raise
 
 
 def put(change: Change, parcel: Parcel) -> Sent:
