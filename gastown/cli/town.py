@@ -33,13 +33,14 @@ def init(
     name: Annotated[str | None, typer.Option("--name", help="The town's name (else the folder's).")] = None,
     prefix: Annotated[str, typer.Option("--prefix", help="Of the ids of the town's own beads.")] = TOWN_PREFIX,
     template: Annotated[str | None, typer.Option("--template", metavar="FOLDER", help="Copy these files.")] = None,
+    remote: Annotated[str | None, typer.Option("--remote", metavar="URL", help="Send the town there.")] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Make a town here or at PATH, and commit exactly its files."""
     from gastown.services.init import make_town
 
-    made = make_town(path, name=name, prefix=prefix, template=template)
+    made = make_town(path, name=name, prefix=prefix, template=template, remote=remote)
     if json:
         put_json(
             {

@@ -11,6 +11,8 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "status": ("town", "status", "The town at a glance: problems, rigs, workers.", "town"),
     "info": ("town", "info", "Where this town is, and who you are in it.", "town"),
     "doctor": ("town", "doctor", "Look for what is broken; --fix mends what is provably ours.", "town"),
+    "clone": ("clone", "clone", "Join a town from this machine.", "town"),
+    "lint": ("clone", "lint", "Check every file of the town, as CI would.", "town"),
     "config": ("config", "app", "Read and change the town's settings.", "town"),
     "machine": ("machine", "app", "The machines that share this town.", "town"),
     "demo": ("demo", "demo", "Build a town, let workers work, watch it land.", "town"),
@@ -59,6 +61,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "heartbeat": ("work", "heartbeat", "Say that you are alive.", "for agents"),
     "completion": ("complete", "completion", "Print the completion script of a shell.", "town"),
     "sendmail": ("talk", "sendmail", "Deliver a message from stdin, for mail programs.", ""),
+    "town-hook": ("clone", "town_hook", "What git's hooks in a town call.", ""),
     "exec-work": ("work", "exec_work", "Run a bead's command, commit, hand in.", ""),
     "complete-words": ("complete", "complete_words", "Words that may come next, for the completion scripts.", ""),
 }

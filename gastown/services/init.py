@@ -16,10 +16,10 @@ from gastown.model import times
 from gastown.model.errors import GtError, Refused, UsageError
 from gastown.model.ids import TOWN_PREFIX, check_name, is_name, is_prefix
 from gastown.runtime import git
-from gastown.services import machine
+from gastown.services import clone, machine, wiring
 from gastown.store import files, layout
 from gastown.store.resources import data_path
-from gastown.store.town import FORMAT, Town
+from gastown.store.town import FORMAT, Town, open_town
 
 _OURS = ("town.yaml", "beads", "rigs", "mail", "feed", "machines", "agents", "roles", "formulas", "work", ".gt")
 # Ignored from within, so that no .gitignore of the person's has to be touched.
@@ -60,13 +60,14 @@ def make_town(
     name: str | None = None,
     prefix: str = TOWN_PREFIX,
     template: str | None = None,
+    remote: str | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Made:
     """Make a town at `path` and commit exactly its files; what lies there already stays untouched.
 
     Raises Refused where a town is or its folders would be mixed with others, UsageError for a
-    path or name that cannot be, GtError for a git that is missing or too old. On failure what
-    was made is removed again.
+    path or name that cannot be, GtError for a git that is missing or too old, or a `remote` that
+    does not take the town. On failure what was made is removed again.
     """
     root = os.path.realpath(os.path.expanduser(path))
     _check_place(root, path)
@@ -78,7 +79,12 @@ def make_town(
     contents = _template(source)
     with _undone_on_failure(root):
         new_repository = _make_repository(root)
-        return _write(root, town_name, prefix, contents, clock, new_repository)
+        made = _write(root, town_name, prefix, contents, clock, new_repository)
+        town = open_town(root, clock=clock)
+        wiring.wire(town)
+        if remote is not None:
+            clone.attach_remote(town, remote)
+        return made
 
 
 def name_from(folder: str) -> str:

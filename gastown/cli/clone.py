@@ -1,0 +1,76 @@
+"""A town on this machine: clone, lint, and what git's hooks call."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from gastown.cli.context import Ctx
+from gastown.cli.options import Json
+from gastown.cli.output import put, put_json, say
+from gastown.model.errors import InvalidFile, UsageError
+from gastown.model.text import safe
+
+
+def clone(
+    url: Annotated[str, typer.Argument(metavar="URL", help="The town's remote: a URL, or a path.")],
+    path: Annotated[str | None, typer.Argument(metavar="[PATH]", help="A new folder; else the remote's name.")] = None,
+    json: Json = False,
+) -> None:
+    """Join a town from this machine: clone it, name this machine in it, make plain git right in it."""
+    from gastown.services import clone as service
+
+    done = service.clone(url, path)
+    if json:
+        put_json({"root": done.root, "town": done.name, "machine": done.machine, "rigs": list(done.rigs)})
+        return
+    put(f"{safe(done.name)}  town at {safe(done.root)} on machine {safe(done.machine)}")
+    say("next:")
+    say(f"  cd {safe(done.root)}")
+    say("  gt status")
+
+
+def lint(ctx: typer.Context, json: Json = False) -> int:
+    """Check every file of the town against its schema; exits 1 if one cannot be used. For CI on a forge."""
+    from gastown.services import lint as service
+
+    town = ctx.obj.town
+    return _tell(service.problems(town, service.all_paths(town)), json)
+
+
+def _tell(found: list[InvalidFile], json: bool) -> int:
+    if json:
+        keys = ("path", "line", "key", "reason")
+        put_json([{key: getattr(one, key) for key in keys} for one in found])
+    else:
+        for one in found:
+            put(safe(one))
+    return 1 if found else 0
+
+
+def town_hook(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="HOOK")],
+    rest: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+) -> int:
+    """What git's hooks in a town call."""
+    from gastown.services import townhooks
+
+    gt: Ctx = ctx.obj
+    if name == "pre-commit":
+        return _refuse(townhooks.staged_problems(gt.town), "nothing was committed")
+    if name == "pre-push":
+        return _refuse(townhooks.unusable(gt.town), "nothing was pushed")
+    if name in ("post-merge", "post-rewrite", "post-checkout"):
+        townhooks.refresh(gt.town)
+        return 0
+    raise UsageError(f"no hook {name!r}")
+
+
+def _refuse(found: list[InvalidFile], what: str) -> int:
+    for one in found:
+        say(f"error: {safe(one)}")
+    if found:
+        say(f"hint: mend these files ({what}); --no-verify passes this check by")
+    return 1 if found else 0

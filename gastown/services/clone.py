@@ -1,0 +1,111 @@
+"""Joining a town from another machine, and giving a town its remote."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gastown.model.errors import GtError, Refused, UsageError
+from gastown.runtime import git
+from gastown.services import machine, wiring
+from gastown.store import files, layout
+from gastown.store.town import Town, open_town
+
+REMOTE = "origin"
+TIMEOUT = 600.0
+# Local from within, as in a new town: the folders may not be in the remote's .gitignore.
+_IGNORED = b"# made by gt: everything in here is local to this machine\n*\n"
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A town as it stands on this machine now."""
+
+    root: str
+    name: str
+    machine: str
+    rigs: tuple[str, ...]
+
+
+def clone(url: str, path: str | None = None, *, clock: Callable[[], float] = time.time) -> Joined:
+    """Clone the town at `url` into PATH (else a folder named as the remote), and make this machine known in it.
+
+    Raises GtError where it does not clone, Refused where PATH is taken or the repository is no town; nothing
+    is left behind then.
+    """
+    if url.startswith("-"):
+        raise UsageError(f"{url!r} is no repository", "give a URL, user@host:path, or a path")
+    git.require_git()
+    source = git.absolute(url, os.getcwd())
+    name = os.path.basename(source.rstrip("/")).removesuffix(".git")
+    root = os.path.realpath(os.path.expanduser(path or name))
+    if os.path.lexists(root) and (not os.path.isdir(root) or os.listdir(root)):
+        raise Refused(f"{root} is not empty", "name a new folder")
+    above = layout.find_root(root)
+    if above is not None:
+        raise Refused(f"{root} lies inside the town {above}", "clone it outside of it")
+    existed = os.path.isdir(root)
+    try:
+        _fetch(source, root)
+        town = open_town(root, clock=clock)
+        return _join(town)
+    except BaseException:
+        shutil.rmtree(root, ignore_errors=True)
+        if existed:
+            os.makedirs(root)
+        raise
+
+
+def _fetch(source: str, root: str) -> None:
+    git.run(["clone", "--quiet", "--template=", "--no-checkout", source, root], timeout=TIMEOUT)
+    if git.run(["rev-parse", "--verify", "--quiet", "HEAD"], cwd=root, check=False).code:
+        raise Refused(f"{source} is empty: there is no town in it", f"in your town: gt config set sync.remote {source}")
+    _check_tree(root)
+    git.run(["checkout", "--quiet"], cwd=root)
+    if not os.path.isfile(os.path.join(root, layout.TOWN_FILE)):
+        raise Refused(f"{source} is no town (it has no town.yaml)", "make one: gt init PATH")
+
+
+def _check_tree(root: str) -> None:
+    """Links and submodules are refused before anything is checked out: a town holds plain files."""
+    listed = git.run(["ls-tree", "-r", "-z", "HEAD"], cwd=root).fields()
+    for line in listed:
+        mode, _, rest = line.partition(" ")
+        if mode not in ("100644", "100755"):
+            path = rest.partition("\t")[2]
+            kind = {"120000": "a symbolic link", "160000": "a submodule"}.get(mode, f"of mode {mode}")
+            raise Refused(f"{path!r} in that repository is {kind}", "a town holds plain files; remove it there")
+
+
+def _join(town: Town) -> Joined:
+    for folder in (layout.local(town.root), os.path.join(town.root, layout.WORK)):
+        os.makedirs(folder, exist_ok=True)
+        files.write(os.path.join(folder, ".gitignore"), _IGNORED)
+    wiring.wire(town)
+    name = machine.join(town)
+    return Joined(town.root, town.name, name, tuple(town.rig_names()))
+
+
+def attach_remote(town: Town, url: str) -> None:
+    """Make `url` the town's remote and send the town there. Raises Refused if another town lies there.
+
+    The remote may be empty or hold this very town's history.
+    """
+    there = git.run(["config", "--get", f"remote.{REMOTE}.url"], cwd=town.root, check=False).text
+    if there and there != url:
+        raise Refused(f"the town has the remote {there} already", f"git remote set-url {REMOTE} {url}")
+    if not there:
+        git.run(["remote", "add", REMOTE, git.absolute(url, town.root)], cwd=town.root)
+    try:
+        ref = town.repo.head()[0]
+        branch = ref.removeprefix("refs/heads/")
+        git.run(["push", "--quiet", "--no-verify", "--set-upstream", REMOTE, f"{ref}:refs/heads/{branch}"],
+                cwd=town.root, timeout=TIMEOUT)  # fmt: skip
+    except GtError as error:
+        if not there:
+            git.run(["remote", "remove", REMOTE], cwd=town.root, check=False)
+        raise GtError(f"the town could not be sent to {git.mask(url)}:\n{error.message}", error.hint) from None
+    wiring.wire(town)

@@ -1,0 +1,84 @@
+"""Is every file of a town usable: the check of `gt lint`, of the town's hooks, and of a forge's CI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from gastown.model.bead import TRANSITIONS, check
+from gastown.model.errors import InvalidFile
+from gastown.model.ids import is_name
+from gastown.store import layout, schema
+from gastown.store import yaml as yaml_store
+from gastown.store.view import View
+
+FRESH = ("open", "deferred", "closed")
+
+
+def parse(path: str, data: bytes) -> dict[str, Any] | None:
+    """The valid document of a town file; None for a file of no kind we know. Raises InvalidFile."""
+    kind = schema.kind_of(path)
+    if kind is None or not path.endswith(".yaml"):
+        return None
+    if len(data) > yaml_store.MAX_BYTES:
+        raise InvalidFile(path, f"{len(data)} bytes is more than the {yaml_store.MAX_BYTES} a file may have")
+    doc: dict[str, Any] = yaml_store.load(data, path)
+    schema.check(kind, doc, path)
+    if kind == "bead":
+        check(doc, path)
+        if layout.bead_of_path(path) is None:
+            raise InvalidFile(path, "is no place of a bead: beads lie in beads/<day>/<id>.yaml")
+    elif kind == "rig":
+        from gastown.model import rig
+
+        rig.rig_of(doc, path)
+    elif kind in ("worker", "machine", "agent"):
+        stem = path.rpartition("/")[2].removesuffix(".yaml")
+        if not is_name(stem) or doc.get("name", stem) != stem:
+            raise InvalidFile(path, f"the file is named {stem} but says {doc.get('name')!r}", key="name")
+    return doc
+
+
+def moved_wrongly(path: str, old: dict[str, Any] | None, new: dict[str, Any]) -> InvalidFile | None:
+    """The breach of a bead's life cycle between two versions of its file; None if there is none."""
+    if layout.bead_of_path(path) is None:
+        return None
+    now = str(new.get("status", "open"))
+    if old is None:
+        return None if now in FRESH else InvalidFile(path, f"a new bead cannot be {now}", key="status")
+    was = str(old.get("status", "open"))
+    if now == was or now in TRANSITIONS[was]:
+        return None
+    allowed = ", ".join(TRANSITIONS[was])
+    return InvalidFile(path, f"it was {was} and cannot become {now}; it may become: {allowed}", key="status")
+
+
+def problems(view: View, paths: Iterable[str]) -> list[InvalidFile]:
+    """What is wrong with the files at `paths`, in their order."""
+    found = []
+    for path in paths:
+        try:
+            parse(path, view.read(path))
+        except InvalidFile as problem:
+            found.append(problem)
+    return found
+
+
+def all_paths(view: View) -> list[str]:
+    """Every YAML file of a town that has a kind."""
+    found = [layout.TOWN_FILE]
+    folders = ["agents", layout.MACHINES]
+    bead_places = ["beads"]
+    for rig in sorted(view.names(layout.RIGS)):
+        if is_name(rig):
+            found += [layout.rig_file(rig)] if view.exists(layout.rig_file(rig)) else []
+            folders += [f"{layout.RIGS}/{rig}/polecats", f"{layout.RIGS}/{rig}/crew"]
+            bead_places.append(f"{layout.RIGS}/{rig}/beads")
+    folders += [f"{place}/{day}" for place in bead_places for day in sorted(view.names(place))]
+    for folder in folders:
+        found += [f"{folder}/{name}" for name in sorted(view.names(folder)) if _is_yaml(name)]
+    return found
+
+
+def _is_yaml(name: str) -> bool:
+    return name.endswith(".yaml") and not name.startswith(".")

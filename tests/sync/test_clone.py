@@ -1,0 +1,112 @@
+"""Joining a town from a second machine, and what makes plain git right in it: settings, hooks, refusals."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from gastown.model.errors import GtError, Refused
+from gastown.services import clone, wiring
+from gastown.services.init import make_town
+from gastown.store.town import Town, open_town
+from tests.store.towns import assert_sound, git
+
+
+@pytest.fixture
+def remote(tmp_path: Path) -> Path:
+    path = tmp_path / "remote.git"
+    git(tmp_path, "init", "-q", "--bare", "-b", "main", str(path))
+    return path
+
+
+@pytest.fixture
+def town(tmp_path: Path, remote: Path) -> Town:
+    made = make_town(str(tmp_path / "first"), name="shared", remote=str(remote))
+    return open_town(made.root)
+
+
+def note(town: Town, title: str) -> str:
+    with town.change("create") as change:
+        bead = change.create(None, title=title)
+        change.emit("create", title, bead=bead.id)
+    return bead.id
+
+
+def test_a_second_machine_joins(town, remote, tmp_path):
+    joined = clone.clone(str(remote), str(tmp_path / "second"))
+    other = open_town(joined.root)
+    assert other.name == "shared"
+    assert other.machine == joined.machine != town.machine
+    assert sorted(other.names("machines")) == sorted([".gitkeep", f"{town.machine}.yaml", f"{joined.machine}.yaml"])
+    assert wiring.wire(other) == []
+    assert_sound(joined.root)
+    assert git(joined.root, "config", "merge.renames") == "false"
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda path: None, "is empty"),
+        (lambda path: (path / "README").write_text("no town\n"), "no town.yaml"),
+        (lambda path: (path / "rigs").symlink_to("/etc") or True, "symbolic link"),
+    ],
+    ids=["empty", "no town", "a link"],
+)
+def test_what_is_no_town_is_refused_and_nothing_stays(tmp_path, make, why):
+    source = tmp_path / "source"
+    git(tmp_path, "init", "-q", "-b", "main", str(source))
+    if make(source) is not None:
+        git(source, "add", "-A")
+        git(source, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "x")
+    with pytest.raises(Refused, match=why):
+        clone.clone(str(source), str(tmp_path / "second"))
+    assert not (tmp_path / "second").exists()
+
+
+def test_a_url_that_does_not_clone_leaves_nothing(tmp_path):
+    with pytest.raises(GtError):
+        clone.clone(str(tmp_path / "nowhere.git"), str(tmp_path / "second"))
+    assert not (tmp_path / "second").exists()
+
+
+def test_another_towns_remote_is_not_overwritten(town, remote, tmp_path):
+    before = git(remote, "rev-parse", "main")
+    with pytest.raises(GtError):
+        make_town(str(tmp_path / "other"), name="other", remote=str(remote))
+    assert git(remote, "rev-parse", "main") == before
+    assert not (tmp_path / "other").exists()
+
+
+def test_hooks_stand_behind_those_that_were_there(tmp_path):
+    root = tmp_path / "mine"
+    git(tmp_path, "init", "-q", "-b", "main", str(root))
+    hook = root / ".git/hooks/pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho ran >> ran\n")
+    hook.chmod(0o755)
+    make_town(str(root))
+    assert (root / ".git/hooks/pre-commit.before-gt").read_text().endswith("echo ran >> ran\n")
+    git(root, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "--allow-empty", "-m", "by hand")
+    assert (root / "ran").read_text() == "ran\n"
+
+
+def test_a_commit_that_would_break_the_town_is_refused(town):
+    bead_id = note(town, "work")
+    path = Path(town.root, town.bead_path(bead_id))
+    whole = path.read_text()
+    for bad, why in ((whole.replace("status: open", "status: done"), "status"), (whole + "<<<<<<< x\n", "conflict")):
+        path.write_text(bad)
+        git(town.root, "add", "-A")
+        with pytest.raises(AssertionError, match=why):
+            git(town.root, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "broken")
+    path.write_text(whole.replace("status: open", "status: merging"))
+    git(town.root, "add", "-A")
+    with pytest.raises(AssertionError, match="cannot become merging"):
+        git(town.root, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "too fast")
+    path.write_text(whole.replace("work", "other work"))
+    git(town.root, "add", "-A")
+    git(town.root, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "fine")
+    assert town.bead(bead_id).title == "other work"
+    assert os.listdir(Path(town.root, ".git/hooks"))
