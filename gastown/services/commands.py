@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from gastown.model.text import nearest
 from gastown.runtime.presets import list_presets
 from gastown.services import queries, trust
 from gastown.services.trust import Command
+from gastown.store import layout
 from gastown.store.town import Town
 
 
@@ -59,6 +60,22 @@ def _commands(town: Town) -> Iterator[tuple[str, str, Command]]:
     for bead in queries.load_rows(town, rows):
         if bead.command:
             yield "command", bead.id, bead.command
+
+
+def written_here(town: Town, paths: Iterable[str]) -> None:
+    """Agree to the commands in these files: a person of this machine has just edited them by hand."""
+    edited = set(paths)
+    for kind, subject, command in _commands(town):
+        if _place(town, kind, subject) in edited:
+            trust.record(town, kind, subject, command)
+
+
+def _place(town: Town, kind: str, subject: str) -> str | None:
+    if kind in ("gate", "setup"):
+        return layout.rig_file(subject.partition("/")[0])
+    if kind == "agent":
+        return f"agents/{subject}.yaml"
+    return town.bead_path(subject) if kind == "command" else layout.TOWN_FILE
 
 
 def agree(town: Town, ids: list[str], *, everything: bool = False) -> list[Wanted]:

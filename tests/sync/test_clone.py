@@ -110,3 +110,20 @@ def test_a_commit_that_would_break_the_town_is_refused(town):
     git(town.root, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "fine")
     assert town.bead(bead_id).title == "other work"
     assert os.listdir(Path(town.root, ".git/hooks"))
+
+
+def test_commands_written_before_the_remote_stay_trusted_and_those_from_elsewhere_do_not(remote, tmp_path):
+    from gastown.services import trust
+
+    made = make_town(str(tmp_path / "first"))
+    town = open_town(made.root)
+    rig = "name: app\n\nprefix: ap\n\ngit: /nowhere\n\nbranch: main\n\ngates:\n  - {name: test, run: make test}\n"
+    with town.change("rig") as change:
+        change.write("rigs/app/rig.yaml", rig.encode())
+        change.emit("rig_add", "app")
+    clone.attach_remote(town, str(remote))
+    assert trust.is_trusted(town, "gate", "app/test", "make test")
+    other = open_town(clone.clone(str(remote), str(tmp_path / "second")).root)
+    assert not trust.is_trusted(other, "gate", "app/test", "make test")
+    with pytest.raises(Refused, match="not trusted on this machine: make test"):
+        trust.require(other, "gate", "app/test", "make test")
