@@ -74,7 +74,7 @@ def test_an_invalid_file_is_reported_once_and_left_alone(ground: Ground) -> None
     event = ground.event("invalid_file")
     assert bead in event["text"]
     assert "priority" in event["text"]
-    message = ground.mail()[0]
+    message = ground.until(ground.mail)[0]
     assert f"{bead}.yaml" in message
     assert "priority" in message
     path.write_text(broken)  # saved again, as it was

@@ -1,0 +1,258 @@
+"""Work under a real deacon: given by hand, queued, killed, frozen, ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gastown.runtime import sessions
+from gastown.services import attempts, powers, shutdown
+from tests.conftest import git, run_gt
+from tests.deacon.ground import Event, Ground
+
+WRITE = ("sh", "-c", "echo done > \"$GT_BEAD.txt\"")
+
+
+def about(bead: str) -> Callable[[Event], bool]:
+    return lambda event: event.get("bead") == bead
+
+
+def merged(site: Ground, bead: str, repo: Path, seconds: float = 30.0) -> None:
+    site.event("merged", about(bead), seconds)
+    assert git("show", f"main:{bead}.txt", cwd=repo) == "done"
+
+
+@pytest.fixture
+def repo(tmp_path: Path) -> Path:
+    """The rig's remote."""
+    return tmp_path / "app.git"
+
+
+def waiting_command(tmp_path: Path, then: str = "") -> tuple[str, ...]:
+    """A command that waits in its first session of a bead, and works in the next."""
+    code = (
+        "import os, sys, time\n"
+        f"mark = os.path.join({str(tmp_path)!r}, os.environ['GT_BEAD'])\n"
+        "if not os.path.exists(mark):\n"
+        "    open(mark, 'w').close()\n"
+        "    time.sleep(1000)\n"
+        "open(os.environ['GT_BEAD'] + '.txt', 'w').write('done\\n')\n" + then
+    )
+    return (sys.executable, "-c", code)
+
+
+def live(site: Ground, bead: str) -> sessions.SessionRecord | None:
+    """The session that works on a bead, once its command runs."""
+    found, _ = attempts.live_sessions(site.town)
+    return next((one for one in found.values() if one.bead == bead and one.agent_proc), None)
+
+
+def test_an_assignee_set_by_hand_starts_it_and_it_lands(site: Ground, repo: Path) -> None:
+    bead = site.bead()
+    site.command(bead, *WRITE)
+    site.start()
+    site.edit(bead, "agent: exec", "assignee: app/birch\n\nagent: exec")
+    assert site.event("sling", about(bead))["data"]["to"] == "app/birch"
+    merged(site, bead, repo)
+
+
+def test_status_hooked_by_hand_is_a_sling_too(site: Ground, repo: Path) -> None:
+    bead = site.bead()
+    site.command(bead, *WRITE)
+    site.start()
+    site.edit(bead, "status: open", "status: hooked")
+    site.event("invalid_file", about(bead))  # hooked, but by whom?
+    site.edit(bead, "agent: exec", "assignee: app/birch\n\nagent: exec")
+    merged(site, bead, repo)
+
+
+@pytest.mark.parametrize(
+    ("to", "why"),
+    [("app/nosuch", "nobody known"), ("else/amber", "no rig"), ("nonsense", "nonsense"), ("parked/amber", "parked")],
+)
+def test_work_given_to_nobody_is_told_and_kept(site: Ground, git_repo: Callable[..., Path], to: str, why: str) -> None:
+    if to.startswith("parked"):
+        site.rig(git_repo("parked", {"README.md": "x\n"}, bare=True), "parked")
+        run_gt("rig", "park", "parked", cwd=site.root)
+    bead = site.bead()
+    site.start()
+    site.edit(bead, "status: open", f"status: open\n\nassignee: {to}")
+    told = site.until(lambda: list(filter(about(bead), site.events("note") + site.events("invalid_file"))))
+    assert why in told[0]["text"]
+    site.until(lambda: any(why in one for one in site.mail()))
+    found = site.town.bead(bead)
+    assert (found.status, found.assignee) == ("open", to)
+
+
+def test_work_for_another_machine_is_told_and_kept(site: Ground) -> None:
+    bead = site.bead()
+    site.start()
+    site.edit(bead, "status: open", "status: open\n\nassignee: app/birch\n\nmachine: faraway")
+    assert "machine faraway" in site.event("note", about(bead))["text"]
+    assert site.town.bead(bead).machine == "faraway"
+
+
+def test_queued_work_starts_when_its_need_has_landed(site: Ground, repo: Path) -> None:
+    first = site.bead("first")
+    second = site.bead("second", needs=[first])
+    for bead in (first, second):
+        site.command(bead, *WRITE)
+        site.queue(bead)
+    site.start()
+    merged(site, second, repo)
+    order = [event["bead"] for event in site.events("merged")]
+    assert order == [first, second]
+
+
+def test_a_paused_scheduler_starts_nothing(site: Ground, repo: Path) -> None:
+    run_gt("scheduler", "pause", "lunch", cwd=site.root)
+    bead = site.bead()
+    site.command(bead, *WRITE)
+    site.queue(bead)
+    site.start()
+    status = run_gt("scheduler", "status", "--json", cwd=site.root).json
+    assert "lunch" in status["holds"][0]
+    assert status["rigs"][0]["waiting"] == [bead]
+    assert site.events("sling") == []
+    run_gt("scheduler", "resume", cwd=site.root)
+    merged(site, bead, repo)
+
+
+@pytest.mark.parametrize("who", ["agent", "runner"])
+def test_a_killed_worker_is_back_within_ten_seconds_and_its_work_lands(
+    site: Ground, repo: Path, tmp_path: Path, who: str
+) -> None:
+    bead = site.bead()
+    site.command(bead, *waiting_command(tmp_path))
+    site.queue(bead)
+    site.start()
+    record = site.until(lambda: (tmp_path / bead).exists() and live(site, bead))
+    killed = time.time()
+    victims = [record.agent_proc] if who == "agent" else [record.runner, record.agent_proc]
+    for proc in victims:
+        os.kill(proc.pid, signal.SIGKILL)
+    again = site.event("recover", about(bead), seconds=10.0)
+    assert again["data"]["session"] != record.id
+    assert time.time() - killed < 10
+    merged(site, bead, repo)
+    assert len(site.events("session_death")) == 1
+
+
+def test_work_that_fails_again_and_again_is_given_to_a_person(site: Ground) -> None:
+    bead = site.bead()
+    site.command(bead, "sh", "-c", "exit 3")
+    site.queue(bead)
+    with open(site.root / "town.yaml", "a") as file:
+        file.write("  backoff_most: 1s\n  mass_deaths: 50\n")
+    git("commit", "-qam", "faster", cwd=site.root)
+    site.start()
+    raised = site.event("escalation", lambda one: one["data"].get("source") == bead, seconds=60)
+    assert len(site.events("session_start")) == 4
+    assert len(site.events("release")) == 1
+    held = site.town.bead(bead)
+    assert held.held
+    site.until(lambda: any(raised["bead"] in one for one in site.mail()))
+
+
+def test_down_leaves_nothing_and_up_goes_on(site: Ground, repo: Path, tmp_path: Path) -> None:
+    bead = site.bead()
+    site.command(bead, *waiting_command(tmp_path))
+    site.queue(bead)
+    started = run_gt("up", "--json", cwd=site.root).json
+    assert started["started"]
+    assert not run_gt("up", "--json", cwd=site.root).json["started"]
+    record = site.until(lambda: (tmp_path / bead).exists() and live(site, bead))
+    ran = run_gt("down", cwd=site.root)
+    assert record.address in ran.out
+    assert powers.deacon(str(site.root)) is None
+    assert shutdown.strays(str(site.root)) == []
+    assert sessions.liveness(record) == "exited"
+    assert site.town.bead(bead).last_session["outcome"] == "down"  # type: ignore[index]
+    assert run_gt("deacon", "status", cwd=site.root, code=1).out.startswith("no deacon")
+    run_gt("up", cwd=site.root)
+    merged(site, bead, repo)
+    assert site.events("session_death") == []
+
+
+def test_down_names_what_it_cannot_prove_is_ours(site: Ground) -> None:
+    import subprocess
+
+    other = subprocess.Popen(["sleep", "100"], env={**os.environ, "GT_TOWN": str(site.root)})
+    try:
+        ran = run_gt("down", cwd=site.root, code=1)
+        assert f"process {other.pid}" in ran.err
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_estop_freezes_agents_and_thaw_lets_them_go_on(site: Ground, repo: Path, tmp_path: Path) -> None:
+    bead, other = site.bead("one"), site.bead("two")
+    site.command(bead, *waiting_command(tmp_path))
+    site.command(other, *WRITE)
+    site.queue(bead)
+    site.start()
+    record = site.until(lambda: (tmp_path / bead).exists() and live(site, bead))
+    assert run_gt("estop", "wait", "--json", cwd=site.root).json["sessions"] == [record.address]
+    assert record.agent_proc is not None
+
+    def state() -> str:
+        return Path(f"/proc/{record.agent_proc.pid}/stat").read_text().rpartition(")")[2].split()[0]  # type: ignore[union-attr]
+
+    if os.path.isdir("/proc"):
+        assert state() == "T"
+    site.queue(other)
+    assert "gt estop: wait" in run_gt("deacon", "status", cwd=site.root).out
+    assert site.events("sling", site.mark)[1:] == []
+    run_gt("thaw", cwd=site.root)
+    if os.path.isdir("/proc"):
+        assert state() != "T"
+    merged(site, other, repo)
+    assert run_gt("thaw", cwd=site.root).out == "nothing was stopped\n"
+
+
+def test_a_bead_closed_while_its_session_runs_ends_it(site: Ground, tmp_path: Path) -> None:
+    bead = site.bead()
+    site.command(bead, *waiting_command(tmp_path))
+    site.queue(bead)
+    site.start()
+    record = site.until(lambda: (tmp_path / bead).exists() and live(site, bead))
+    run_gt("close", bead, "-r", "not wanted", "--force", cwd=site.root, code=None)
+    if site.town.bead(bead).status != "closed":
+        run_gt("release", bead, cwd=site.root)
+    site.until(lambda: sessions.liveness(record) == "exited")
+    assert site.town.bead(bead).status in ("closed", "open")
+
+
+def test_plan_says_what_would_be_done_and_does_nothing(site: Ground) -> None:
+    bead = site.bead()
+    site.command(bead, *WRITE)
+    site.queue(bead)
+    site.edit(bead, "title: work", "title: better")
+    head = git("rev-parse", "HEAD", cwd=site.root)
+    found = run_gt("deacon", "plan", "--json", cwd=site.root).json
+    planned = {(one["patrol"], one["action"]) for one in found}
+    assert {("hand edits", "adopt"), ("queue", "dispatch")} <= planned
+    assert all(one["why"] for one in found)
+    assert git("rev-parse", "HEAD", cwd=site.root) == head
+    assert site.town.bead(bead).status == "open"
+    assert "dispatch" in run_gt("deacon", "plan", cwd=site.root).out
+
+
+def test_urgent_mail_reaches_an_agent_that_works(site: Ground, tmp_path: Path) -> None:
+    bead = site.bead()
+    site.command(bead, *waiting_command(tmp_path))
+    site.queue(bead)
+    site.start()
+    record = site.until(lambda: (tmp_path / bead).exists() and live(site, bead))
+    run_gt("mail", "send", record.address, "-s", "old plan is off", "-m", "x", "--priority", "urgent", cwd=site.root)
+    event = site.event("nudge")
+    assert "old plan is off" in event["text"]
+    site.until(lambda: list(site.root.glob(f".gt/run/nudges/{record.address}/*.json")))
