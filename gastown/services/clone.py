@@ -98,7 +98,7 @@ def attach_remote(town: Town, url: str) -> None:
     if there and there != url:
         raise Refused(f"the town has the remote {there} already", f"git remote set-url {REMOTE} {url}")
     if not there:
-        commands.agree(town, [], everything=True)  # until now nothing in the town came from elsewhere
+        commands.written_here(town)  # until now nothing in the town came from elsewhere
         git.run(["remote", "add", REMOTE, git.absolute(url, town.root)], cwd=town.root)
     try:
         ref = town.repo.head()[0]

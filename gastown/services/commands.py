@@ -62,11 +62,11 @@ def _commands(town: Town) -> Iterator[tuple[str, str, Command]]:
             yield "command", bead.id, bead.command
 
 
-def written_here(town: Town, paths: Iterable[str]) -> None:
-    """Agree to the commands in these files: a person of this machine has just edited them by hand."""
-    edited = set(paths)
+def written_here(town: Town, paths: Iterable[str] | None = None) -> None:
+    """Agree to the commands in these files (None: in all), because they were written on this machine."""
+    edited = None if paths is None else set(paths)
     for kind, subject, command in _commands(town):
-        if _place(town, kind, subject) in edited:
+        if edited is None or _place(town, kind, subject) in edited:
             trust.record(town, kind, subject, command)
 
 
