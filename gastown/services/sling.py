@@ -86,6 +86,11 @@ def _plan(run: Run, work: str, bead_id: str) -> _Planned | None:
     """Judge one bead without touching anything; None if nothing is to be done for it (noted in the report)."""
     town, wish = run.town, run.wish
     bead = town.bead(bead_id)
+    if bead.status == "merging" and run.target.covers(bead.assignee):
+        run.note(f"{bead.id} was handed in by {bead.assignee} and waits to be merged")
+        session = str((bead.last_session or {}).get("id", ""))
+        run.dispatched.append(Dispatched(bead.id, str(bead.assignee), bead.attempt, session, True))
+        return None
     claim.check_bead(town, bead, run.rig, force=wish.force)
     if bead.held and run.target.covers(bead.assignee):
         return _plan_held(run, work, bead)

@@ -8,7 +8,6 @@ unlink or git command; `GT_FAULT=full:<k>` lets every write from the k-th on fin
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 
 from gastown.store.layout import TEMP_SUFFIX
@@ -33,6 +32,8 @@ def _space_point() -> None:
     if _full > 1:
         _full -= 1
     elif _full == 1:
+        import errno
+
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
