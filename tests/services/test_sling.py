@@ -104,6 +104,14 @@ def test_a_second_sling_to_the_same_target_changes_nothing(work):
 
 
 # -- refusals -------------------------------------------------------------------------------------
+def test_what_the_target_has_handed_in_is_not_refused_to_it(work):
+    done = work.one("Say hi", command=work.shell("echo hi > hi"))
+    work.ended(done.session)
+    again = work.one(done.bead, command=work.shell("echo hi > hi"))
+    assert (again.unchanged, again.attempt, again.session) == (True, 1, done.session)
+    assert len(work.merges(work.now(done.bead))) == 1
+
+
 def test_what_is_not_there_to_be_done_is_refused(work):
     agent = work.sleeper()
     closed = work.bead()
