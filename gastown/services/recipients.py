@@ -69,8 +69,8 @@ def known(view: View, text: str) -> str:
     if address is not None and is_known(view, address):
         return address
     everybody = [place.address for place in directory(view)]
-    same_name = [one for one in everybody if name_of(one) == name_of(address or word)]
-    near = same_name[:3] or nearest(address or word, everybody)
+    plain = address or word.partition("@")[0] or word
+    near = [one for one in everybody if name_of(one) == name_of(plain)][:3] or nearest(plain, everybody)
     raise NotFound(f"nobody here has the address {text!r}", "" if near else "`gt mail directory` lists them", near)
 
 
