@@ -149,11 +149,21 @@ class Watcher:
     # -- what moved --------------------------------------------------------
     def _notice(self, event: Any) -> None:
         for path in (event.src_path, event.dest_path):
-            if not path:
-                continue
-            found = path_of_interest(self.root, os.fsdecode(path))
-            if found is not None:
-                self._moved.put(found)
+            if path:
+                self._put(os.fsdecode(path))
+        if event.is_directory:
+            self._put_all(os.fsdecode(event.dest_path or event.src_path))
+
+    def _put_all(self, folder: str) -> None:
+        """What was put into a new folder before it was watched made no event of its own."""
+        for here, _, names in os.walk(folder):
+            for name in names:
+                self._put(os.path.join(here, name))
+
+    def _put(self, path: str) -> None:
+        found = path_of_interest(self.root, path)
+        if found is not None:
+            self._moved.put(found)
 
     def poke(self, path: str) -> None:
         """Let the reader wake as if `path` had moved."""
@@ -167,6 +177,10 @@ class Watcher:
             while True:
                 found.add(self._moved.get_nowait())
         except Empty:
+            for name in found.intersection(FOLDERS):
+                if self._observer is not None and os.path.join(self.root, name) not in self._watched:
+                    self._watch_folders()
+                    self._put_all(os.path.join(self.root, name))
             return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -82,6 +83,7 @@ def test_folders_that_got_no_watch_are_noticed(town: Town, monkeypatch: pytest.M
 
 
 def test_new_folders_are_watched(town: Town) -> None:
+    shutil.rmtree(os.path.join(town.root, "mail"), ignore_errors=True)
     watcher = Watcher(town.root)
     watcher.start()
     try:
@@ -89,5 +91,9 @@ def test_new_folders_are_watched(town: Town) -> None:
         path.parent.mkdir(parents=True)
         path.write_text("x")
         await_path(watcher, "rigs/new/beads/2026-11-24/nw-aaaaa.yaml")
+        message = Path(town.root, "mail/app/toast/new/1.M1P1.anvil")
+        message.parent.mkdir(parents=True)
+        message.write_text("x")
+        await_path(watcher, "mail/app/toast/new/1.M1P1.anvil")
     finally:
         watcher.stop()

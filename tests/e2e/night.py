@@ -227,10 +227,23 @@ class Night:
         return self.result
 
     def is_over(self) -> bool:
-        """True if nothing can happen any more: all closed, or a person was asked."""
+        """True if nothing can happen any more: all closed, or a person was asked about it or what it waits for."""
         by_id = self.town.index().by_id
-        asked = self._asked()
-        return all(by_id[bead].status == "closed" or bead in asked for bead in self.beads if bead in by_id)
+        explained = self._explained()
+        return all(by_id[bead].status == "closed" or bead in explained for bead in self.beads if bead in by_id)
+
+    def _explained(self) -> dict[str, str]:
+        """Why work stands still, by bead: a person was asked, or it waits for work of which that is so."""
+        by_id, found = self.town.index().by_id, self._asked()
+        grew = True
+        while grew:
+            grew = False
+            for row in by_id.values():
+                need = next((one for one in row.needs if one in found), None)
+                if need and row.id not in found and row.status != "closed":
+                    found[row.id] = f"it waits for {need}, of which a person was asked"
+                    grew = True
+        return found
 
     def _asked(self) -> dict[str, str]:
         rows = self.town.index().rows
@@ -254,7 +267,7 @@ class Night:
     # -- judging -----------------------------------------------------------
     def judge(self) -> None:
         """Every bead exactly once on its target or explained; git sound; nothing left running."""
-        wrong, asked = self.result.wrong, self._asked()
+        wrong, explained = self.result.wrong, self._explained()
         self.result.events = Counter(event["type"] for event in self.town.events())
         index = self.town.index()
         wrong += [str(problem) for problem in index.problems]
@@ -271,10 +284,8 @@ class Night:
                     wrong.append(f"{bead_id} is merged, and on the target {times} times")
             elif times:
                 wrong.append(f"{bead_id} is {row.status}, but on the target")
-            elif bead_id in asked:
-                self.result.explained[bead_id] = asked[bead_id]
-            elif (blocked := next((need for need in row.needs if need in asked), None)) is not None:
-                self.result.explained[bead_id] = f"it waits for {blocked}, of which a person was asked"
+            elif bead_id in explained:
+                self.result.explained[bead_id] = explained[bead_id]
             else:
                 wrong.append(f"{bead_id} is {row.status} with {row.assignee}, labels {row.labels}: not explained")
         for text in (

@@ -15,7 +15,7 @@ def gather(world: World) -> list[Seen]:
     """Live sessions of workers without work on their hook."""
     if not world.pulse.live:
         return []
-    return [one for one in seen(world) if is_worker(one.address) and not one.mine and one.status != "closed"]
+    return [one for one in seen(world) if is_worker(one.address) and not one.mine and (one.handed_in or not one.bead)]
 
 
 def decide(evidence: list[Seen], settings: Settings, now: float) -> list[Action]:

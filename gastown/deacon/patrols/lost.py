@@ -58,8 +58,8 @@ def gather(world: World) -> list[Lost]:
 
 
 def _has_lost(one: Seen) -> bool:
-    gone = one.status in ("closed", "open", "deferred") or not one.handed_in
-    return bool(one.bead) and not one.mine and gone
+    # One that handed in by itself knows it: it is idle, and no more.
+    return bool(one.bead) and not one.mine and not one.handed_in
 
 
 def decide(evidence: list[Lost], settings: Settings, now: float) -> list[Action]:

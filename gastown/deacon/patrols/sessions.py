@@ -9,6 +9,9 @@ from gastown.model import times
 from gastown.model.bead import HELD
 from gastown.services import heartbeat
 
+# Outcomes with which an agent ends its work itself.
+_BY_ITSELF = ("done", "escalated", "deferred", "handoff")
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -44,10 +47,11 @@ def seen(world: World) -> list[Seen]:
         last = (bead.last_session or {}).get("id") if bead else None
         mine = bead is not None and bead.status in HELD and bead.assignee == record.address and last == record.id
         ended = times.parse(str(item["ended"])) if item is not None and item.get("ended") else 0.0
+        handed_in = ended if item is not None and item.get("outcome") in _BY_ITSELF else 0.0
         found.append(
             Seen(
                 record.id, record.address, record.bead or "", bead.status if bead else "", mine and not ended,
-                record.runtime, record.started, beat, ended, bead is None or bead.status != "hooked",
+                record.runtime, record.started, beat, handed_in, bead is None or bead.status != "hooked",
             )
         )  # fmt: skip
     return found
