@@ -1,9 +1,12 @@
-"""`gt mail`: sending, reading and keeping messages."""
+"""`gt mail`: sending, reading and keeping messages.
+
+The inbox is looked at often, so what only the others need is imported by them.
+"""
 
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,14 +16,15 @@ from gastown.cli.options import At, File, Json, Quiet, Stdin
 from gastown.cli.output import hint, problems, put, put_json, put_lines, say, text_from
 from gastown.model.errors import UsageError
 from gastown.model.text import safe
-from gastown.services import mail, mailbox, recipients
-from gastown.services.mail import Outgoing
+from gastown.services import mailbox
 from gastown.services.mailbox import Letter
-from gastown.services.outbox import Sent
 from gastown.store.maildir import FLAGGED, SEEN, TRASHED
 from gastown.ui import mail as render
 from gastown.ui import style
 from gastown.ui.tables import columns
+
+if TYPE_CHECKING:
+    from gastown.services.outbox import Sent
 
 _SETTINGS: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
 app = typer.Typer(help="Send, read and keep mail. The mailboxes are Maildirs below mail/.", **_SETTINGS)
@@ -51,6 +55,9 @@ def send(
     quiet: Quiet = False,
 ) -> None:
     """Send a message; everybody named gets it, or nobody."""
+    from gastown.services import mail
+    from gastown.services.mail import Outgoing
+
     gt: Ctx = ctx.obj
     wanted = Outgoing(
         to=tuple(to),
@@ -85,8 +92,12 @@ def inbox(
     """The messages of a mailbox, oldest first, numbered."""
     gt: Ctx = ctx.obj
     view = gt.view(at)
-    address = recipients.known(view, box) if box else gt.actor
-    found, bad = mail.inbox(view, address, unread=unread, archive=archive)
+    address = gt.actor
+    if box:
+        from gastown.services import recipients
+
+        address = recipients.known(view, box)
+    found, bad = mailbox.inbox(view, address, unread=unread, archive=archive)
     if json:
         put_json([one.as_json() for one in found])
     else:
@@ -105,6 +116,8 @@ def read(
     at: At = None,
 ) -> None:
     """A message in full; it counts as read from now on."""
+    from gastown.services import mail
+
     gt: Ctx = ctx.obj
     if at is not None:
         view = gt.view(at)
@@ -133,6 +146,8 @@ def reply(
     quiet: Quiet = False,
 ) -> None:
     """Answer a message in its thread; it counts as answered."""
+    from gastown.services import mail
+
     gt: Ctx = ctx.obj
     if words and text is not None:
         raise UsageError("the text was given twice", "either as an argument or with -m")
@@ -143,6 +158,8 @@ def reply(
 @app.command()
 def thread(ctx: typer.Context, message: Message, json: Json = False, at: At = None) -> None:
     """The conversation a message belongs to, from all mailboxes, oldest first."""
+    from gastown.services import mail
+
     gt: Ctx = ctx.obj
     view = gt.view(at)
     found = mail.thread(view, mailbox.find(view, gt.actor, message))
@@ -163,6 +180,8 @@ def search(
     at: At = None,
 ) -> int:
     """Messages of your inbox and archive that hold a text."""
+    from gastown.services import mail
+
     gt: Ctx = ctx.obj
     view = gt.view(at)
     found, bad = mail.search(view, gt.actor, " ".join(words))
@@ -189,6 +208,8 @@ def mark(
     quiet: Quiet = False,
 ) -> None:
     """Set or clear the marks of messages (the Maildir flags S, F and T)."""
+    from gastown.services import mail
+
     gt: Ctx = ctx.obj
     wanted = ((SEEN, read), (FLAGGED, flag), (TRASHED, delete))
     add = "".join(letter for letter, on in wanted if on)
@@ -205,6 +226,8 @@ def archive(
     quiet: Quiet = False,
 ) -> None:
     """Move messages out of the inbox into the archive (the Maildir++ folder .Archive)."""
+    from gastown.services import mail
+
     gt: Ctx = ctx.obj
     if bool(messages) == read:
         raise UsageError("name messages, or say --read", "gt mail archive 1 2")
@@ -229,7 +252,7 @@ def check(
     gt: Ctx = ctx.obj
     if inject:
         return _inject(gt, json=json)
-    count = mail.unread_count(gt.town, gt.actor)
+    count = mailbox.unread_count(gt.town, gt.actor)
     if json:
         put_json({"address": gt.actor, "unread": count, "new": bool(count)})
     else:
@@ -254,9 +277,11 @@ def _inject(gt: Ctx, *, json: bool) -> int:
 @app.command()
 def directory(ctx: typer.Context, json: Json = False, at: At = None) -> None:
     """Everybody who can be written to, with their unread mail; and the groups."""
+    from gastown.services import recipients
+
     gt: Ctx = ctx.obj
     view = gt.view(at)
-    rows = [(one.address, one.kind, mail.unread_count(view, one.address)) for one in recipients.directory(view)]
+    rows = [(one.address, one.kind, mailbox.unread_count(view, one.address)) for one in recipients.directory(view)]
     groups = recipients.groups(view)
     if json:
         people = [{"address": address, "kind": kind, "unread": count} for address, kind, count in rows]
@@ -274,6 +299,8 @@ Members = Annotated[list[str], typer.Argument(metavar="ADDRESS…", help="Addres
 @group.command("list")
 def group_list(ctx: typer.Context, json: Json = False, at: At = None) -> None:
     """The groups and their members."""
+    from gastown.services import recipients
+
     gt: Ctx = ctx.obj
     found = recipients.groups(gt.view(at))
     if json:
@@ -285,6 +312,8 @@ def group_list(ctx: typer.Context, json: Json = False, at: At = None) -> None:
 @group.command("show")
 def group_show(ctx: typer.Context, name: Name, json: Json = False, at: At = None) -> None:
     """Whom a message to a group would reach now."""
+    from gastown.services import recipients
+
     gt: Ctx = ctx.obj
     members, reached = recipients.group(gt.view(at), name)
     if json:
@@ -296,6 +325,8 @@ def group_show(ctx: typer.Context, name: Name, json: Json = False, at: At = None
 @group.command("add")
 def group_add(ctx: typer.Context, name: Name, members: Members, json: Json = False) -> None:
     """Make a group, or add members to it."""
+    from gastown.services import recipients
+
     _tell_group(name, recipients.add_to_group(ctx.obj.town, name, members), json=json)
 
 
@@ -307,6 +338,8 @@ def group_remove(
     json: Json = False,
 ) -> None:
     """Take members out of a group; without members named, remove it."""
+    from gastown.services import recipients
+
     _tell_group(name, recipients.remove_from_group(ctx.obj.town, name, members or ()), json=json)
 
 

@@ -140,14 +140,6 @@ def pack(town: Town, draft: Draft) -> Parcel:
 
 
 # -- reading --------------------------------------------------------------------------------------
-def inbox(
-    view: View, address: str, *, unread: bool = False, archive: bool = False
-) -> tuple[list[Letter], list[InvalidFile]]:
-    """The messages of a mailbox or of its archive, oldest first, and the files that could not be read."""
-    found, problems = mailbox.letters(view, address, sub=maildir.ARCHIVE if archive else "")
-    return [one for one in found if one.new or not unread], problems
-
-
 def read(town: Town, text: str, *, peek: bool = False) -> tuple[Letter, Content]:
     """A message of one's own mailbox with its text; it counts as read from now on, unless `peek`."""
     letter = mailbox.find(town, town.actor, text)
@@ -236,9 +228,3 @@ def _has(view: View, letter: Letter, wanted: str) -> bool:
     if wanted in "\n".join((head.sender, *head.to, *head.cc, head.subject, head.bead or "")).casefold():
         return True
     return wanted in mailbox.content(view, letter).text.casefold()
-
-
-def unread_count(view: View, address: str) -> int:
-    """How many messages nobody has read, by the names of their files alone."""
-    box = maildir.folder(address)
-    return len(maildir.unread(view.names(f"{box}/new"), view.names(f"{box}/cur")))

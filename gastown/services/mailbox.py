@@ -82,6 +82,14 @@ def letters(
     return [_numbered(one, number) for number, one in enumerate(found, 1)], problems
 
 
+def inbox(
+    view: View, address: str, *, unread: bool = False, archive: bool = False
+) -> tuple[list[Letter], list[InvalidFile]]:
+    """The messages of a mailbox or of its archive, oldest first, and the files that could not be read."""
+    found, problems = letters(view, address, sub=maildir.ARCHIVE if archive else "")
+    return [one for one in found if one.new or not unread], problems
+
+
 def _numbered(one: Letter, number: int) -> Letter:
     return Letter(one.address, one.sub, one.unique, one.paths, one.flags, one.head, one.size, number)
 
@@ -157,6 +165,12 @@ def unread(view: View, address: str) -> list[Letter]:
     if problems:
         raise problems[0]
     return most_urgent(one for one in found if one.new)
+
+
+def unread_count(view: View, address: str) -> int:
+    """How many messages nobody has read, by the names of their files alone."""
+    box = maildir.folder(address)
+    return len(maildir.unread(view.names(f"{box}/new"), view.names(f"{box}/cur")))
 
 
 def most_urgent(found: Iterable[Letter]) -> list[Letter]:
