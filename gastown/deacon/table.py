@@ -22,6 +22,7 @@ from gastown.deacon.patrols import (
     quiet,
     recovery,
     snapshots,
+    syncing,
     unbegun,
 )
 from gastown.deacon.settings import Settings
@@ -69,6 +70,7 @@ PATROLS: tuple[Patrol, ...] = (
     _row("idle", "a session has no work", (SESSIONS,), idle),
     _row("escalations", "an escalation is not acknowledged", ("beads/",), escalations),
     _row("disk", "little disk is free", (), disk),
+    _row("syncing", "the remote may have news, or waits for ours", (), syncing),
     _row("snapshots", "worktrees hold uncommitted work", (), snapshots),
     _row("packing", "objects lie loose", (), packing),
 )

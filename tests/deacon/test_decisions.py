@@ -21,6 +21,7 @@ from gastown.deacon.patrols import (
     quiet,
     recovery,
     snapshots,
+    syncing,
     unbegun,
 )  # fmt: skip
 from gastown.deacon.patrols.hand_edits import Edit
@@ -329,6 +330,13 @@ def test_disk_snapshots_and_packing_wait_for_their_time() -> None:
     assert snapshots.decide(snapshots.Evidence((), 0), S, NOW) == []
     assert kinds(packing.decide(NOW - 3601, S, NOW)) == ["pack"]
     assert kinds(packing.decide(NOW - 10, S, NOW)) == ["later"]
+
+
+@pytest.mark.parametrize(
+    ("remote", "last", "wanted"), [(None, 0.0, []), ("url", NOW - 61, ["sync"]), ("url", NOW - 59, ["later"])]
+)
+def test_the_remote_is_met_every_minute(remote: str | None, last: float, wanted: list[str]) -> None:
+    assert kinds(syncing.decide(syncing.Evidence(remote, last), S, NOW)) == wanted
 
 
 def test_every_slow_action_survives_the_way_to_its_errand() -> None:
