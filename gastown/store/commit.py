@@ -41,6 +41,10 @@ def recover(repo: Repo) -> Plan | None:
     """Finish what a killed process left, and remove the locks it held. Returns that plan, if any."""
     gitindex.clear_own_lock(repo)
     repo.clear_own_spares()
+    if os.path.exists(layout.run(repo.root, "merge.json")):
+        from gastown.store import mergewrite  # only a killed sync needs it
+
+        mergewrite.recover(repo)
     plan = journal.pending(repo.root)
     if plan is None:
         return None

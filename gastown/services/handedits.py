@@ -1,0 +1,138 @@
+"""Edits made by hand that nobody committed yet: what a sync takes along, as the person's."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+
+from gastown.model.errors import InvalidFile
+from gastown.runtime import git
+from gastown.services import lint
+from gastown.store import editbases, files, layout, schema
+from gastown.store.gitrepo import Repo, new_blob
+from gastown.store.town import Town
+
+# An edit counts as finished when its file has been quiet for so long (sync.md): slow editors write in pieces.
+QUIET = 0.25
+_WAIT = 1.5
+_TEXTS = {"roles": ".md", "formulas": ".toml"}
+
+
+@dataclass(frozen=True)
+class HandEdits:
+    """`committed` paths; files that cannot be used and stay out; files that are being written right now."""
+
+    committed: tuple[str, ...] = ()
+    invalid: tuple[InvalidFile, ...] = ()
+    busy: tuple[str, ...] = ()
+
+
+def uncommitted(root: str) -> list[str]:
+    """Every path that git finds changed, removed or new. Read-only."""
+    args = ["--no-optional-locks", "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all"]
+    return sorted({item[3:] for item in git.run(args, cwd=root).fields() if len(item) > 3})
+
+
+def commit(town: Town, paths: list[str]) -> HandEdits:
+    """Commit the edits among `paths` that are whole and valid, as the person's; one commit, one feed event."""
+    wanted = [path for path in paths if path.isprintable() and is_editable(path)]
+    if not wanted:
+        return HandEdits()
+    busy = _wait(town.root, wanted)
+    with town.change("hand_edit", actor="overseer") as change:
+        tree = _tree(town.repo)
+        found: dict[str, bytes | None] = {}
+        invalid: list[InvalidFile] = []
+        for path in wanted:
+            if path in busy:
+                continue
+            try:
+                data = _look(town, tree, path)
+            except InvalidFile as problem:
+                invalid.append(problem)
+                continue
+            if _differs(town.repo, tree, path, data):
+                found[path] = data
+        names = ", ".join([layout.bead_of_path(path) or path for path in found][:5])
+        names += f" and {len(found) - 5} more" if len(found) > 5 else ""
+        done = editbases.commit(
+            town.repo,
+            found,
+            message=f"hand_edit: {names} edited by hand\n",
+            who=town.repo.person(),
+            epoch=change.now,
+        )
+        if done:
+            bead = layout.bead_of_path(done[0]) if len(done) == 1 else None
+            change.emit("hand_edit", f"{names} edited by hand", bead=bead, paths=done)
+    return HandEdits(tuple(done), tuple(invalid), tuple(sorted(busy)))
+
+
+def is_editable(path: str) -> bool:
+    """True for the files whose edits are taken along: documents, messages, directives, formulas, kept versions."""
+    parts = path.split("/")
+    name = parts[-1]
+    if ".theirs-" in name:
+        return True
+    if name.startswith(".") and path != "mail/.groups.yaml":
+        return False
+    if parts[0] == layout.MAIL:
+        return path == "mail/.groups.yaml" or (len(parts) in (4, 5, 6) and parts[-2] in ("new", "cur"))
+    if parts[0] in _TEXTS or (parts[0] == layout.RIGS and len(parts) == 4 and parts[2] == "roles"):
+        return name.endswith(_TEXTS.get(parts[0], ".md"))
+    return schema.kind_of(path) not in (None, "event")
+
+
+def _wait(root: str, paths: list[str]) -> set[str]:
+    """Those that are still being written after a short wait."""
+    deadline = time.monotonic() + _WAIT
+    young = set(paths)
+    while True:
+        now = time.time()
+        young = {path for path in young if 0 <= now - _mtime(root, path) < QUIET}
+        if not young or time.monotonic() > deadline:
+            return young
+        time.sleep(0.05)
+
+
+def _mtime(root: str, path: str) -> float:
+    try:
+        return os.lstat(layout.absolute(root, path)).st_mtime
+    except OSError:
+        return 0.0
+
+
+def _tree(repo: Repo) -> bytes | None:
+    _, head = repo.head()
+    return bytes(repo.commit(head).tree) if head else None
+
+
+def _differs(repo: Repo, tree: bytes | None, path: str, data: bytes | None) -> bool:
+    entry = repo.find(tree, path)
+    return (entry[1] if entry else None) != (new_blob(data).id if data is not None else None)
+
+
+def _look(town: Town, tree: bytes | None, path: str) -> bytes | None:
+    """The content of an edited file, None if it was removed; raises InvalidFile for what may not be committed."""
+    where = layout.absolute(town.root, path)
+    if os.path.islink(where):
+        raise InvalidFile(path, "is a symbolic link, and a town holds plain files")
+    try:
+        data = files.read_or_none(where)
+    except NotADirectoryError:
+        return None
+    except OSError as error:
+        raise InvalidFile(path, f"cannot be read: {error.strerror}") from None
+    if data is None or ".theirs-" in path:
+        return data
+    doc = lint.parse(path, data)
+    before = town.repo.blob(tree, path)
+    if doc is not None and before is not None:
+        try:
+            wrong = lint.moved_wrongly(path, lint.parse(path, before), doc)
+        except InvalidFile:
+            wrong = None  # mending a broken file is always welcome
+        if wrong is not None:
+            raise wrong
+    return data

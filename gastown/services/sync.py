@@ -1,0 +1,296 @@
+"""The sync: commit, fetch, merge, push, until both sides hold the same (sync.md, The sync)."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from gastown.model.address import author
+from gastown.model.errors import GtError, InvalidFile, RaceLost, Refused
+from gastown.model.merge import Settled
+from gastown.runtime import git
+from gastown.runtime.remotes import PushRejected
+from gastown.services import claims, handedits, wire
+from gastown.services.wire import Wire
+from gastown.store import layout, mergewrite, treediff, treemerge
+from gastown.store import yaml as yaml_store
+from gastown.store.change import Change
+from gastown.store.gitrepo import Repo, new_commit
+from gastown.store.town import Town
+
+TRIES = 10
+# The remote's commit that was last seen and found good: a remote that goes back behind it was rewritten.
+SEEN = "refs/gt/seen"
+Step = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class SyncReport:
+    """What a sync did. `pulled`, `pushed`: commits that came and went; `invalid`: edits that stay out;
+
+    `busy`: files that are being edited right now; `settled`: (path, conflict) that were decided;
+    `new_ids`: beads that had to be renumbered; `tries`: how often somebody else was faster.
+    """
+
+    head: str = ""
+    remote: str = ""
+    committed: tuple[str, ...] = ()
+    invalid: tuple[InvalidFile, ...] = ()
+    busy: tuple[str, ...] = ()
+    pulled: int = 0
+    pushed: int = 0
+    merged: bool = False
+    settled: tuple[tuple[str, Settled], ...] = ()
+    new_ids: dict[str, str] = field(default_factory=dict)
+    tries: int = 0
+
+
+def sync(
+    town: Town,
+    *,
+    on_step: Step | None = None,
+    accept_rewrite: bool = False,
+    timeout: float = wire.TIMEOUT,
+    rng: random.Random | None = None,
+) -> SyncReport:
+    """Bring this clone and the remote to the same commit.
+
+    Raises RemoteUnreachable (nothing is lost, all of it is committed), RaceLost after 10 tries, Refused for a remote
+    that is no clone of this town, was rewritten, or holds what may not become files here, and GtError while git has
+    something unfinished. `timeout` (seconds) is for each word with the remote.
+    """
+    tell = on_step or (lambda _: None)
+    with wire.opened(town, timeout=timeout) as line:
+        _require_rest(town)
+        ref, _ = mergewrite.require_branch(town.repo)
+        before = town.repo.ref(_tracking(line, ref))
+        if before is not None and town.repo.ref(SEEN) is None:
+            _remember(town, before)
+        changed = _fetch_and_look(town, line, tell)
+        report = SyncReport(remote=line.remote)
+        if changed:
+            done = handedits.commit(town, changed)
+            report = replace(report, committed=done.committed, invalid=done.invalid, busy=done.busy)
+        return _until_alike(town, line, report, tell, accept_rewrite, rng or random.Random())
+
+
+def _require_rest(town: Town) -> None:
+    """Nobody's git is in the middle of something; what a killed gt left is finished first."""
+    town.settle()
+    what = mergewrite.under_way(town.repo)
+    if what:
+        raise GtError(f"a {what} is under way in {town.root}", "gt sync --continue settles and finishes it")
+    mergewrite.require_branch(town.repo)
+
+
+def _fetch_and_look(town: Town, line: Wire, tell: Step) -> list[str]:
+    """Fetch, and meanwhile ask git what was edited by hand."""
+    found: list[list[str]] = []
+    failed: list[BaseException] = []
+
+    def look() -> None:
+        try:
+            found.append(handedits.uncommitted(town.root))
+        except GtError as error:
+            failed.append(error)
+
+    side = threading.Thread(target=look, daemon=True)
+    side.start()
+    try:
+        tell(f"fetching from {line.remote}")
+        line.fetch()
+    except GtError:
+        side.join()
+        if found and found[0]:
+            handedits.commit(town, found[0])  # what was edited is safe, whatever the network does
+        raise
+    side.join()
+    if failed:
+        raise failed[0]
+    return found[0]
+
+
+def _until_alike(
+    town: Town, line: Wire, report: SyncReport, tell: Step, accept_rewrite: bool, rng: random.Random
+) -> SyncReport:
+    for number in range(TRIES + 1):
+        report = replace(_take(town, line, report, tell, accept_rewrite), tries=number)
+        ref, head = mergewrite.require_branch(town.repo)
+        there = town.repo.ref(_tracking(line, ref))
+        if there == head:
+            _remember(town, head)
+            return replace(report, head=head.decode())
+        if _push(town, line, ref, head, tell):
+            count = _count(town, head, there)
+            _remember(town, head)
+            return replace(report, head=head.decode(), pushed=report.pushed + count)
+        if number < TRIES:
+            time.sleep(rng.uniform(0.02, 0.1) * (number + 1))
+            line.fetch()
+    _, head = mergewrite.require_branch(town.repo)
+    raise RaceLost(
+        f"others kept pushing first: {head.decode()[:10]} is merged here and still to be sent", "run gt sync again"
+    )
+
+
+def _tracking(line: Wire, ref: str) -> str:
+    return f"refs/remotes/{line.remote}/{ref.removeprefix('refs/heads/')}"
+
+
+def _remember(town: Town, commit: bytes) -> None:
+    """Both sides hold this commit."""
+    if town.repo.ref(SEEN) != commit:
+        git.run(["update-ref", SEEN, commit.decode()], cwd=town.root)
+
+
+def _count(town: Town, new: bytes, old: bytes | None) -> int:
+    args = ["rev-list", "--count", new.decode(), *([f"^{old.decode()}"] if old else [])]
+    return int(git.text(args, cwd=town.root) or 0)
+
+
+# -- taking what is there -----------------------------------------------------------------------
+def _take(town: Town, line: Wire, report: SyncReport, tell: Step, accept_rewrite: bool) -> SyncReport:
+    """Fast-forward to the remote's commit, or merge it; nothing if there is nothing new."""
+    for _ in range(TRIES):
+        ref, head = mergewrite.require_branch(town.repo)
+        there = town.repo.ref(_tracking(line, ref))
+        if there is None:
+            _check_empty(line, ref)
+            return report
+        if there == head:
+            return report
+        _check_rewritten(town, line, there, accept_rewrite)
+        found = treemerge.bases(town.repo, head, there)
+        if found == [there]:
+            return report
+        _check_town(town, line, there, related=bool(found))
+        tell("merging" if found != [head] else "taking over what is new")
+        done = _forward(town, head, there) if found == [head] else _merge(town, line, head, there)
+        if done is not None:
+            return replace(
+                report,
+                pulled=report.pulled + _count(town, there, head),
+                merged=report.merged or found != [head],
+                settled=(*report.settled, *done.settled),
+                new_ids={**report.new_ids, **done.new_ids},
+            )
+    raise RaceLost("the town kept changing while it was merged", "run gt sync again")
+
+
+def _forward(town: Town, head: bytes, there: bytes) -> treemerge.TreeMerge | None:
+    mine, other = town.repo.commit(head).tree, town.repo.commit(there).tree
+    treediff.inspect(town.repo, mine, other, there)
+    with town.change("sync"):
+        who = author("deacon", town.name)
+        moved = mergewrite.move(town.repo, there, (), old=head, who=who, message="gt sync: fast-forward")
+    town.refresh()
+    return treemerge.TreeMerge(other, []) if moved else None
+
+
+def _merge(town: Town, line: Wire, head: bytes, there: bytes) -> treemerge.TreeMerge | None:
+    """The merge is made outside the town lock and written if the branch is still where it was."""
+    merged = treemerge.merge(town.repo, head, there, confirmed=claims.confirmed(town))
+    with town.change("sync", actor="deacon") as change:
+        who = author("deacon", town.name)
+        message = f"sync: merge {line.remote} ({there.decode()[:10]}) into {town.machine}\n"
+        commit = new_commit(merged.tree, [head, there], author=who, epoch=change.now, message=message)
+        made = [*merged.made, commit]
+        if not mergewrite.move(town.repo, commit.id, made, old=head, who=who, message=f"gt {message}"):
+            return None
+        for path, one in merged.settled:
+            _tell_settled(change, path, one)
+    town.refresh()
+    return merged
+
+
+def _tell_settled(change: Change, path: str, one: Settled) -> None:
+    bead = layout.bead_of_path(path)
+    if one.key == "id" and bead is None:
+        bead, path = one.kept, ""
+        text = f"two beads were made as {one.lost}; the later one is now {one.kept}"
+    else:
+        text = f"{bead or path}{': ' + one.key if one.key else ''} was changed in two places; both are kept"
+    where = {"path": path} if path else {}
+    change.emit(
+        "sync_conflict_resolved", text, bead=bead, rig=layout.rig_of_path(path), key=one.key,
+        kept=one.kept[:2000], lost=one.lost[:2000], **where,
+    )  # fmt: skip
+
+
+# -- what may not be taken ----------------------------------------------------------------------
+def _check_empty(line: Wire, ref: str) -> None:
+    names = line.branches()
+    if names:
+        mine = ref.removeprefix("refs/heads/")
+        raise Refused(
+            f"the remote {line.remote} has no branch {mine}, but {', '.join(names)}",
+            f"if that is this town's branch: git branch -m {names[0]}; else give the town a remote of its own",
+        )
+
+
+def _check_rewritten(town: Town, line: Wire, there: bytes, accept: bool) -> None:
+    seen = town.repo.ref(SEEN)
+    if seen is None or seen == there or accept:
+        return
+    if git.succeeds(["merge-base", "--is-ancestor", seen.decode(), there.decode()], cwd=town.root):
+        return
+    raise Refused(
+        f"the history at {line.remote} was rewritten: it no longer holds {seen.decode()[:12]}, which it had before",
+        "nothing was merged or sent. If it was meant: gt sync --accept-rewrite merges what is there now with what is "
+        f"here. If not, put it back: git push --force {line.remote} {seen.decode()[:12]}:BRANCH",
+    )
+
+
+def _check_town(town: Town, line: Wire, there: bytes, *, related: bool) -> None:
+    data = town.repo.blob(town.repo.commit(there).tree, layout.TOWN_FILE)
+    if data is None:
+        raise Refused(f"the remote {line.remote} holds no town (there is no town.yaml in it)", _OTHER)
+    if related:
+        return
+    try:
+        name = str(yaml_store.load(data, layout.TOWN_FILE).get("name"))
+    except InvalidFile:
+        name = "unreadable"
+    raise Refused(f"the remote {line.remote} holds another town ({name}): it shares no history with this one", _OTHER)
+
+
+_OTHER = "nothing was changed. See `git remote -v`; give this town another remote, or clone that one: gt clone URL"
+
+
+# -- sending --------------------------------------------------------------------------------------
+def _push(town: Town, line: Wire, ref: str, head: bytes, tell: Step) -> bool:
+    """True if the remote holds our commit now (read back); False if somebody was first."""
+    tell(f"pushing to {line.remote}")
+    result = line.push(f"{head.decode()}:{ref}")
+    now = line.read(ref)
+    if now == head.decode() or (result.code == 0 and now is not None and _holds(town, line, now, head)):
+        git.run(["update-ref", _tracking(line, ref), now or ""], cwd=town.root)
+        return True
+    if now is not None and now.encode() != town.repo.ref(_tracking(line, ref)):
+        return False
+    said = git.tail(result.err)
+    if result.code == 0:
+        raise PushRejected(ref, "the remote said yes, but does not hold it", said, now=now, moved=False)
+    if now is None and town.repo.ref(_tracking(line, ref)) is not None:
+        return False
+    raise PushRejected(ref, _summary(result.out), said, now=now, moved=False)
+
+
+def _holds(town: Town, line: Wire, now: str, head: bytes) -> bool:
+    """Somebody pushed on top of what we just pushed."""
+    line.fetch()
+    return git.succeeds(["merge-base", "--is-ancestor", head.decode(), now], cwd=town.root)
+
+
+def _summary(out: bytes) -> str:
+    lines = [line for line in out.decode("utf-8", "replace").splitlines() if line.startswith("!\t")]
+    return lines[0].split("\t")[-1] if lines else ""
+
+
+def has_news(repo: Repo, remote: str = "origin") -> bool:
+    """True if there is something to send: our branch is not where the remote was when it was last seen."""
+    ref, head = repo.head()
+    return head != repo.ref(f"refs/remotes/{remote}/{ref.removeprefix('refs/heads/')}")

@@ -1,0 +1,141 @@
+"""The town's remote: which one it is, fetching from it, pushing to it by compare-and-swap. Nothing is believed unread.
+
+Every git here holds the sync's lock as an open file, so that one which outlives a killed `gt`
+is waited for by the next sync, not met in the middle of its work.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from gastown.model.errors import GtError, RaceLost
+from gastown.runtime import git
+from gastown.runtime.git import Result
+from gastown.runtime.remotes import RemoteUnreachable
+from gastown.store import files, layout
+from gastown.store.gitrepo import Repo
+from gastown.store.town import Town
+
+TIMEOUT = 120.0
+CLAIMS = "refs/gt/claims/"
+# A server that accepts a connection and then says nothing is given up.
+_PATIENCE = (
+    "-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=30", "-c", "gc.auto=0", "-c", "maintenance.auto=false",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Wire:
+    """The way to the remote, while the sync's lock is held."""
+
+    root: str
+    remote: str
+    handle: int
+    timeout: float = TIMEOUT
+
+    def run(self, args: list[str], *, check: bool = False) -> Result:
+        """Run git with the lock in its hands."""
+        return git.run(
+            [*_PATIENCE, *args], cwd=self.root, check=check, timeout=self.timeout, pass_fds=[self.handle]
+        )
+
+    def fetch(self) -> None:
+        """Bring branches and claims up to date. Raises RemoteUnreachable, saying what git said."""
+        args = ["fetch", "--quiet", "--prune", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"]
+        refs = [f"+refs/heads/*:refs/remotes/{self.remote}/*", f"+{CLAIMS}*:{CLAIMS}*"]
+        self._reach([*args, self.remote, *refs])
+
+    def _reach(self, args: list[str]) -> Result:
+        try:
+            result = self.run(args)
+        except git.GitFailed as error:
+            raise RemoteUnreachable(
+                f"the remote {self.remote} did not answer within {self.timeout:g} s", self._hint()
+            ) from error
+        if result.code != 0:
+            said = git.tail(result.err)
+            raise RemoteUnreachable(f"the remote {self.remote} cannot be reached" + (f":\n{said}" if said else ""),
+                                    self._hint())  # fmt: skip
+        return result
+
+    def _hint(self) -> str:
+        return (
+            "everything is committed here and goes out with the next sync; check the network, the address and your "
+            f"access: git ls-remote {self.remote}"
+        )
+
+    def push(self, spec: str, *, lease: str | None = None) -> Result:
+        """Push one refspec; the caller reads the ref back. Raises RemoteUnreachable only for a timeout."""
+        args = ["push", "--porcelain", "--no-verify", "--no-recurse-submodules"]
+        if lease is not None:
+            args.append(f"--force-with-lease={lease}")
+        try:
+            return self.run([*args, self.remote, spec])
+        except git.GitFailed as error:
+            raise RemoteUnreachable(
+                f"the remote {self.remote} did not answer within {self.timeout:g} s", self._hint()
+            ) from error
+
+    def read(self, ref: str) -> str | None:
+        """The sha a ref has on the remote right now; None if it is not there."""
+        for line in self._reach(["ls-remote", "--", self.remote, ref]).text.splitlines():
+            sha, _, name = line.partition("\t")
+            if name == ref:
+                return sha
+        return None
+
+    def branches(self) -> list[str]:
+        """The remote's branches as last fetched, without those that hold claims."""
+        prefix = f"refs/remotes/{self.remote}/"
+        out = git.text(["for-each-ref", "--format=%(refname)", prefix], cwd=self.root)
+        names = [line.removeprefix(prefix) for line in out.splitlines()]
+        return [name for name in names if name != "HEAD" and not name.startswith("gt-claims/")]
+
+
+def remote_of(repo: Repo) -> str | None:
+    """The name of the town's remote: `origin`, else the only one there is; None without one."""
+    config = files.read_or_none(os.path.join(repo.common_dir, "config")) or b""
+    names = re.findall(r'^\s*\[remote "([^"\n]+)"\]', config.decode("utf-8", "replace"), re.MULTILINE)
+    if not names and b"[include" in config:
+        names = git.text(["remote"], cwd=repo.root).split()
+    if "origin" in names:
+        return "origin"
+    return names[0] if len(set(names)) == 1 else None
+
+
+@contextlib.contextmanager
+def opened(town: Town, *, timeout: float = TIMEOUT, wait: float = 30.0, alone: bool = True) -> Iterator[Wire]:
+    """The wire of a town; `alone`: for one process at a time.
+
+    Raises GtError without a remote, RaceLost if another sync stays at work for `wait` seconds.
+    """
+    remote = remote_of(town.repo)
+    if remote is None:
+        raise GtError("this town has no remote", "give it one: git remote add origin URL, then gt sync")
+    path = layout.run(town.root, "sync.lock")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    try:
+        if alone:
+            _lock(handle, wait)
+        yield Wire(town.root, remote, handle, timeout)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int, wait: float) -> None:
+    deadline = time.monotonic() + wait
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise RaceLost("another sync of this town is at work", "wait for it, then again") from None
+            time.sleep(0.02)

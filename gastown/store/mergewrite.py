@@ -1,0 +1,161 @@
+"""Moving the town's branch to a commit that a sync brought or made, and the files along with it.
+
+    objects -> note -> branch by compare-and-swap -> files -> index -> note gone
+
+Killed in between, the next writer finishes. All of it under the town lock.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+from dulwich.objects import ShaFile
+
+from gastown.model.errors import GtError, InvalidFile
+from gastown.store import editbases, files, gitindex, layout, runstate, treediff
+from gastown.store.gitrepo import Repo, ident, new_blob
+from gastown.store.treediff import Entry
+
+_NOTE = "merge.json"
+# More files than this are made durable by one sync of the disk.
+_ONE_BY_ONE = 64
+
+
+def _note(root: str) -> str:
+    return layout.run(root, _NOTE)
+
+
+def move(repo: Repo, new: bytes, made: Iterable[ShaFile], *, old: bytes, who: tuple[str, str], message: str) -> bool:
+    """Write `made`, move the branch from `old` to `new` and bring the files along. False if the branch is not `old`.
+
+    A file that holds something else than `old` says (somebody edits it) is left as it is. Raises InvalidFile
+    where a symbolic link lies in the way.
+    """
+    ref, head = repo.head()
+    if head != old:
+        return False
+    repo.put(made)
+    for path in treediff.changes(repo, repo.commit(old).tree, repo.commit(new).tree):
+        _check_inside(repo.root, path)
+    note = {"ref": ref, "old": old.decode(), "new": new.decode()}
+    runstate.write_json(_note(repo.root), note)
+    if not repo.lock_ref(ref, new, old):
+        files.remove(_note(repo.root))
+        return False
+    epoch = repo.commit(new).commit_time
+    repo.finish_ref(ref, new, old, who=ident(who) + b" %d +0000" % epoch, message=message)
+    _follow(repo, old, new)
+    files.remove(_note(repo.root))
+    return True
+
+
+def recover(repo: Repo) -> bool:
+    """Under the town lock: finish the move that a killed process began. True if there was one."""
+    note = runstate.read_json(_note(repo.root))
+    if not isinstance(note, dict):
+        return False
+    old, new, ref = str(note["old"]).encode(), str(note["new"]).encode(), str(note["ref"])
+    repo.drop_ref_lock(ref, [new])
+    if repo.head() == (ref, new):
+        _follow(repo, old, new)
+    files.remove(_note(repo.root))
+    return True
+
+
+def _follow(repo: Repo, old: bytes, new: bytes) -> None:
+    """Bring files and index from one commit to the other."""
+    changes = treediff.changes(repo, repo.commit(old).tree, repo.commit(new).tree)
+    started: dict[str, bytes | None] = {}
+    replaced: dict[str, bytes] = {}
+    todo: list[tuple[str, Entry | None]] = []
+    for path, (before, after) in changes.items():
+        now = _read(layout.absolute(repo.root, path))
+        sha = new_blob(now).id if now is not None else None
+        if sha == (after[1] if after else None):
+            continue
+        if sha != (before[1] if before else None):
+            started[path] = before[1] if before else None
+            continue
+        if before is not None:
+            replaced[path] = before[1]
+        todo.append((path, after))
+    editbases.remember(repo.root, started=started, replaced=replaced)
+    _write(repo, todo)
+    gitindex.update(repo, {path: after for path, (_, after) in changes.items()})
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        return files.read_or_none(path)
+    except NotADirectoryError:
+        return None
+    except IsADirectoryError:
+        return b""
+
+
+def _write(repo: Repo, todo: list[tuple[str, Entry | None]]) -> None:
+    done: list[str] = []
+    for path, entry in todo:
+        if entry is None:
+            where = layout.absolute(repo.root, path)
+            files.remove(where)
+            _remove_empty(repo.root, os.path.dirname(where))
+    for path, entry in todo:
+        if entry is None:
+            continue
+        where = layout.absolute(repo.root, path)
+        files.make_folders(os.path.dirname(where))
+        data = bytes(repo.get(entry[1]).as_raw_string())
+        temp = files.temp_path(where)
+        files.fill(temp, data, durable=len(todo) <= _ONE_BY_ONE, mode=0o777 if entry[0] & 0o111 else 0o666)
+        files.rename(temp, where)
+        done.append(os.path.dirname(where))
+    if len(todo) > _ONE_BY_ONE:
+        os.sync()
+    else:
+        for folder in sorted(set(done)):
+            files.sync_folder(folder)
+
+
+def _remove_empty(root: str, folder: str) -> None:
+    """As git does: a folder whose last file went goes too."""
+    while folder != root:
+        try:
+            os.rmdir(folder)
+        except OSError:
+            return
+        folder = os.path.dirname(folder)
+
+
+def _check_inside(root: str, path: str) -> None:
+    here = root
+    for part in path.split("/"):
+        here = os.path.join(here, part)
+        if os.path.islink(here):
+            where = os.path.relpath(here, root)
+            raise InvalidFile(where, "is a symbolic link, through which nothing is written")
+
+
+def under_way(repo: Repo) -> str:
+    """What git has not finished in the town: merge, rebase, cherry-pick, revert; "" if nothing."""
+    for name, what in (
+        ("MERGE_HEAD", "merge"),
+        ("rebase-merge", "rebase"),
+        ("rebase-apply", "rebase"),
+        ("CHERRY_PICK_HEAD", "cherry-pick"),
+        ("REVERT_HEAD", "revert"),
+    ):
+        if os.path.exists(os.path.join(repo.git_dir, name)):
+            return what
+    return ""
+
+
+def require_branch(repo: Repo) -> tuple[str, bytes]:
+    """(the branch's full name, its commit); raises GtError for a detached HEAD or a town without a commit."""
+    ref, head = repo.head()
+    if not ref.startswith("refs/heads/"):
+        raise GtError(f"{repo.root} is not on a branch", "git switch main, then again")
+    if head is None:
+        raise GtError(f"{repo.root} has no commit yet", "gt doctor")
+    return ref, head

@@ -1,0 +1,83 @@
+"""A town with a bare remote and clones of it, each as on a machine of its own."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import pytest
+
+from gastown.services.clone import attach_remote, clone
+from gastown.store import layout
+from gastown.store.town import Town, open_town
+from tests.conftest import PROJECT, Clock, git
+
+RIG = "name: greenplace\n\nprefix: gp\n\ngit: /nowhere\n\nbranch: main\n\nlanding: local\n"
+
+
+class Ground:
+    """Clones of one town by machine name; `remote` is the bare repository between them."""
+
+    def __init__(self, base: Path, town: Town, patch: pytest.MonkeyPatch) -> None:
+        patch.setenv("PYTHONPATH", str(PROJECT))
+        self.base, self.patch = base, patch
+        self.remote = base / "remote.git"
+        self.clock = town.clock
+        self.towns = {"anvil": town}
+        with town.change("rig_add") as change:
+            change.write("rigs/greenplace/rig.yaml", RIG.encode())
+        git("init", "--quiet", "--bare", "--initial-branch=main", str(self.remote), cwd=base)
+        attach_remote(town, str(self.remote))
+
+    def add(self, name: str, clock: Clock | None = None) -> Town:
+        """Another machine joins the town."""
+        self.patch.setattr(platform, "node", lambda: f"{name}.local")
+        clone(str(self.remote), str(self.base / name))
+        self.towns[name] = open_town(str(self.base / name), clock=clock or self.clock)
+        return self.towns[name]
+
+
+def bead(town: Town, title: str = "A bead", **fields: object) -> str:
+    """A new bead in the rig; its id."""
+    with town.change("create") as change:
+        made = change.create("greenplace", title=title, **fields)
+        change.emit("create", title, bead=made.id)
+    return made.id
+
+
+def note(town: Town, bead_id: str, text: str) -> None:
+    """A note on a bead."""
+    with town.change("note") as change:
+        one = change.bead(bead_id)
+        one.add_note(change.at, "overseer", text)
+        change.save(one)
+        change.emit("note", text, bead=bead_id)
+
+
+def update(town: Town, bead_id: str, **keys: object) -> None:
+    """Set keys of a bead."""
+    with town.change("edit") as change:
+        one = change.bead(bead_id)
+        for key, value in keys.items():
+            one.set(key, value)
+        change.save(one)
+        change.emit("edit", "edited", bead=bead_id)
+
+
+def tree(town: Town) -> str:
+    """The tree of HEAD."""
+    return git("rev-parse", "HEAD^{tree}", cwd=town.root)
+
+
+def check_clean(town: Town) -> None:
+    """git finds nothing uncommitted, nothing broken, and no file of the town holds a conflict marker."""
+    assert git("status", "--porcelain", cwd=town.root) == ""
+    assert git("fsck", "--no-dangling", "--no-progress", cwd=town.root) == ""
+    for here, folders, names in os.walk(town.root):
+        folders[:] = [one for one in folders if one not in (".git", layout.LOCAL, layout.WORK)]
+        for name in names:
+            data = Path(here, name).read_bytes()
+            assert b"<<<<<<<" not in data, f"{here}/{name}"
+            assert not name.endswith(layout.TEMP_SUFFIX)
+    assert town.index().problems == []

@@ -1,0 +1,205 @@
+"""Two clones come to the same commit, whatever both did meanwhile, and nothing of either is lost."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from gastown.model.errors import GtError, Refused
+from gastown.runtime.remotes import RemoteUnreachable
+from gastown.services.sync import sync
+from gastown.store.town import Town
+from tests.conftest import git
+from tests.sync.ground import Ground, bead, check_clean, note, tree, update
+
+
+def edit(town: Town, bead_id: str, old: str, new: str) -> Path:
+    """A person's edit that was finished a while ago."""
+    path = Path(town.root, str(town.bead_path(bead_id)))
+    path.write_text(path.read_text().replace(old, new))
+    os.utime(path, (time.time() - 5,) * 2)
+    return path
+
+
+def test_what_is_made_here_is_there_after_two_syncs(ground: Ground) -> None:
+    here, there = ground.towns["anvil"], ground.add("brick")
+    made = bead(here, "From anvil")
+    report = sync(here)
+    assert report.pushed == 1
+    assert sync(there).pulled == 1
+    assert there.bead(made).title == "From anvil"
+    sync(here)
+    assert tree(here) == tree(there)
+    assert {"anvil.yaml", "brick.yaml"} <= set(here.names("machines"))
+    again = sync(here)
+    assert (again.pushed, again.pulled, again.committed) == (0, 0, ())
+    for town in (here, there):
+        check_clean(town)
+
+
+def test_both_sides_changed_one_bead(ground: Ground, clock) -> None:
+    here = ground.towns["anvil"]
+    made = bead(here, "One", description="first\n\nsecond\n\nthird\n")
+    sync(here)
+    there = ground.add("brick")
+    note(here, made, "from anvil")
+    update(here, made, title="Anvil's", labels=["a"], description="FIRST\n\nsecond\n\nthird\n")
+    clock.advance(60)
+    note(there, made, "from brick")
+    update(there, made, title="Brick's", labels=["b"], description="first\n\nsecond\n\nTHIRD\n")
+    sync(there)
+    report = sync(here)
+    assert report.merged
+    sync(there)
+    assert tree(here) == tree(there)
+    one = here.bead(made)
+    assert (one.title, one.labels, one.description) == ("Brick's", ["a", "b"], "FIRST\n\nsecond\n\nTHIRD\n")
+    texts = [item["text"] for item in one.notes]
+    assert {"from anvil\n", "from brick\n"} < set(texts)
+    assert any("Anvil's" in text for text in texts)
+    told = [event["data"]["lost"] for event in here.events() if event["type"] == "sync_conflict_resolved"]
+    assert told == ["Anvil's"]
+    for town in (here, there):
+        check_clean(town)
+
+
+def test_children_made_with_one_number_are_both_kept(ground: Ground, clock) -> None:
+    here = ground.towns["anvil"]
+    parent = bead(here, "Parent")
+    sync(here)
+    there = ground.add("brick")
+    for number in range(3):
+        bead(here, f"anvil {number}", parent=parent)
+    clock.advance(60)
+    first = bead(there, "brick 0", parent=parent)
+    bead(there, "brick 1", parent=parent, needs=[first])
+    sync(here)
+    assert sync(there).new_ids == {f"{parent}.1": f"{parent}.4", f"{parent}.2": f"{parent}.5"}
+    sync(here)
+    assert tree(here) == tree(there)
+    titles = {row.title: row for row in here.index().rows if row.parent == parent}
+    assert set(titles) == {"anvil 0", "anvil 1", "anvil 2", "brick 0", "brick 1"}
+    assert titles["brick 1"].needs == (titles["brick 0"].id,)
+
+
+def test_mail_read_here_and_archived_there(ground: Ground) -> None:
+    here = ground.towns["anvil"]
+    with here.change("mail") as change:
+        change.deliver("mayor", "hello", "text\n")
+    sync(here)
+    there = ground.add("brick")
+    name = here.mail_names("mayor", "new")[0]
+    box = Path(here.root, "mail/mayor")
+    (box / "new" / name).rename(box / "cur" / f"{name}:2,S")
+    other = Path(there.root, "mail/mayor")
+    (other / ".Archive" / "cur").mkdir(parents=True)
+    (other / "new" / name).rename(other / ".Archive" / "cur" / f"{name}:2,F")
+    for town in (here, there, here):
+        sync(town)
+    assert tree(here) == tree(there)
+    assert os.listdir(box / ".Archive" / "cur") == [f"{name}:2,FS"]
+    assert here.mail_names("mayor", "new") == here.mail_names("mayor", "cur") == []
+
+
+def test_hand_edits_go_along_and_invalid_ones_stay_out(ground: Ground) -> None:
+    here = ground.towns["anvil"]
+    good, bad = bead(here, "Good"), bead(here, "Bad")
+    edit(here, good, "Good", "Better")
+    broken = edit(here, bad, "status: open", "status: nonsense")
+    report = sync(here)
+    assert [path.rpartition("/")[2] for path in report.committed] == [f"{good}.yaml"]
+    assert [problem.key for problem in report.invalid] == ["status"]
+    assert "nonsense" in broken.read_text()
+    there = ground.add("brick")
+    assert there.bead(good).title == "Better"
+    assert there.bead(bad).status == "open"
+    path = str(there.bead_path(good))
+    assert git("log", "-1", "--format=%an", "--", path, cwd=there.root) == "Pat Overseer"
+
+
+def test_an_edit_that_lies_there_is_never_overwritten_and_is_merged_later(ground: Ground) -> None:
+    here = ground.towns["anvil"]
+    made = bead(here, "One", description="first\n\nsecond\n")
+    sync(here)
+    there = ground.add("brick")
+    update(there, made, description="first\n\nSECOND\n")
+    sync(there)
+    path = edit(here, made, "status: open", "status: nonsense")
+    before = path.read_text()
+    sync(here)
+    assert path.read_text() == before
+    edit(here, made, "status: nonsense", "status: open")
+    edit(here, made, "first", "FIRST")
+    sync(here)
+    assert here.bead(made).description == "FIRST\n\nSECOND\n"
+    check_clean(here)
+
+
+def test_an_editor_that_saves_an_old_version_does_not_take_back_what_came(ground: Ground) -> None:
+    here = ground.towns["anvil"]
+    made = bead(here, "One", description="first\n\nsecond\n\nthird\n")
+    sync(here)
+    there = ground.add("brick")
+    path = Path(here.root, str(here.bead_path(made)))
+    opened = path.read_text()
+    update(there, made, description="first\n\nsecond\n\nTHIRD\n", priority=0)
+    sync(there)
+    sync(here)
+    path.write_text(opened.replace("first", "FIRST"))
+    os.utime(path, (time.time() - 5,) * 2)
+    sync(here)
+    one = here.bead(made)
+    assert (one.description, one.priority) == ("FIRST\n\nsecond\n\nTHIRD\n", 0)
+    check_clean(here)
+
+
+def test_no_network_is_said_and_nothing_is_lost(ground: Ground) -> None:
+    here = ground.towns["anvil"]
+    made = bead(here, "One")
+    edit(here, made, "One", "Two")
+    ground.remote.rename(ground.base / "away")
+    with pytest.raises(RemoteUnreachable, match="origin") as error:
+        sync(here)
+    assert "next sync" in error.value.hint
+    check_clean(here)
+    (ground.base / "away").rename(ground.remote)
+    sync(here)
+    assert ground.add("brick").bead(made).title == "Two"
+
+
+def test_a_rewritten_remote_is_refused_until_somebody_says_so(ground: Ground) -> None:
+    here, there = ground.towns["anvil"], ground.add("brick")
+    made = bead(there, "Kept here")
+    sync(there)
+    first = git("rev-list", "--max-parents=0", "HEAD", cwd=here.root)
+    git("update-ref", "refs/heads/main", first, cwd=ground.remote)
+    with pytest.raises(Refused, match="rewritten"):
+        sync(there)
+    assert git("rev-parse", "main", cwd=ground.remote) == first
+    sync(there, accept_rewrite=True)
+    assert git("rev-parse", "main", cwd=ground.remote) == git("rev-parse", "HEAD", cwd=there.root)
+    assert there.bead(made)
+
+
+def test_a_remote_that_is_no_town_or_another_one_is_refused(ground: Ground, git_repo) -> None:
+    here = ground.towns["anvil"]
+    head = git("rev-parse", "HEAD", cwd=here.root)
+    project = git_repo("thing", bare=True)
+    git("remote", "set-url", "origin", str(project), cwd=here.root)
+    git("update-ref", "-d", "refs/gt/seen", cwd=here.root)
+    with pytest.raises(Refused, match="no town"):
+        sync(here)
+    other = git_repo("other", {"town.yaml": "name: other\n"}, bare=True)
+    git("remote", "set-url", "origin", str(other), cwd=here.root)
+    with pytest.raises(Refused, match="another town"):
+        sync(here)
+    assert git("rev-parse", "HEAD", cwd=here.root) == head
+    check_clean(here)
+
+
+def test_a_town_without_a_remote_says_so(town: Town) -> None:
+    with pytest.raises(GtError, match="no remote"):
+        sync(town)
