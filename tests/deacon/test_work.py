@@ -236,6 +236,7 @@ def test_plan_says_what_would_be_done_and_does_nothing(site: Ground) -> None:
     site.command(bead, *WRITE)
     site.queue(bead)
     site.edit(bead, "title: work", "title: better")
+    os.utime(site.file(bead), (time.time() - 5, time.time() - 5))  # not being written any more
     head = git("rev-parse", "HEAD", cwd=site.root)
     found = run_gt("deacon", "plan", "--json", cwd=site.root).json
     planned = {(one["patrol"], one["action"]) for one in found}
