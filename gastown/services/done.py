@@ -9,6 +9,7 @@ from typing import Any
 from gastown.model.address import author, is_worker, name_of, rig_of
 from gastown.model.bead import Bead, parse_branch
 from gastown.model.errors import GtError, Refused, UsageError
+from gastown.model.message import header_text
 from gastown.model.rig import Rig
 from gastown.runtime import clones, git, remotes, worktrees
 from gastown.services import hook, landing, queue, worksite
@@ -289,9 +290,8 @@ def escalate(change: Change, rig: str, bead: Bead, words: str, *, severity: str 
     raised = change.create(
         None, title=title, type="escalation", priority=1, severity=severity, description=body, source=bead.id
     )
-    subject = "".join(c if c.isprintable() else " " for c in title)
     for who in ("overseer", "mayor"):
-        change.deliver(who, subject, body, kind="escalation", priority="high", bead=raised.id)
+        change.deliver(who, header_text(title), body, kind="escalation", priority="high", bead=raised.id)
     change.emit("escalation", title, bead=raised.id, rig=rig, severity=severity, source=bead.id)
     return raised.id
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gastown.model.address import is_worker, name_of, rig_of
 from gastown.model.bead import Bead
 from gastown.model.errors import NotFound
-from gastown.services import hook
+from gastown.services import hook, mailbox
 from gastown.store import layout
 from gastown.store.town import Town
 from gastown.store.view import View
@@ -38,14 +38,14 @@ def prime(town: Town, address: str) -> Prime:
 
 def build(view: View, address: str, bead: Bead | None, *, context: str = "") -> Prime:
     """The text for `address` with `bead` on its hook; `context` says why a new attempt or session began."""
-    unread = len(view.mail_names(address, "new"))
+    unread = mailbox.unread_count(view, address)
     parts = [_who(view, address, bead), *_directives(view, address)]
     if bead is not None:
         parts.append(_work(bead))
     if context:
         parts.append("## Why you start again\n" + context)
     if unread:
-        parts.append(f"## Mail\nYou have {unread} unread: {layout.mailbox(address)}/new/")
+        parts.append(f"## Mail\nYou have {unread} unread: gt mail inbox, gt mail read NUMBER")
     parts.append(_next(view, address, bead))
     return Prime(address, bead, unread, tuple(parts))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from gastown.model.address import is_address
 from gastown.model.bead import Bead
 from gastown.model.errors import GtError, Refused, UsageError
+from gastown.model.message import header_text
 from gastown.model.queue import MAX_FAILURES, SET_ASIDE, Entry
 from gastown.model.rig import Rig
 from gastown.services import gates, held, landing, queue
@@ -98,7 +99,7 @@ def _escalate(change: Change, rig: Rig, entry: Entry, attempts: int, text: str) 
         source=entry.source or None,
     )  # fmt: skip
     for who in ("overseer", "mayor"):
-        change.deliver(who, title, f"{todo}\n\n{text}", kind="escalation", priority="high", bead=bead.id)
+        change.deliver(who, header_text(title), f"{todo}\n\n{text}", kind="escalation", priority="high", bead=bead.id)
     return bead.id
 
 
