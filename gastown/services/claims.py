@@ -1,15 +1,19 @@
 """Claims by ref: who works on a bead is decided by the remote's compare-and-swap (sync.md, Claims).
 
 One ref a bead, `refs/gt/claims/<id>` (or `refs/heads/gt-claims/<id>` where a host forbids other refs).
-It points to a commit that holds the claim; its parent is the claim it took over.
+It points to a commit that holds the claim; its parent is the claim it took over. What this clone itself
+has claimed is known by the claim's nonce (`.gt/run/claims/`), never by a name: a copied disk has the same names.
 """
 
 from __future__ import annotations
 
-import json
+import contextlib
+import os
+import random
 import secrets
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from gastown.model import times
 from gastown.model.address import author
@@ -17,21 +21,28 @@ from gastown.model.errors import GtError, RaceLost, UsageError
 from gastown.model.merge import Doc
 from gastown.model.merge_bead import Confirmed
 from gastown.runtime import git
+from gastown.runtime.remotes import RemoteUnreachable
 from gastown.services import wire
 from gastown.services.wire import Wire
+from gastown.store import layout, runstate
 from gastown.store.gitrepo import Repo, new_commit
 from gastown.store.town import Town
 
 LEASE = "24h"
 # Clocks of two machines may be this far apart before a lease that lapsed is taken for lapsed.
 GRACE = 600.0
+# A remote that says nothing for so long is offline; who only tidies up waits less.
+TIMEOUT = 15.0
+TIDY_TIMEOUT = 5.0
+_TRIES = 6
+_REMEMBERED = 8
 
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim: `fence` grows with every claimant of the bead; `until` is the lease's end (epoch seconds).
+    """One claim: `fence` grows with every attempt on the bead; `until` is the lease's end (epoch seconds).
 
-    `ref` is where it stands at the remote, `commit` what it points to; "" where no remote decides.
+    `ref` is where it stands at the remote, `commit` what it points to; `since` is when it was made.
     """
 
     bead: str
@@ -41,8 +52,15 @@ class Claim:
     fence: int
     until: float
     nonce: str
+    since: float = 0.0
     ref: str = ""
     commit: str = ""
+
+
+class Offline(RemoteUnreachable):
+    """The town's remote cannot be asked, so nobody knows who has the bead. Work may begin unconfirmed."""
+
+    code = "offline"
 
 
 def ref_of(town: Town, bead_id: str) -> str:
@@ -57,78 +75,126 @@ def needed(town: Town) -> bool:
     return wire.remote_of(town.repo) is not None
 
 
-def claim(town: Town, bead_id: str, attempt: int, *, claimant: str, timeout: float = 30.0) -> Claim:
+def claim(
+    town: Town, bead_id: str, attempt: int, *, claimant: str, lease: float | None = None, timeout: float = TIMEOUT
+) -> Claim:
     """Win the right to work on a bead, or take over a claim whose lease lapsed; nothing starts before this returned.
 
-    A claim this machine holds already for this claimant is renewed for the new attempt. Raises RaceLost naming the
-    holder, RemoteUnreachable if the remote cannot be asked (`gt sling --offline` works unconfirmed).
+    A claim that this clone holds already is renewed for the new attempt. `lease` in seconds, else as town.yaml says.
+    Raises RaceLost naming the holder, Offline if the remote cannot be asked (`gt sling --offline` works unconfirmed).
     """
-    with wire.opened(town, timeout=timeout, alone=False) as line:
-        ref = ref_of(town, bead_id)
-        held = _mirror(town, bead_id)
-        for _ in range(2):
-            if held is not None and not _may_replace(town, held, claimant):
-                held = _read(town, line, ref, bead_id)  # the mirror may be old: ask before giving up
-                if held is not None and not _may_replace(town, held, claimant):
-                    raise _lost(held)
-            fresh = _write(town, bead_id, attempt, claimant, held)
-            if _swap(line, ref, fresh, held.commit if held else ""):
-                _keep(town, bead_id, fresh)
-                return fresh
-            now = _read(town, line, ref, bead_id)
+    with _asked(town, bead_id, timeout) as line:
+        ref, found = ref_of(town, bead_id), held(town, bead_id)
+        for turn in range(_TRIES):
+            if found is not None and not _may_replace(town, found):
+                found = _read(town, line, ref, bead_id)  # the mirror may be old: ask before giving up
+                if found is not None and not _may_replace(town, found):
+                    raise lost_to(found)
+            fresh = _write(town, bead_id, attempt, claimant, found, lease)
+            now, said = _swap(town, line, ref, fresh, found)
             if now is not None and now.nonce == fresh.nonce:
-                _keep(town, bead_id, now)
-                return now  # the push went through although its answer was lost
-            held = now
-        if held is not None:
-            raise _lost(held)
-    raise RaceLost(f"{bead_id} is being claimed by others right now", "try again")
+                return now
+            if said and (now.commit if now else "") == (found.commit if found else ""):
+                # Nobody was faster: another push held the ref's lock for a moment, or the host takes no such refs.
+                time.sleep(random.uniform(0.02, 0.05) * (turn + 1))
+            found = now
+        if found is not None and not _may_replace(town, found):
+            raise lost_to(found)
+    raise GtError(
+        f"the remote does not take the claim on {bead_id}:\n{said}",
+        "a host that forbids refs of other names takes branches: gt config set sync.claims branches",
+    )
 
 
-def renew(town: Town, held: Claim, *, timeout: float = 30.0) -> Claim:
-    """Prolong a claim by a whole lease, with the same fence. Raises RaceLost if it was taken over meanwhile."""
-    with wire.opened(town, timeout=timeout, alone=False) as line:
-        fresh = _write(town, held.bead, held.attempt, held.claimant, held)
-        if _swap(line, held.ref, fresh, held.commit):
-            _keep(town, held.bead, fresh)
-            return fresh
-        now = _read(town, line, held.ref, held.bead)
+def renew(town: Town, old: Claim, *, timeout: float = TIMEOUT) -> Claim:
+    """Prolong a claim by a whole lease, with the same fence. Raises RaceLost if it was taken over, or Offline."""
+    with _asked(town, old.bead, timeout) as line:
+        fresh = _write(town, old.bead, old.attempt, old.claimant, old, None)
+        now, said = _swap(town, line, old.ref, fresh, old)
         if now is not None and now.nonce == fresh.nonce:
             return now
         if now is None:
-            raise RaceLost(f"the claim on {held.bead} is gone at the remote", f"gt sling {held.bead} claims it again")
-        raise _lost(now)
+            raise RaceLost(f"the claim on {old.bead} is gone at the remote", f"gt sling {old.bead} claims it again")
+        if now.commit == old.commit:
+            raise GtError(f"the remote does not take the claim on {old.bead}:\n{said}", "try again")
+        raise lost_to(now)
 
 
-def release(town: Town, bead_id: str, *, timeout: float = 30.0) -> bool:
-    """Give a claim of this machine back; False if there was none of ours. Raises RemoteUnreachable."""
-    held = _mirror(town, bead_id)
-    if held is None or held.machine != town.machine:
+def release(town: Town, bead_id: str, *, force: bool = False, timeout: float = TIDY_TIMEOUT) -> bool:
+    """Give this clone's claim back (`force`: whoever's it is); False if there was none. Raises Offline.
+
+    It is deleted only while it is the claim that was seen: one that was taken over stays.
+    """
+    mine = held(town, bead_id)
+    if not force and (mine is None or not is_ours(town, mine)):
+        _forget_own(town, bead_id)
         return False
-    with wire.opened(town, timeout=timeout, alone=False) as line:
-        result = line.push(f":{held.ref}", lease=f"{held.ref}:{held.commit}")
-        now = line.read(held.ref)
-        _forget(town, bead_id)
-        return result.code == 0 and now is None
+    with _asked(town, bead_id, timeout) as line:
+        if force:
+            mine = _read(town, line, ref_of(town, bead_id), bead_id)
+        if mine is None:
+            return False
+        line.push(f":{mine.ref}", lease=f"{mine.ref}:{mine.commit}")
+        now = line.read(mine.ref)
+        if now != mine.commit:
+            _forget_own(town, bead_id)
+        if now is None:
+            _forget(town, bead_id)
+        return now is None
+
+
+def let_go(town: Town, bead_id: str) -> str:
+    """`release`, as far as it goes now: what cannot be deleted is deleted at a later sync. Says what is in the way."""
+    if not needed(town):
+        return ""
+    try:
+        release(town, bead_id)
+    except GtError as error:
+        return error.message.splitlines()[0]
+    return ""
+
+
+def current(town: Town, bead_id: str, *, timeout: float = TIMEOUT) -> Claim | None:
+    """The claim at the remote right now; None if there is none. Raises Offline: that is never None."""
+    if not needed(town):
+        return None
+    with _asked(town, bead_id, timeout) as line:
+        return _read(town, line, ref_of(town, bead_id), bead_id)
 
 
 def held(town: Town, bead_id: str) -> Claim | None:
     """The claim on a bead as last fetched; None if there is none."""
-    return _mirror(town, bead_id)
+    sha = town.repo.ref(_mirror_ref(town, bead_id))
+    return _parse(town.repo, sha.decode(), ref_of(town, bead_id)) if sha else None
+
+
+def is_ours(town: Town, one: Claim) -> bool:
+    """True if this very clone made that claim."""
+    note = runstate.read_json(_own_path(town, one.bead))
+    return isinstance(note, dict) and one.nonce in (note.get("nonces") or ())
+
+
+def lapsed(town: Town, one: Claim) -> bool:
+    """True if its lease is over, whatever two clocks differ."""
+    return one.until + GRACE < town.clock()
 
 
 def held_here(town: Town) -> list[Claim]:
-    """The claims this machine holds, as last fetched."""
+    """The claims this clone holds, as last fetched."""
+    return [one for one in everyone(town) if is_ours(town, one)]
+
+
+def everyone(town: Town) -> list[Claim]:
+    """Every claim of the town, as last fetched."""
     prefixes = [wire.CLAIMS, f"refs/remotes/{wire.remote_of(town.repo) or 'origin'}/gt-claims/"]
     out = git.text(["for-each-ref", "--format=%(refname)", *prefixes], cwd=town.root)
     ids = sorted({line.rpartition("/")[2] for line in out.splitlines()})
-    found = [one for bead_id in ids if (one := _mirror(town, bead_id))]
-    return [one for one in found if one.machine == town.machine]
+    return [one for bead_id in ids if (one := held(town, bead_id))]
 
 
 def due(town: Town) -> list[Claim]:
-    """The claims of this machine that have less than three quarters of their lease left."""
-    lease = _lease(town)
+    """The claims of this clone that have less than three quarters of their lease left."""
+    lease = lease_of(town)
     return [one for one in held_here(town) if one.until - town.clock() < lease * 0.75]
 
 
@@ -136,51 +202,73 @@ def confirmed(town: Town) -> Confirmed:
     """For merging: tells whether a bead's state is the one its claim names."""
 
     def check(doc: Doc) -> bool:
-        one = _mirror(town, str(doc.get("id")))
+        one = held(town, str(doc.get("id")))
         return one is not None and (one.claimant, one.machine) == (doc.get("assignee"), doc.get("machine"))
 
     return check
 
 
 def fence_ok(town: Town, bead_id: str, fence: int) -> bool:
-    """False if a later claimant has the bead: the refinery refuses what carries a lower fence."""
-    one = _mirror(town, bead_id)
+    """False if a later claimant has the bead, as last fetched: the refinery refuses what carries a lower fence."""
+    one = held(town, bead_id)
     return one is None or fence >= one.fence
 
 
-# -- one claim ------------------------------------------------------------------------------------
-def _lease(town: Town) -> float:
+def lease_of(town: Town) -> float:
+    """How long a claim holds without being renewed, in seconds."""
     return times.duration(str(town.setting("sync.lease", LEASE)))
 
 
-def _may_replace(town: Town, old: Claim, claimant: str) -> bool:
-    mine = (old.machine, old.claimant) == (town.machine, claimant)
-    return mine or old.until + GRACE < town.clock()
-
-
-def _lost(held: Claim) -> RaceLost:
+def lost_to(one: Claim) -> RaceLost:
+    """The refusal of work that another claim stands on: who, where, since when."""
     return RaceLost(
-        f"{held.bead} is claimed by {held.claimant} on {held.machine} (attempt {held.attempt}, "
-        f"until {times.text(held.until)})",
-        f"gt show {held.bead}; it becomes free when it is released or that lease lapses",
+        f"{one.bead} is claimed by {one.claimant} on {one.machine} since {times.text(one.since)} "
+        f"(attempt {one.attempt}, until {times.text(one.until)})",
+        f"it becomes free when it is released or that lease lapses; gt release {one.bead} --force takes it away",
     )
 
 
-def _write(town: Town, bead_id: str, attempt: int, claimant: str, over: Claim | None) -> Claim:
-    """The commit of a new claim on top of the one it replaces. The nonce makes two alike claims two objects."""
-    now, same = town.clock(), over is not None and (over.machine, over.claimant) == (town.machine, claimant)
-    fence = 1 if over is None else over.fence + (0 if same and over.attempt == attempt else 1)
-    facts: dict[str, Any] = {
-        "bead": bead_id, "claimant": claimant, "machine": town.machine, "attempt": attempt, "fence": fence,
-        "until": times.text(now + _lease(town)), "nonce": secrets.token_hex(12),
+# -- one claim ------------------------------------------------------------------------------------
+@contextlib.contextmanager
+def _asked(town: Town, bead_id: str, timeout: float) -> Iterator[Wire]:
+    """The wire to the remote; what keeps it from answering is said as being offline."""
+    try:
+        with wire.opened(town, timeout=timeout, alone=False) as line:
+            yield line
+    except RemoteUnreachable as error:
+        raise Offline(
+            f"offline: who has {bead_id} cannot be asked: {error.message}",
+            "`gt sling --offline` works on it unconfirmed, until the next sync settles it",
+        ) from error
+
+
+def _may_replace(town: Town, old: Claim) -> bool:
+    return is_ours(town, old) or lapsed(town, old)
+
+
+def _write(town: Town, bead_id: str, attempt: int, claimant: str, over: Claim | None, lease: float | None) -> Claim:
+    """The commit of a new claim on top of the one it replaces. The nonce makes two alike claims two objects.
+
+    Written down as ours before it is pushed, so that a push whose answer was lost is known again.
+    """
+    now, nonce = town.clock(), secrets.token_hex(12)
+    same = over is not None and is_ours(town, over) and over.attempt == attempt
+    fence = 1 if over is None else over.fence + (0 if same else 1)
+    until = times.text(now + (lease_of(town) if lease is None else lease))
+    since = times.text(over.since if over is not None and same else now)
+    facts = {
+        "Bead": bead_id, "Claimant": claimant, "Machine": town.machine, "Attempt": attempt, "Fence": fence,
+        "Since": since, "Lease": until, "Nonce": nonce,
     }  # fmt: skip
-    message = f"claim {bead_id} for {claimant}\n\n{json.dumps(facts)}\n"
-    who = author(claimant, town.name)
+    lines = "".join(f"{key}: {value}\n" for key, value in facts.items())
+    message = f"claim {bead_id} for {claimant}\n\n{lines}"
     parents = [over.commit.encode()] if over else []
-    commit = new_commit(_tree(town.repo), parents, author=who, epoch=now, message=message)
+    commit = new_commit(_tree(town.repo), parents, author=author(claimant, town.name), epoch=now, message=message)
     town.repo.put([commit])
-    known = {**facts, "until": times.parse(facts["until"])}
-    return Claim(**known, ref=ref_of(town, bead_id), commit=commit.id.decode())
+    note = runstate.read_json(_own_path(town, bead_id))
+    known = note.get("nonces") or [] if isinstance(note, dict) else []
+    runstate.write_json(_own_path(town, bead_id), {"nonces": [*known, nonce][-_REMEMBERED:]})
+    return _parse(town.repo, commit.id.decode(), ref_of(town, bead_id))
 
 
 def _tree(repo: Repo) -> bytes:
@@ -193,31 +281,36 @@ def _tree(repo: Repo) -> bytes:
 
 def _parse(repo: Repo, sha: str, ref: str) -> Claim:
     try:
-        message = repo.commit(sha.encode()).message.decode("utf-8")
-        facts = json.loads(message.partition("\n\n")[2])
+        body = repo.commit(sha.encode()).message.decode("utf-8").partition("\n\n")[2]
+        facts = dict(line.split(": ", 1) for line in body.splitlines() if line)
         return Claim(
-            bead=str(facts["bead"]), claimant=str(facts["claimant"]), machine=str(facts["machine"]),
-            attempt=int(facts["attempt"]), fence=int(facts["fence"]), until=times.parse(str(facts["until"])),
-            nonce=str(facts["nonce"]), ref=ref, commit=sha,
+            bead=facts["Bead"], claimant=facts["Claimant"], machine=facts["Machine"], attempt=int(facts["Attempt"]),
+            fence=int(facts["Fence"]), until=times.parse(facts["Lease"]), nonce=facts["Nonce"],
+            since=times.parse(facts["Since"]), ref=ref, commit=sha,
         )  # fmt: skip
     except (KeyError, ValueError, TypeError, UsageError, AssertionError) as error:
         raise GtError(f"the claim {ref} cannot be read: {error}", f"git show {sha[:12]}") from None
 
 
-def _swap(line: Wire, ref: str, fresh: Claim, old: str) -> bool:
-    """Put a claim at the remote if the ref is still `old` ("" for absent)."""
-    return line.push(f"{fresh.commit}:{ref}", lease=f"{ref}:{old}").code == 0
+def _swap(town: Town, line: Wire, ref: str, fresh: Claim, old: Claim | None) -> tuple[Claim | None, str]:
+    """Put a claim at the remote if the old one still stands there; what stands there then, and what git said."""
+    result = line.push(f"{fresh.commit}:{ref}", lease=f"{ref}:{old.commit if old else ''}")
+    said = git.tail(result.err) if result.code else ""
+    return _read(town, line, ref, fresh.bead), said
 
 
 def _read(town: Town, line: Wire, ref: str, bead_id: str) -> Claim | None:
     """The claim at the remote right now, mirrored here."""
-    sha = line.read(ref)
+    sha, mirror = line.read(ref), _mirror_ref(town, bead_id)
     if sha is None:
         _forget(town, bead_id)
         return None
-    spec = f"+{ref}:{_mirror_ref(town, bead_id)}"
-    line.run(["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", line.remote, spec])
-    return _mirror(town, bead_id)
+    if not git.succeeds(["cat-file", "-e", sha], cwd=town.root):
+        args = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", line.remote, ref]
+        line.run(args)
+    found = _parse(town.repo, sha, ref)
+    git.run(["update-ref", mirror, sha], cwd=town.root)
+    return found
 
 
 def _mirror_ref(town: Town, bead_id: str) -> str:
@@ -227,19 +320,14 @@ def _mirror_ref(town: Town, bead_id: str) -> str:
     return ref
 
 
-def _mirror(town: Town, bead_id: str) -> Claim | None:
-    sha = town.repo.ref(_mirror_ref(town, bead_id))
-    return _parse(town.repo, sha.decode(), ref_of(town, bead_id)) if sha else None
-
-
-def _keep(town: Town, bead_id: str, fresh: Claim) -> None:
-    git.run(["update-ref", _mirror_ref(town, bead_id), fresh.commit], cwd=town.root)
-
-
 def _forget(town: Town, bead_id: str) -> None:
     git.run(["update-ref", "-d", _mirror_ref(town, bead_id)], cwd=town.root, check=False)
 
 
-__all__ = [
-    "Claim", "claim", "confirmed", "due", "fence_ok", "held", "held_here", "needed", "ref_of", "release", "renew",
-]  # fmt: skip
+def _own_path(town: Town, bead_id: str) -> str:
+    return layout.run(town.root, "claims", f"{bead_id}.json")
+
+
+def _forget_own(town: Town, bead_id: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(_own_path(town, bead_id))
