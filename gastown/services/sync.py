@@ -162,11 +162,11 @@ def _take(town: Town, line: Wire, report: SyncReport, tell: Step, accept_rewrite
             return report
         if there == head:
             return report
-        _check_rewritten(town, line, there, accept_rewrite)
         found = treemerge.bases(town.repo, head, there)
+        _check_town(town, line, there, related=bool(found))
+        _check_rewritten(town, line, there, accept_rewrite)
         if found == [there]:
             return report
-        _check_town(town, line, there, related=bool(found))
         tell("merging" if found != [head] else "taking over what is new")
         done = _forward(town, head, there) if found == [head] else _merge(town, line, head, there)
         if done is not None:
