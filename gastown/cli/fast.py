@@ -1,4 +1,4 @@
-"""The short way for commands that agents' hooks call at every prompt: no typer, no heavy import.
+"""The short way for commands that agents' hooks and git itself call all the time: no typer, no heavy import.
 
 Whatever is not the plain everyday call answers None and takes the long way, which prints the same.
 """
@@ -23,6 +23,8 @@ def run(args: list[str]) -> int | None:
         return _heartbeat()
     if args == ["mail", "check"] or args == ["mail", "check", "--inject"]:
         return _mail_check("--inject" in args)
+    if len(args) == 6 and args[0] == "merge-driver":
+        return _merge_driver(args)
     return None
 
 
@@ -123,6 +125,18 @@ def _mail_check(inject: bool) -> int | None:
     if not inject:
         sys.stdout.write(NO_MAIL + "\n")
     return 1
+
+
+def _merge_driver(args: list[str]) -> int | None:
+    """git calls it once a file, in the top folder of the worktree; a merge of thousands feels every import."""
+    from gastown.services import mergedriver
+    from gastown.store import layout
+
+    root = os.getcwd()
+    if layout.find_root(root) != root or any(one.startswith("-") for one in args[1:5]):
+        return None
+    heads = [key[8:] for key in os.environ if key.startswith("GITHEAD_")]
+    return mergedriver.run(root, args[1], args[2], args[3], args[4], heads)
 
 
 def _names(folder: str) -> list[str]:

@@ -76,9 +76,7 @@ def _renumber(bead_id: str, lost: Found, own: dict[str, Found], side: Renumbered
     """A free id, the same on every machine; beads below it that its side made move along."""
     if bead_id in side.new_ids:
         return
-    head, dot, number = bead_id.rpartition(".")
-    child = dot and number.isdigit()
-    new = ids.child_id(head, used) if child else _sibling(bead_id, lost[1], used)
+    new = fresh_id(bead_id, lost[1], used)
     side.new_ids[bead_id] = new
     used.add(new)
     for below in sorted(own):
@@ -86,6 +84,12 @@ def _renumber(bead_id: str, lost: Found, own: dict[str, Found], side: Renumbered
             moved = new + below[len(bead_id) :]
             side.new_ids[below] = moved
             used.add(moved)
+
+
+def fresh_id(bead_id: str, doc: Doc, used: set[str]) -> str:
+    """Another id for a bead that lost its own: the next child's number, or a sibling made from what the bead says."""
+    head, dot, number = bead_id.rpartition(".")
+    return ids.child_id(head, used) if dot and number.isdigit() else _sibling(bead_id, doc, used)
 
 
 def _sibling(bead_id: str, doc: Doc, used: set[str]) -> str:

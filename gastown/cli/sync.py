@@ -1,0 +1,133 @@
+"""`gt sync`, the merge driver that git calls, and choosing between versions of a bead's text."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gastown.cli.context import Ctx
+from gastown.cli.options import Json
+from gastown.cli.output import problems, put, put_json, say
+from gastown.model.errors import UsageError
+from gastown.model.text import safe
+
+if TYPE_CHECKING:
+    from gastown.services.sync import SyncReport
+
+
+def sync(
+    ctx: typer.Context,
+    continue_: Annotated[
+        bool, typer.Option("--continue", help="Settle and finish a merge or rebase that plain git left half done.")
+    ] = False,
+    accept_rewrite: Annotated[
+        bool, typer.Option("--accept-rewrite", help="Merge with a remote whose history was replaced on purpose.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long the remote may be silent.")] = 120.0,
+    json: Json = False,
+) -> int:
+    """Commit hand edits, fetch, merge, push: afterwards this clone and the remote hold the same."""
+    from gastown.services import sync as service
+    from gastown.services import wire
+
+    gt: Ctx = ctx.obj
+    if continue_:
+        _finish(gt)
+        if wire.remote_of(gt.town.repo) is None:
+            return 0
+    report = service.sync(gt.town, accept_rewrite=accept_rewrite, timeout=timeout)
+    if json:
+        put_json(_json(report))
+    else:
+        _show(report)
+    return 1 if problems(list(report.invalid)) else 0
+
+
+def _finish(gt: Ctx) -> None:
+    from gastown.services import unfinished
+
+    done = unfinished.finish(gt.town)
+    if done.what:
+        say(f"finished the {done.what}; settled {len(done.settled)} files")
+
+
+def _json(report: SyncReport) -> dict[str, object]:
+    return {
+        "head": report.head, "remote": report.remote, "committed": list(report.committed),
+        "invalid": [{"path": one.path, "line": one.line, "key": one.key, "reason": one.reason}
+                    for one in report.invalid],
+        "busy": list(report.busy), "pulled": report.pulled, "pushed": report.pushed, "merged": report.merged,
+        "settled": [{"path": path, "key": one.key, "kept": one.kept, "lost": one.lost}
+                    for path, one in report.settled],
+        "new_ids": report.new_ids, "tries": report.tries,
+    }  # fmt: skip
+
+
+def _show(report: SyncReport) -> None:
+    for path in report.committed:
+        put(f"edited    {safe(path)}")
+    for path in report.busy:
+        put(f"busy      {safe(path)}  is being edited; it goes with the next sync")
+    for path, one in report.settled:
+        what = f"{path} {one.key}".strip() if path not in ("ours", "theirs") else one.key
+        put(f"settled   {safe(what)}: kept {_short(one.kept)}, not {_short(one.lost)}")
+    for old, new in report.new_ids.items():
+        put(f"renamed   {safe(old)} is {safe(new)} now: two beads had that id")
+    if report.pulled or report.pushed:
+        put(f"synced    {report.pulled} commits came, {report.pushed} went; at {report.head[:10]}")
+    else:
+        put(f"synced    nothing new; at {report.head[:10]}")
+
+
+def _short(text: str) -> str:
+    line = safe(text.strip())
+    return repr(line if len(line) <= 60 else line[:59] + "…")
+
+
+def merge_driver(
+    ctx: typer.Context,
+    base: Annotated[str, typer.Argument(metavar="BASE")],
+    ours: Annotated[str, typer.Argument(metavar="OURS")],
+    theirs: Annotated[str, typer.Argument(metavar="THEIRS")],
+    path: Annotated[str, typer.Argument(metavar="PATH")],
+    rest: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
+) -> int:
+    """What git calls to merge one file of a town."""
+    from gastown.services import mergedriver
+
+    gt: Ctx = ctx.obj
+    heads = [key.removeprefix("GITHEAD_") for key in gt.env if key.startswith("GITHEAD_")]
+    return mergedriver.run(gt.cwd, base, ours, theirs, path, heads)
+
+
+def resolve(
+    ctx: typer.Context,
+    bead: Annotated[str, typer.Argument(metavar="BEAD")],
+    choice: Annotated[
+        str | None, typer.Argument(metavar="[N]", help="The number of the version to keep, as this command lists them.")
+    ] = None,
+    key: Annotated[str | None, typer.Option(metavar="KEY", help="Which text, if more than one is open.")] = None,
+    text: Annotated[str | None, typer.Option(metavar="TEXT", help="What it shall say instead.")] = None,
+    json: Json = False,
+) -> None:
+    """List the versions of a text that two places changed, or choose one (or another text)."""
+    from gastown.services import resolve as service
+
+    gt: Ctx = ctx.obj
+    bead_id = gt.resolve(bead)
+    if choice is None and text is None:
+        versions = service.versions(gt.town, bead_id)
+        if json:
+            put_json(versions)
+            return
+        for number, one in enumerate(versions, start=1):
+            put(f"{number}  {safe(one.get('key'))}  {safe(one.get('at'))}  {safe(one.get('by'))}")
+            for line in str(one.get("text", "")).splitlines():
+                put(f"   {safe(line)}")
+        if not versions:
+            say(f"{bead_id} has no text to choose between")
+        return
+    if choice is not None and not choice.isdigit():
+        raise UsageError(f"{choice!r} is no number", f"gt bead resolve {bead_id} lists the versions")
+    service.resolve(gt.town, bead_id, choice=int(choice) if choice else None, key=key, text=text)

@@ -1,0 +1,120 @@
+"""Settling and finishing what plain git left with conflicts: merge, rebase, cherry-pick (gt sync --continue)."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from gastown.model import merge_maildir as places
+from gastown.model.errors import GtError
+from gastown.runtime import git
+from gastown.services import mailbox, mergedriver, settle
+from gastown.store import files, layout, mergewrite
+from gastown.store.town import Town
+
+_STEPS = 2000
+_FINISH = {
+    "merge": ["commit", "--no-edit", "--quiet", "--no-verify"],
+    "rebase": ["rebase", "--continue"],
+    "cherry-pick": ["cherry-pick", "--continue"],
+    "revert": ["revert", "--continue"],
+}
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What was under way ("" if nothing), the paths that were settled, the beads that got another id."""
+
+    what: str
+    settled: tuple[str, ...]
+    new_ids: dict[str, str]
+
+
+def finish(town: Town) -> Finished:
+    """Settle every conflict git left in the town by the rules of a sync, and let git finish.
+
+    Raises GitFailed where git cannot go on for another reason.
+    """
+    settled: list[str] = []
+    what = mergewrite.under_way(town.repo)
+    for _ in range(_STEPS):
+        settled += _settle_conflicts(town)
+        now = mergewrite.under_way(town.repo)
+        if not now:
+            break
+        _go_on(town, now)
+    else:
+        raise GtError(f"the {what} does not come to an end", f"look at it with git status in {town.root}")
+    new_ids = settle.collisions(town)
+    with town.change("mail") as change:
+        mailbox.settle_mail(change)
+    return Finished(what, tuple(dict.fromkeys(settled)), new_ids)
+
+
+def _go_on(town: Town, what: str) -> None:
+    env = {"GIT_EDITOR": "true"}
+    done = git.run(_FINISH[what], cwd=town.root, env=env, check=False)
+    if done.code == 0 or _conflicts(town):
+        return
+    if what in ("rebase", "cherry-pick") and _nothing_left(town):
+        git.run([what, "--skip"], cwd=town.root, env=env, check=False)
+        return
+    raise git.GitFailed(_FINISH[what], town.root, done.code, done.err)
+
+
+def _nothing_left(town: Town) -> bool:
+    """True if the commit being applied has become empty: all it did is there already."""
+    return git.succeeds(["diff", "--cached", "--quiet", "HEAD"], cwd=town.root)
+
+
+def _conflicts(town: Town) -> dict[str, dict[int, tuple[str, str]]]:
+    """path -> stage (1 base, 2 ours, 3 theirs) -> (mode, blob)."""
+    found: dict[str, dict[int, tuple[str, str]]] = {}
+    for line in git.run(["ls-files", "--unmerged", "-z"], cwd=town.root).fields():
+        head, _, path = line.partition("\t")
+        mode, sha, stage = head.split(" ")
+        found.setdefault(path, {})[int(stage)] = mode, sha
+    return found
+
+
+def _settle_conflicts(town: Town) -> list[str]:
+    found = _conflicts(town)
+    for path, stages in found.items():
+        if places.parse(path) is not None:
+            _keep_message(town, path, stages)
+        elif 2 in stages and 3 in stages:
+            _merge(town, path, stages)
+        else:
+            # Changed here and removed there: the change wins.
+            _put(town, path, stages.get(2) or stages.get(3))
+    return sorted(found)
+
+
+def _keep_message(town: Town, path: str, stages: dict[int, tuple[str, str]]) -> None:
+    """Each side's file of a message stays where that side put it; one message in two places is joined at the end."""
+    there = stages.get(2) or stages.get(3)
+    if there is None:
+        git.run(["rm", "--quiet", "--cached", "--ignore-unmatch", "--", path], cwd=town.root)
+        files.remove(layout.absolute(town.root, path))
+    else:
+        _put(town, path, there)
+
+
+def _put(town: Town, path: str, entry: tuple[str, str] | None) -> None:
+    assert entry is not None
+    git.run(["update-index", "--add", "--cacheinfo", f"{entry[0]},{entry[1]},{path}"], cwd=town.root)
+    git.run(["checkout-index", "--force", "--", path], cwd=town.root)
+
+
+def _merge(town: Town, path: str, stages: dict[int, tuple[str, str]]) -> None:
+    folder = layout.run(town.root, "merging")
+    os.makedirs(folder, exist_ok=True)
+    names = {1: "base", 2: "ours", 3: "theirs"}
+    for stage, name in names.items():
+        data = git.run(["cat-file", "blob", stages[stage][1]], cwd=town.root).out if stage in stages else b""
+        files.write(os.path.join(folder, name), data, durable=False)
+    base, ours, theirs = (os.path.join(folder, name) for name in names.values())
+    mergedriver.run(town.root, base, ours, theirs, path, ["MERGE_HEAD"])
+    merged = files.read(ours)
+    files.write(layout.absolute(town.root, path), merged)
+    git.run(["add", "--", path], cwd=town.root)
