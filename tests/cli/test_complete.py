@@ -26,7 +26,7 @@ def test_commands_groups_options(gt: Runner) -> None:
 def test_ids_with_titles_statuses_types(gt: Runner) -> None:
     bead = gt("create", "Mend the roof", "-q").out.strip()
     assert f"{bead}\tMend the roof" in gt("complete-words", "--", "show", "").lines
-    assert words(gt, "close", bead[3:5]) == [bead[3:]]
+    assert words(gt, "close", bead[3:7]) == [bead[3:]]
     assert words(gt, "reopen", "hq") == []
     assert "in_progress" in words(gt, "list", "--status", "")
     assert words(gt, "update", bead, "-s", "") == ["open", "deferred"]
