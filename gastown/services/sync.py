@@ -77,6 +77,27 @@ def sync(
         return _until_alike(town, line, report, tell, accept_rewrite, rng or random.Random())
 
 
+def joined(first: SyncReport, then: SyncReport) -> SyncReport:
+    """Two syncs in a row as one."""
+    return replace(
+        then, committed=(*first.committed, *then.committed), pulled=first.pulled + then.pulled,
+        pushed=first.pushed + then.pushed, merged=first.merged or then.merged,
+        settled=(*first.settled, *then.settled), new_ids={**first.new_ids, **then.new_ids},
+        tries=first.tries + then.tries,
+    )  # fmt: skip
+
+
+def take(town: Town, *, timeout: float = wire.TIMEOUT, accept_rewrite: bool = False) -> SyncReport:
+    """Bring what the remote holds into this clone and send nothing: one's own commits go with the next sync.
+
+    Raises as `sync` does.
+    """
+    with wire.opened(town, timeout=timeout) as line:
+        _require_rest(town)
+        line.fetch()
+        return _take(town, line, SyncReport(remote=line.remote), lambda _: None, accept_rewrite)
+
+
 def _require_rest(town: Town) -> None:
     """Nobody's git is in the middle of something; what a killed gt left is finished first."""
     town.settle()

@@ -20,6 +20,14 @@ from gastown.store import yaml as yaml_store
 from gastown.store.town import Town
 
 Command = str | Sequence[str]
+
+
+class Untrusted(Refused):
+    """A command that nobody on this machine has agreed to. It may run once somebody has."""
+
+    code = "untrusted"
+
+
 _ORDER = ("id", "kind", "subject", "command", "at", "by")
 
 
@@ -80,7 +88,7 @@ def is_trusted(town: Town, kind: str, subject: str, command: Command) -> bool:
 def require(town: Town, kind: str, subject: str, command: Command) -> None:
     """Raise Refused, naming how to agree, unless this very command may run on this machine."""
     if not is_trusted(town, kind, subject, command):
-        raise Refused(
+        raise Untrusted(
             f"the {kind} of {subject} is not trusted on this machine: {shown(command)}",
             f"read it, then: gt trust add {fingerprint(kind, subject, command)}",
         )

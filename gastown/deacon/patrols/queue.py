@@ -45,7 +45,7 @@ class Dispatch(Action):
 
 def gather(world: World) -> Evidence:
     """Queued beads whose needs are closed, and the slots of their rigs."""
-    waiting = dispatch.waiting(world.index)
+    waiting = dispatch.waiting(world.index, world.town.machine)
     if not waiting:
         return Evidence()
     by_id = world.index.by_id
