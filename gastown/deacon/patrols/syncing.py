@@ -8,7 +8,6 @@ from gastown.deacon import stamps
 from gastown.deacon.action import Action, Later
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
-from gastown.model.errors import GtError
 from gastown.services import status
 from gastown.store.town import Town
 
@@ -31,16 +30,10 @@ class Sync(Action):
 
     def apply(self, town: Town) -> None:
         """As `gt sync`. A remote that does not answer is tried again later; raises the first trouble there was."""
-        from gastown.services import claims, sync
+        from gastown.services.exchange import exchange
 
         stamps.set_stamp(town.root, STAMP, town.clock())
-        sync.sync(town)
-        trouble: list[GtError] = []
-        for held in claims.due(town):
-            try:
-                claims.renew(town, held)
-            except GtError as error:  # the others are renewed all the same
-                trouble.append(error)
+        trouble = exchange(town).tenure.trouble
         if trouble:
             raise trouble[0]
 
