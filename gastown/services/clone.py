@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gastown.model.errors import GtError, Refused, UsageError
 from gastown.runtime import git
-from gastown.services import commands, machine, wiring
+from gastown.services import commands, machine, rigs, wiring
 from gastown.store import files, layout
 from gastown.store.town import Town, open_town
 
@@ -99,6 +99,7 @@ def attach_remote(town: Town, url: str) -> None:
         raise Refused(f"the town has the remote {there} already", f"git remote set-url {REMOTE} {url}")
     if not there:
         commands.written_here(town)  # until now nothing in the town came from elsewhere
+        rigs.settle_here(town)
         git.run(["remote", "add", REMOTE, git.absolute(url, town.root)], cwd=town.root)
     try:
         ref = town.repo.head()[0]
