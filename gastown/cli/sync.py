@@ -25,14 +25,18 @@ def sync(
     accept_rewrite: Annotated[
         bool, typer.Option("--accept-rewrite", help="Merge with a remote whose history was replaced on purpose.")
     ] = False,
+    remote: Annotated[str | None, typer.Option(metavar="URL", help="Give the town this remote first.")] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long the remote may be silent.")] = 120.0,
     json: Json = False,
 ) -> int:
     """Commit hand edits, fetch, merge, push: afterwards this clone and the remote hold the same."""
     from gastown.services import wire
+    from gastown.services.clone import attach_remote
     from gastown.services.exchange import exchange
 
     gt: Ctx = ctx.obj
+    if remote is not None:
+        attach_remote(gt.town, remote)
     if continue_:
         _finish(gt)
         if wire.remote_of(gt.town.repo) is None:

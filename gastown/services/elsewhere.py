@@ -35,7 +35,7 @@ def send(run: Run, works: Sequence[str], titles: Sequence[str], name: str, *, dr
     if known.doc.get("retired"):
         raise Refused(f"machine {name} is retired", "`gt machine list` shows who is there")
     if not claims.needed(town):
-        raise UsageError("this town has no remote: no other machine can learn of it", "gt config set sync.remote URL")
+        raise UsageError("this town has no remote: no other machine can learn of it", "gt sync --remote URL")
     for work in [*works, *titles]:
         try:
             found = None if work in titles else targets.find_work(town, work, town.actor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gastown.services import sync, tenure, wire
+from gastown.services import clone, sync, tenure, wire
 from gastown.services.sync import Step, SyncReport
 from gastown.services.tenure import Tenure
 from gastown.store.town import Town
@@ -27,7 +27,9 @@ def exchange(
     """
     report = sync.sync(town, on_step=on_step, accept_rewrite=accept_rewrite, timeout=timeout)
     found = tenure.settle(town, town.at(report.head))
-    if found.changed:
+    if report.first:
+        clone.first_sent(town)  # somebody gave it a remote by git alone
+    if found.changed or sync.has_news(town.repo, report.remote):
         again = sync.sync(town, on_step=on_step, timeout=timeout)
         report = sync.joined(report, again)
     return Exchange(report, found)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from gastown.model import times
-from gastown.model.errors import InvalidFile, NotFound
-from gastown.model.ids import is_name
+from gastown.model.errors import InvalidFile, NotFound, Refused
+from gastown.model.ids import check_name, is_name
 from gastown.model.text import nearest
 from gastown.store import files, layout
 from gastown.store import yaml as yaml_store
@@ -44,13 +44,18 @@ def name_for(hostname: str, taken: Container[str] = ()) -> str:
     return name
 
 
-def introduce(root: str, taken: Container[str] = ()) -> dict[str, Any]:
-    """Give this machine its name and id in `.gt/machine.yaml`, unless it has them; returns that document."""
+def introduce(root: str, taken: Container[str] = (), name: str | None = None) -> dict[str, Any]:
+    """Give this machine its name (`name`, else by its host's) and id in `.gt/machine.yaml`, unless it has them.
+
+    Returns that document. Raises UsageError for a name that cannot be, Refused for one that is taken.
+    """
     path = layout.local(root, "machine.yaml")
     data = files.read_or_none(path)
     if data is not None:
         return dict(yaml_store.load(data, ".gt/machine.yaml"))
-    doc = {"name": name_for(platform.node(), taken), "id": secrets.token_hex(8)}
+    if name is not None and check_name(name, "machine") in taken:
+        raise Refused(f"there is a machine {name} in this town already", "choose another name")
+    doc = {"name": name or name_for(platform.node(), taken), "id": secrets.token_hex(8)}
     os.makedirs(os.path.dirname(path), exist_ok=True)
     files.write(path, yaml_store.dump(doc, MACHINE))
     return doc
@@ -66,9 +71,9 @@ def committed_doc(local: dict[str, Any], at: float) -> dict[str, Any]:
     }
 
 
-def join(town: Town) -> str:
-    """Make this machine known in the town; does nothing if it is. Returns its name."""
-    local = introduce(town.root, {name.removesuffix(".yaml") for name in town.names(layout.MACHINES)})
+def join(town: Town, name: str | None = None) -> str:
+    """Make this machine known in the town (as `name`); does nothing if it is. Returns its name."""
+    local = introduce(town.root, {one.removesuffix(".yaml") for one in town.names(layout.MACHINES)}, name)
     path = layout.machine_file(str(local["name"]))
     if not town.exists(path):
         with town.change("machine") as change:

@@ -15,7 +15,7 @@ from typing import Any
 from gastown.model import times
 from gastown.model.errors import InvalidFile, Refused
 from gastown.runtime import git
-from gastown.store import files, layout
+from gastown.store import files, layout, runstate
 from gastown.store import yaml as yaml_store
 from gastown.store.town import Town
 
@@ -128,3 +128,5 @@ def _rewrite(town: Town, change: Any) -> None:
         if after != before:
             doc = {"trusted": [dict(vars(one)) for one in after]}
             files.write(_path(town), yaml_store.dump(doc, ("trusted",)), mode=0o600)
+            # The deacon looks again at what waited for this.
+            runstate.write_json(layout.run(town.root, "trust.json"), {"at": town.clock()}, durable=False)

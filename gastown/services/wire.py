@@ -128,7 +128,7 @@ def opened(town: Town, *, timeout: float = TIMEOUT, wait: float = 30.0, alone: b
     """
     remote = remote_of(town.repo)
     if remote is None:
-        raise GtError("this town has no remote", "give it one: git remote add origin URL, then gt sync")
+        raise GtError("this town has no remote", "give it one: gt sync --remote URL")
     path = layout.run(town.root, "sync.lock")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)

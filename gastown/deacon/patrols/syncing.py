@@ -24,8 +24,9 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Sync(Action):
-    """Bring this clone and the remote together."""
+    """Bring this clone and the remote together. `due` tells one meeting from the next."""
 
+    due: float = 0.0
     slow = True
 
     def apply(self, town: Town) -> None:
@@ -50,4 +51,5 @@ def decide(evidence: Evidence, settings: Settings, now: float) -> list[Action]:
     due = evidence.last + settings.sync
     if now < due:
         return [Later("town", f"{evidence.remote} was met a moment ago", at=due)]
-    return [Sync("town", f"it is time to meet {evidence.remote}")]
+    meet = Sync("town", f"it is time to meet {evidence.remote}", due=due)
+    return [meet, Later("town", f"{evidence.remote} is met now", at=now + settings.sync)]
