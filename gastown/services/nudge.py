@@ -22,7 +22,7 @@ from gastown.model.errors import GtError, UsageError
 from gastown.model.message import Draft, header_text
 from gastown.services import attempts, mail, outbox, recipients
 from gastown.services.recipients import Place
-from gastown.store import files, layout, runstate
+from gastown.store import files, flock, layout, runstate
 from gastown.store.town import Town
 
 if TYPE_CHECKING:
@@ -322,19 +322,9 @@ def _type(town: Town, record: SessionRecord, form: Form, text: str, *, wait: flo
 @contextlib.contextmanager
 def _one_typist(town: Town, sid: str) -> Iterator[bool]:
     """False if somebody else types into this session right now and does not end soon."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(layout.run(town.root, "nudges", f".{sid}.lock"))
     os.makedirs(layout.run(town.root, "nudges"), exist_ok=True)
-    try:
-        lock.acquire(timeout=WAIT, poll_interval=0.05)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
+    with flock.hold(layout.run(town.root, "nudges", f".{sid}.lock"), timeout=WAIT, poll=0.05) as lock:
+        yield lock is not None
 
 
 def at_prompt(record: SessionRecord, form: Form) -> bool:
