@@ -16,7 +16,7 @@ from gastown.model.rig import Rig
 from gastown.runtime import clones, git, processes, sessions, tmux
 from gastown.services import machine
 from gastown.services.rigs import ensure_clone
-from gastown.store import files, gitindex, journal, layout, schema
+from gastown.store import files, gitindex, layout, schema
 from gastown.store.resources import data_path
 from gastown.store.town import Town
 
@@ -119,7 +119,7 @@ def _disk(town: Town) -> Iterator[Found]:
 
 
 def _journal(town: Town) -> Iterator[Found]:
-    if os.path.exists(journal.path(town.root)):
+    if os.path.exists(layout.journal(town.root)):
         yield Finding("journal", WARN, "a change was interrupted and is not finished", "gt doctor --fix"), town.settle
     elif gitindex.pending(town.root):
         text = "git's index lags behind the last change: another git held it"

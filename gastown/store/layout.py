@@ -72,6 +72,11 @@ def rig_of_path(path: str) -> str | None:
     return parts[1] if len(parts) == 3 and parts[0] == RIGS and is_name(parts[1]) else None
 
 
+def journal(root: str) -> str:
+    """Where a change stands while it is being written."""
+    return run(root, "journal.json")
+
+
 def bead_of_path(path: str) -> str | None:
     """The bead id a path is the place of; None if it is no bead's place."""
     parts = path.split("/")
@@ -85,7 +90,7 @@ def bead_of_path(path: str) -> str | None:
 
 def absolute(root: str, path: str) -> str:
     """A town path in the file system."""
-    return os.path.join(root, *path.split("/"))
+    return f"{root}/{path}"
 
 
 def relative(root: str, path: str) -> str:

@@ -102,9 +102,7 @@ class Town(LiveView):
 
     def settle(self) -> None:
         """Finish what a killed process left, if nobody is writing right now. For commands that only read."""
-        from gastown.store import journal
-
-        if not os.path.exists(journal.path(self.root)):
+        if not os.path.exists(layout.journal(self.root)):
             return
         from gastown.store import commit, lock
 
