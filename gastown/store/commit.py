@@ -144,11 +144,10 @@ def _write(repo: Repo, plan: Plan) -> bool:
     try:
         for op in plan.ops:
             files.make_folders(os.path.dirname(layout.absolute(root, op.path)))
-        for op in whole:
-            if op.new is not None:
-                temp = _temp(root, op)
-                files.make_folders(os.path.dirname(temp))
-                files.fill(temp, op.new)
+        temps = {_temp(root, op): op.new for op in whole if op.new is not None}
+        for temp in temps:
+            files.make_folders(os.path.dirname(temp))
+        files.fill_all(temps)
         locked = repo.lock_ref(plan.ref, plan.new_head, plan.old_head)
         if not locked:
             _undo(repo, plan, grown=[], locked=False)

@@ -7,6 +7,7 @@ recognised by whoever next holds the town lock, and nobody else's lock is ever r
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -47,9 +48,9 @@ def _set_entries(repo: Repo, copy: str, wanted: Mapping[str, tuple[int, bytes] |
         mode, sha = entry or (0, b"0" * 40)
         lines.append(b"%o %s\t%s\0" % (mode, sha, path.encode()))
     try:
-        now = files.read_or_none(index)
-        if now is not None:
-            files.fill(copy, now, durable=False)
+        # git never writes an index in place: another name for it is a copy that costs nothing.
+        with contextlib.suppress(FileNotFoundError):
+            files.link(index, copy)
         git.run(
             ["--git-dir", repo.git_dir, "--work-tree", repo.root, "update-index", "-z", "--index-info"],
             cwd=repo.root,

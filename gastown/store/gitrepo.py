@@ -20,6 +20,9 @@ from gastown.store import files, git, layout
 FILE_MODE = 0o100644
 TREE_MODE = 0o040000
 REF_WAIT = 2.0
+MOST_KEPT = 256
+# What git uses for loose objects: packing compresses them anew.
+_FAST = 1
 Change = tuple[int, bytes] | None
 
 
@@ -28,6 +31,7 @@ class Repo:
 
     def __init__(self, root: str) -> None:
         self._packs: Any = None
+        self._kept: dict[bytes, ShaFile] = {}
         self._person: tuple[str, str] | None = None
         self.root = root
         self.git_dir = _git_dir(root)
@@ -80,17 +84,24 @@ class Repo:
         self.close()
 
     def tree(self, sha: bytes) -> Tree:
-        """The tree with this id."""
-        found = self.get(sha)
+        """The tree with this id, not to be altered."""
+        found = self._kept.get(sha) or self._keep(self.get(sha))
         assert isinstance(found, Tree)
         return found
 
     def commit(self, sha: bytes) -> Commit:
         """The commit with this id; tags are followed."""
-        found: Any = self.get(sha)
+        found: Any = self._kept.get(sha) or self._keep(self.get(sha))
         while not isinstance(found, Commit):
             found = self.get(found.object[1])
         return found
+
+    def _keep(self, one: ShaFile) -> ShaFile:
+        # One change looks at the same few trees again and again.
+        if len(self._kept) >= MOST_KEPT:
+            self._kept.clear()
+        self._kept[one.id] = one
+        return one
 
     def put(self, made: Iterable[ShaFile]) -> None:
         """Write objects, their content fsynced, before anything refers to them.
@@ -98,14 +109,20 @@ class Repo:
         Their folders are not synced one by one: file systems keep renames in order, and the journal
         and the branch that come after them are synced.
         """
+        spares: dict[str, str] = {}
+        contents: dict[str, bytes] = {}
         for one in made:
             path = self._loose(one.id)
-            if os.path.exists(path):
+            if path in spares or os.path.exists(path):
                 continue
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+            folder, name = os.path.split(path)
+            if not os.path.isdir(folder):
+                os.makedirs(folder, exist_ok=True)
             # git prunes leftovers named tmp_obj_* by itself.
-            spare = os.path.join(os.path.dirname(path), f"tmp_obj_gt{os.getpid()}")
-            files.fill(spare, one.as_legacy_object(), mode=0o444)
+            spares[path] = f"{folder}/tmp_obj_gt{os.getpid()}_{name[:8]}"
+            contents[spares[path]] = one.as_legacy_object(_FAST)
+        files.fill_all(contents, mode=0o444)
+        for path, spare in spares.items():
             files.rename(spare, path)
 
     # -- trees -------------------------------------------------------------
@@ -134,7 +151,7 @@ class Repo:
         """
         made: list[ShaFile] = []
         nested: dict[str, dict[str, Change]] = {}
-        fresh = self.tree(tree) if tree else Tree()
+        fresh: Any = self.tree(tree).copy() if tree else Tree()
         for path, change in changes.items():
             head, slash, rest = path.partition("/")
             if slash:
@@ -156,7 +173,7 @@ class Repo:
         if not len(fresh):
             return None, made
         if fresh.id != tree:
-            made.append(fresh)
+            made.append(self._keep(fresh))
         return fresh.id, made
 
     # -- refs --------------------------------------------------------------
@@ -198,7 +215,7 @@ class Repo:
         path = self._ref_path(name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         deadline = time.monotonic() + REF_WAIT
-        while not files.link_exclusive(path + ".lock", new + b"\n", spare=self._spare):
+        while not files.link_exclusive(path + ".lock", new + b"\n", spare=self._spare, durable=True):
             if time.monotonic() > deadline:
                 raise RaceLost(
                     f"{path}.lock is held by another git process",
