@@ -29,18 +29,20 @@ def columns(
     """
     if not rows:
         return []
-    texts = _texts(rows)
-    heads = [list(head)] if head and colour else []
-    widths = [max(map(len, column)) for column in zip(*heads, *texts, strict=True)]
-    lines = [paint(_line(heads[0], widths, width), "dim", True)] if heads else []
+    texts = [_texts(column) for column in zip(*rows, strict=True)]
+    heads = list(head) if head and colour else []
+    widths = [max(map(len, column)) for column in texts]
+    if heads:
+        widths = [max(size, len(name)) for size, name in zip(widths, heads, strict=True)]
+    lines = [paint(_line(heads, widths, width), "dim", True)] if heads else []
     if width is None and not colour:
         form = "  ".join([*(f"%-{size}s" for size in widths[:-1]), "%s"])
-        return [(form % tuple(row)).rstrip() for row in texts]
-    for row in texts:
+        return [(form % row).rstrip() for row in zip(*texts, strict=True)]
+    for cells in zip(*texts, strict=True):
         if not styles or not colour:
-            lines.append(_line(row, widths, width))
+            lines.append(_line(list(cells), widths, width))
             continue
-        row = _clipped(row, widths, width)
+        row = _clipped(list(cells), widths, width)
         padded = [text.ljust(size) for text, size in zip(row[:-1], widths, strict=False)] + row[-1:]
         lines.append(
             "  ".join(paint(padded[i], styles.get(i, {}).get(row[i]), colour) for i in range(len(row))).rstrip()
@@ -48,11 +50,11 @@ def columns(
     return lines
 
 
-def _texts(rows: Sequence[Sequence[Cell]]) -> list[list[str]]:
-    """Every value as a cell. Looking at all of them at once is much faster than at each."""
-    texts = [[value or "-" if value is None or isinstance(value, str) else str(value) for value in row] for row in rows]
-    whole = "".join(map("".join, texts))
-    return texts if whole.isascii() and whole.isprintable() else [[safe(text) for text in row] for row in texts]
+def _texts(column: Sequence[Cell]) -> list[str]:
+    """A column's values as cells. Looking at all of them at once is much faster than at each."""
+    texts = [one or "-" if one is None or isinstance(one, str) else str(one) for one in column]
+    whole = "".join(texts)
+    return texts if whole.isascii() and whole.isprintable() else list(map(safe, texts))
 
 
 def _clipped(row: list[str], widths: list[int], width: int | None) -> list[str]:
