@@ -102,12 +102,18 @@ class Town(LiveView):
 
     def settle(self) -> None:
         """Finish what a killed process left, if nobody is writing right now. For commands that only read."""
-        if not os.path.exists(layout.journal(self.root)):
+        if not os.path.exists(layout.journal(self.root)) and not self._index_at_work():
             return
         from gastown.store import commit, lock
 
         with contextlib.suppress(RaceLost, OSError), lock.town_lock(self.root, "recover", timeout=0):
             commit.recover(self.repo)
+
+    def _index_at_work(self) -> bool:
+        """True if somebody's update of git's index lies there, perhaps what a killed change of ours left."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return any(name.startswith("index.") for name in os.listdir(os.path.join(self.root, ".git")))
+        return False
 
 
 def open_town(root: str, *, actor: str = "overseer", clock: Callable[[], float] = time.time) -> Town:
