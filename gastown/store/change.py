@@ -101,7 +101,7 @@ class Change:
 
     def _count(self, rig: str | None) -> int:
         if rig not in self._counts:
-            self._counts[rig] = census.count(self.town.root, rig)
+            self._counts[rig] = census.count(self.town.root, rig, times.day(self.now))
         return self._counts[rig] + sum(1 for path in self._new if layout.bead_of_path(path))
 
     def _taken(self, bead_id: str) -> bool:
