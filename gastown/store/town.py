@@ -5,20 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
 
 from gastown.model.errors import GtError, NotInTown, RaceLost, Stale
 from gastown.store import layout, runstate
 from gastown.store.layout import find_root as find_root
 from gastown.store.view import LiveView, View
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import TypeVar
+
     from gastown.store.change import Change
     from gastown.store.gitrepo import Repo
 
-T = TypeVar("T")
+    T = TypeVar("T")
 FORMAT = 1
 _TRIES = 5
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
 
 from gastown.model.bead import Bead
 from gastown.model.errors import InvalidFile, NotFound, UsageError
@@ -14,7 +12,11 @@ from gastown.store import files, index, layout, maildir, runstate
 from gastown.store import yaml as yaml_store
 from gastown.store.index import Index
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
     from gastown.model.rig import Rig
 
 
