@@ -67,6 +67,8 @@ def sling(
         titles=tuple(title or ()), new=new, here=gt.rig_here, dry_run=dry_run, offline=offline, machine=machine,
         on_step=None if json or quiet else lambda text: say(safe(text)),
     )  # fmt: skip
+    if machine and report.queued and not dry_run:
+        told.send_off(gt)
     if wait and not dry_run:
         return told.follow(gt, report, json=json, quiet=quiet)
     if json:
