@@ -26,7 +26,7 @@ def exchange(
     A claim that cannot be settled now is in `tenure.trouble`; the next meeting tries again.
     """
     report = sync.sync(town, on_step=on_step, accept_rewrite=accept_rewrite, timeout=timeout)
-    found = tenure.settle(town, town.at(report.head))
+    found = tenure.settle(town, report.head)
     if report.first:
         clone.first_sent(town)  # somebody gave it a remote by git alone
     if found.changed or sync.has_news(town.repo, report.remote):
