@@ -81,7 +81,7 @@ def trail(
     if what == "all":
         found = trails.everything(town, view, rig=name, limit=most, now=now)
     elif what == "commits":
-        found = trails.commits(town, rig=name, limit=most)
+        found = trails.commits(town, view, rig=name, limit=most)
     elif what == "beads":
         found = trails.bead_events(view, rig=name, limit=most, now=now)
     elif what == "sessions":
