@@ -87,15 +87,16 @@ def save(repo: StrPath, path: StrPath, name: str, rescue_dir: StrPath, now: floa
     return Saved(refs, patch, text, bool(made), tuple(parts.left_out))
 
 
-def unsaved(repo: StrPath, path: StrPath, *, ignored: bool = True) -> list[str]:
+def unsaved(repo: StrPath, path: StrPath, *, ignored: bool = True) -> dict[str, str]:
     """What of the worktree is neither on a lasting ref nor saved by `save`; empty: it may be reset or removed.
 
-    Without `ignored` files that .gitignore names do not count.
+    By its part (work, index, commit-N, stash-N), the commit that would hold it. Without `ignored` files that
+    .gitignore names do not count.
     """
     with _scratch() as scratch:
         parts = _collect(path, scratch, ignored=ignored)
     known = _rescued(repo)
-    return [part for part, sha in parts.wanted.items() if sha not in known]
+    return {part: sha for part, sha in parts.wanted.items() if sha not in known}
 
 
 def snapshot(repo: StrPath, path: StrPath, name: str) -> str | None:

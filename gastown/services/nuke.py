@@ -46,7 +46,7 @@ def _in_worktree(town: Town, rig: Rig, name: str) -> list[str]:
     ]  # fmt: skip
     if now.operation:
         found.append(f"a {now.operation} is under way")
-    loose = rescue.unsaved(repo, path, ignored=False)
+    loose = worksite.unsaved(town, repo, path, ignored=False)
     if any(part.startswith("commit-") for part in loose):
         found.append("commits that are on no branch")
     if any(part.startswith("stash-") for part in loose):
@@ -110,6 +110,8 @@ def _save_everything(town: Town, rig: Rig, name: str) -> str:
         return ""
     worktrees.clear_locks(path)
     saved = rescue.save(repo, path, f"{rig.name}-{name}", layout.rescue(town.root), town.clock())
+    if worksite.all_landed(town, saved):
+        return ""
     where = layout.relative(town.root, saved.patch) if saved.patch else ", ".join(sorted(saved.refs))
     return f"{saved.description}, saved to {where}"
 
