@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from gastown.services.init import make_town
+from gastown.store import runstate
 from gastown.store.town import Town, open_town
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -77,6 +78,7 @@ def town(template_town: Path, tmp_path: Path, clock: Clock) -> Town:
     """A fresh town named `demo` at tmp_path/demo, opened for the overseer with the fixed clock."""
     root = tmp_path / "demo"
     shutil.copytree(template_town, root, symlinks=True)
+    runstate.set_place(str(root), os.path.realpath(root))  # it is no copy of anybody's
     return open_town(str(root), clock=clock)
 
 

@@ -17,7 +17,7 @@ from gastown.model.errors import GtError, Refused, UsageError
 from gastown.model.ids import TOWN_PREFIX, check_name, is_name, is_prefix
 from gastown.runtime import git
 from gastown.services import clone, machine, wiring
-from gastown.store import files, layout
+from gastown.store import files, layout, runstate
 from gastown.store.resources import data_path
 from gastown.store.town import FORMAT, Town, open_town
 
@@ -83,6 +83,7 @@ def make_town(
         made = _write(root, town_name, prefix, contents, clock, new_repository, machine_name)
         town = open_town(root, clock=clock)
         wiring.wire(town)
+        runstate.set_place(root, root)
         if remote is not None:
             clone.attach_remote(town, remote)
         return made
