@@ -105,7 +105,7 @@ def show(ctx: typer.Context, merge_id: MergeId, json: Json = False, at: At = Non
     facts += [(f"gate {one.get('name')}", f"{one.get('result')}  {one.get('log', '')}") for one in bead.gates]
     for key, value in facts:
         if value is not None:
-            put(f"{safe(key):<10} {safe_block(value)}")
+            put(f"{safe(key):<10} " + safe_block(value).rstrip().replace("\n", "\n" + " " * 11))
 
 
 def _merge_of(view: View, bead_id: str) -> str:

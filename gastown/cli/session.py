@@ -67,16 +67,21 @@ def _newest(gt: Ctx, which: str) -> Any:
     """The session of that id, or the newest of that worker, over or not."""
     from gastown.model import address
     from gastown.runtime import sessions
-    from gastown.services import attempts
+    from gastown.services import attempts, polecats
 
     run = attempts.run_dir(gt.town)
     if "/" not in which:
         return sessions.load(run, which)
     who = address.parse(which)
-    mine = [one for one in sessions.all_sessions(run)[0] if one.address == who]
-    if not mine:
-        raise NotFound(f"{who} has had no session on this machine", "`gt agents` shows who is where")
-    return mine[-1]
+    found, unreadable = sessions.all_sessions(run)
+    mine = [one for one in found if one.address == who]
+    if mine:
+        return mine[-1]
+    if address.is_worker(who):
+        polecats.require(gt.town, who)
+    if unreadable:
+        raise unreadable[0]  # it may be the very one
+    raise NotFound(f"{who} has had no session on this machine", "`gt agents` shows who is where")
 
 
 @app.command("log")

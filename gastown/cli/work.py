@@ -219,6 +219,10 @@ def hook(
     bead = service.read(gt.town, name)
     if name == gt.actor:
         bead = _alive(gt, bead)
+    elif bead is None:
+        from gastown.services import polecats
+
+        polecats.require(gt.town, name)
     if json:
         doc = {**bead.doc, "path": bead.path, "rig": rig_of_path(bead.path)} if bead else None
         put_json({"address": name, "bead": doc})

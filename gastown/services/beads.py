@@ -96,7 +96,8 @@ def check_type(kind: str) -> str:
         raise UsageError(f"beads of type {kind} are made by their own commands", "see `gt --help`")
     if kind not in bead_model.TYPES:
         near = nearest(kind, list(bead_model.TYPES))
-        raise UsageError(f"{kind!r} is no type of bead", f"one of: {' '.join(near or bead_model.TYPES)}")
+        hint = f"did you mean {' or '.join(near)}?" if near else "one of: " + " ".join(bead_model.TYPES)
+        raise UsageError(f"{kind!r} is no type of bead", hint)
     return kind
 
 

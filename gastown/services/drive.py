@@ -221,7 +221,8 @@ class _Loop:
         for one in ends:
             if self.told.get(one.bead) != one.end:
                 self.told[one.bead] = one.end
-                self.say(Step("bead", f"{one.bead} is {one.end}" + (f": {one.why}" if one.why else ""), bead=one.bead))
+                why = f": {one.why}" if one.why and one.why != one.end else ""
+                self.say(Step("bead", f"{one.bead} is {one.end}{why}", bead=one.bead))
 
     def _end(self, index: Index, bead_id: str) -> End:
         row = index.by_id.get(bead_id)

@@ -15,6 +15,7 @@ from gastown.services import attempts, heartbeat
 from gastown.store import layout
 from gastown.store.index import Index
 from gastown.store.town import Town
+from gastown.store.view import View
 
 QUIET = "15m"
 
@@ -72,6 +73,17 @@ def find(town: Town, address: str) -> Polecat:
         if problem.path.rpartition("/")[2] == f"{address.partition('/')[2]}.yaml":
             raise problem
     raise NotFound(f"no worker {address}", near=nearest(address, [one.address for one in everyone]))
+
+
+def require(view: View, address: str) -> None:
+    """Raise NotFound, with near addresses, unless there is a worker of that address."""
+    rig, _, name = address.partition("/")
+    if rig not in view.rig_names():
+        view.rig(rig)
+    if not any(view.exists(layout.worker_file(rig, kind, name)) for kind in ("polecats", "crew")):
+        known = [f"{rig}/{doc['name']}" for doc in view.workers(rig)[0]]
+        near = nearest(address, known)
+        raise NotFound(f"no worker {address}", "" if near else "`gt agents` shows them", near)
 
 
 def _one(town: Town, address: str, kind: str, row: Row | None, session: SessionRecord | None) -> Polecat:

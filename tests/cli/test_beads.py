@@ -208,3 +208,8 @@ def test_broken_pipe_is_quiet(gt: Runner, town: Town) -> None:
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True)
     assert done.stderr == ""
     assert done.stdout.strip() in ("0", "141")
+
+
+def test_a_mistyped_type_suggests_the_nearest(gt: Runner) -> None:
+    assert "hint: did you mean task?" in gt("create", "x", "--type", "tsk", code=2).err
+    assert "hint: one of: task bug" in gt("create", "x", "--type", "qqq", code=2).err

@@ -67,6 +67,18 @@ def test_what_cannot_land_is_said_with_exit_1(lab):
     assert out.split() == [RIG, "0", "1", "0", "test", "-"]
 
 
+def test_what_a_remote_says_stands_under_why(lab):
+    entry = lab.finish({"a": "1"})
+    lab.hook("pre-receive", 'echo "use a pull request" >&2; exit 1')
+    assert gt(lab, "mq", "run")[0] == 1
+    code, out, _ = gt(lab, "mq", "show", entry.id)
+    assert code == 0
+    whole = out.splitlines()
+    began = next(n for n, line in enumerate(whole) if line.startswith("why "))
+    assert len(whole) > began + 1
+    assert all(line.startswith(" " * 11) and not line[11:].startswith(" ") for line in whole[began + 1 :])
+
+
 def test_reject_and_retry(lab):
     entry = lab.finish({"a": "1"})
     code, _, err = gt(lab, "mq", "reject", entry.id)

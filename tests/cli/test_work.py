@@ -247,3 +247,23 @@ def test_queued_work_is_said_and_exits_0(work):
     assert ran.out.startswith(f"{bead.id}  queued for app: 0 of 0 polecats")
     work.configure("town.yaml", max_polecats=1)
     assert [one.bead for one in sling.dispatch_queued(work.town)] == [bead.id]
+
+
+# -- unknown workers ------------------------------------------------------------------------------
+def test_an_unknown_worker_is_never_an_idle_one(work):
+    work.run("true")
+    for verb in ("hook", "peek", "session stop", "resume"):
+        ran = gt(work, *verb.split(), "app/ambre", code=6)
+        assert "no worker app/ambre" in ran.err
+        assert "did you mean app/amber?" in ran.err
+    assert "no rig 'ap'" in gt(work, "hook", "ap/amber", code=6).err
+
+
+def test_an_unreadable_session_is_not_taken_for_none(work):
+    bead = work.bead()
+    session = work.one(bead.id, agent=work.sleeper()).session
+    path = Path(work.record(session).folder, "session.json")
+    whole = path.read_bytes()
+    path.write_text("torn")
+    assert "no session" not in gt(work, "peek", "app/amber", code=1).err
+    path.write_bytes(whole)
