@@ -10,6 +10,7 @@ from gastown.cli.context import Ctx
 from gastown.cli.options import At, Json, RigName
 from gastown.cli.output import dumps, hint, problems, put, put_json, put_lines
 from gastown.model import address
+from gastown.model.bead import Bead
 from gastown.model.errors import GtError
 from gastown.model.row import Row
 from gastown.model.text import safe
@@ -124,9 +125,22 @@ def show(
             put()
         index = queries.around(view, bead)
         waits = queries.as_json(bead, index)["blocked_by"]
-        put_lines(render.full(bead, index.by_id, waits, now=gt.town.clock(), colour=style.wanted()))
+        stands = _last_session(gt, bead) if view.revision is None else ""
+        put_lines(render.full(bead, index.by_id, waits, now=gt.town.clock(), colour=style.wanted(), session=stands))
     problems(failed)
     return failed[0].exit_code if failed else 0
+
+
+def _last_session(gt: Ctx, bead: Bead) -> str:
+    """How the last session of a held bead stands, if it is over and nobody has noted that yet; else ""."""
+    if not bead.held or (bead.last_session or {}).get("ended"):
+        return ""
+    from gastown.services import attempts
+
+    life = attempts.look(gt.town, bead)
+    if life.state == "unknown":
+        return f"unknown: {life.why}"
+    return f"over, go on with: gt resume {bead.id}" if life.state in attempts.OVER else ""
 
 
 def tree(

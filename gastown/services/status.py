@@ -39,12 +39,13 @@ class Worker:
 
 @dataclass(frozen=True)
 class RigStatus:
-    """One rig's counts and workers."""
+    """One rig's counts and workers. `stalled`: held, but no session lives; those are not `working`."""
 
     name: str
     parked: bool
     ready: int
     working: int
+    stalled: int
     merging: int
     blocked: int
     workers: tuple[Worker, ...]
@@ -84,7 +85,7 @@ class Status:
             "rigs": [
                 {
                     "name": rig.name, "parked": rig.parked, "ready": rig.ready, "working": rig.working,
-                    "merging": rig.merging, "blocked": rig.blocked,
+                    "stalled": rig.stalled, "merging": rig.merging, "blocked": rig.blocked,
                     "workers": [_worker_json(one) for one in rig.workers],
                 }
                 for rig in self.rigs
@@ -156,11 +157,14 @@ def _deacon(town: Town) -> str | None:
 
 def _summary(rig: Rig, index: Index, workers: list[Worker]) -> RigStatus:
     rows = [row for row in index.rows if row.rig == rig.name and row.status != "closed"]
+    stalled = {one.bead for one in workers if one.state == "stalled"}
+    held = [row for row in rows if row.status in ("hooked", "in_progress")]
     return RigStatus(
         rig.name,
         rig.parked,
         sum(1 for row in rows if graph.is_ready(row, index.by_id)),
-        sum(1 for row in rows if row.status in ("hooked", "in_progress")),
+        sum(1 for row in held if row.id not in stalled),
+        sum(1 for row in held if row.id in stalled),
         sum(1 for row in rows if row.type == "merge" and row.status != "closed"),
         sum(1 for row in rows if row.status == "open" and row.needs and graph.blockers(row, index.by_id)),
         tuple(workers),

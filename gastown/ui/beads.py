@@ -33,10 +33,12 @@ def blocked_table(rows: Sequence[tuple[Row, list[str]]], *, colour: bool) -> lis
     )  # fmt: skip
 
 
-def full(bead: Bead, by_id: Mapping[str, Row], blocked_by: Sequence[str], *, now: float, colour: bool) -> list[str]:
-    """One bead in full, as lines."""
+def full(
+    bead: Bead, by_id: Mapping[str, Row], blocked_by: Sequence[str], *, now: float, colour: bool, session: str = ""
+) -> list[str]:
+    """One bead in full, as lines. `session`: how the last session stands, where the bead itself does not say."""
     lines = [style.paint(bead.id, "bold", colour) + "  " + style.paint(safe(bead.title), "bold", colour)]
-    lines += [f"  {name:<11}{safe(value)}" for name, value in _facts(bead, by_id, blocked_by, now) if value]
+    lines += [f"  {name:<11}{safe(value)}" for name, value in _facts(bead, by_id, blocked_by, now, session) if value]
     for name, text in (("description", bead.description), ("acceptance", bead.acceptance)):
         if text.strip():
             lines += ["", f"{name}:", *_indented(text)]
@@ -49,7 +51,7 @@ def full(bead: Bead, by_id: Mapping[str, Row], blocked_by: Sequence[str], *, now
 
 
 def _facts(
-    bead: Bead, by_id: Mapping[str, Row], blocked_by: Sequence[str], now: float
+    bead: Bead, by_id: Mapping[str, Row], blocked_by: Sequence[str], now: float, session: str
 ) -> list[tuple[str, str]]:
     held = f"{bead.assignee or ''}" + (f" on {bead.machine}" if bead.assignee and bead.machine else "")
     waits = f"  (waits for {', '.join(blocked_by)})" if blocked_by else ""
@@ -68,7 +70,7 @@ def _facts(
         ("commit", bead.commit or ""),
         ("agent", bead.agent or ""),
     ]
-    facts += [("session", _session(one)) for one in bead.sessions]
+    facts += [("session", _session(one, session)) for one in bead.sessions]
     facts.append(("created", f"{bead.created_at} by {bead.created_by}{_age(bead.created_at, now)}"))
     if bead.closed:
         closed = bead.closed
@@ -82,9 +84,9 @@ def _named(bead_id: str | None, by_id: Mapping[str, Row]) -> str:
     return f"{bead_id} ({row.status}) {row.title}" if row else f"{bead_id} (unknown)"
 
 
-def _session(one: Mapping[str, object]) -> str:
+def _session(one: Mapping[str, object], otherwise: str) -> str:
     words = [str(one.get("id", "?")), str(one.get("by", "")), str(one.get("agent", "")), str(one.get("started", ""))]
-    return " ".join(word for word in words if word) + f" {one.get('outcome') or 'running'}"
+    return " ".join(word for word in words if word) + f" {one.get('outcome') or otherwise or 'running'}"
 
 
 def _age(stamp: str, now: float) -> str:

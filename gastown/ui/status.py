@@ -39,7 +39,8 @@ def _problem(one: Problem, colour: bool) -> str:
 
 def _rig(rig: RigStatus, now: float, colour: bool) -> list[str]:
     parked = "  (parked)" if rig.parked else ""
-    counts = f"ready {rig.ready}  working {rig.working}  merging {rig.merging}  blocked {rig.blocked}"
+    stalled = f"  stalled {rig.stalled}" if rig.stalled else ""
+    counts = f"ready {rig.ready}  working {rig.working}{stalled}  merging {rig.merging}  blocked {rig.blocked}"
     out = [f"{style.paint(rig.name, 'bold', colour)}  {counts}{parked}"]
     width = max((len(one.address) for one in rig.workers), default=0)
     for one in rig.workers:

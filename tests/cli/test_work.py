@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gastown.runtime import sessions
 from gastown.services import sling
 from tests.conftest import Ran, gt_argv, run_gt
 from tests.services.work_lab import CHECKOUT, Lab, eventually
@@ -212,6 +213,20 @@ def test_agents_sessions_peek_log_and_stop(work):
     assert gt(work, "agents").lines[0].split()[1] == "stalled"
     assert gt(work, "session", "list", "--all", "--json").json[0]["id"] == done.session
     assert gt(work, "session", "ended", done.session).out.split() == [done.session, "over"]
+
+
+def test_a_session_that_was_killed_is_not_shown_as_running(work):
+    bead = work.bead()
+    record = work.record(work.one(bead.id, agent=work.sleeper()).session)
+    assert gt(work, "status").lines[2].split()[3:5] == ["working", "1"]
+    assert f"{record.id} app/amber" in gt(work, "show", bead.id).out
+    assert "running" in gt(work, "show", bead.id).out
+    os.kill(record.runner.pid, signal.SIGKILL)  # and with it whoever would note the end
+    os.kill(record.agent_pid, signal.SIGKILL)
+    eventually(lambda: not sessions.alive(record.agent_proc))
+    assert f"over, go on with: gt resume {bead.id}" in gt(work, "show", bead.id).out
+    assert "working 0  stalled 1" in gt(work, "status").out
+    assert "running" in gt(work, "show", bead.id, "--at", "HEAD").out
 
 
 def test_unsling_release_resume_and_nuke_by_command(work):

@@ -38,7 +38,8 @@ def test_counts_and_workers(town: Town) -> None:
     bead = with_worker(town)
     found = status.status(town, town)
     rig = found.rigs[0]
-    assert (rig.name, rig.ready, rig.working, rig.merging, rig.blocked) == ("green", 1, 1, 0, 0)
+    # Its session is not alive, so that nobody works.
+    assert (rig.name, rig.ready, rig.working, rig.stalled, rig.merging, rig.blocked) == ("green", 1, 0, 1, 0, 0)
     assert found.as_json()["rigs"][0]["workers"][0] | {"since": None, "agent": None} == {
         "address": "green/amber", "state": rig.workers[0].state, "bead": bead, "attempt": 2, "agent": None,
         "machine": "anvil", "since": None,
@@ -57,6 +58,7 @@ def test_the_past_knows_no_sessions(town: Town) -> None:
     with_worker(town)
     found = status.status(town, town.at("HEAD"))
     assert found.rigs[0].workers[0].state == "working"
+    assert (found.rigs[0].working, found.rigs[0].stalled) == (1, 0)
     assert found.problems == ()
 
 
