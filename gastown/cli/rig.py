@@ -127,14 +127,18 @@ def config(
     value: Annotated[str | None, typer.Argument(metavar="[VALUE]")] = None,
     unset: Annotated[bool, typer.Option("--unset", help="Remove KEY.")] = False,
     json: Json = False,
-) -> None:
+    at: At = None,
+) -> int:
     """Show a rig's settings, one of them, or set it."""
     if key is None:
-        config_cli.list_(ctx, rig=name, json=json)
+        config_cli.list_(ctx, rig=name, json=json, at=at)
     elif value is None and not unset:
-        config_cli.get(ctx, f"rig.{name}.{key}", json=json)
+        return config_cli.get(ctx, f"rig.{name}.{key}", json=json, at=at)
+    elif at is not None:
+        raise UsageError("--at reads the past, and cannot set it", "leave out --at, or the value")
     else:
         config_cli.set_(ctx, f"rig.{name}.{key}", value, unset=unset, json=json)
+    return 0
 
 
 @app.command("park")

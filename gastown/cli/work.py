@@ -9,7 +9,7 @@ import typer
 
 from gastown.cli import worktold as told
 from gastown.cli.context import Ctx
-from gastown.cli.options import DryRun, File, Json, Quiet, Stdin
+from gastown.cli.options import At, DryRun, File, Json, Quiet, Stdin
 from gastown.cli.output import put, put_json, say, text_from
 from gastown.model import address
 from gastown.model.bead import Bead
@@ -208,6 +208,7 @@ def hook(
     ctx: typer.Context,
     who: Annotated[str | None, typer.Argument(metavar="[ADDRESS]", help="Somebody else's.")] = None,
     json: Json = False,
+    at: At = None,
 ) -> None:
     """What is on your hook, in one line."""
     from gastown.services import hook as service
@@ -216,13 +217,14 @@ def hook(
 
     gt: Ctx = ctx.obj
     name = _who(gt, who)
-    bead = service.read(gt.town, name)
-    if name == gt.actor:
+    view = gt.view(at)
+    bead = service.read(gt.town, name) if at is None else service.find(view, name)
+    if name == gt.actor and at is None:
         bead = _alive(gt, bead)
     elif bead is None:
         from gastown.services import polecats
 
-        polecats.require(gt.town, name)
+        polecats.require(view, name)
     if json:
         doc = {**bead.doc, "path": bead.path, "rig": rig_of_path(bead.path)} if bead else None
         put_json({"address": name, "bead": doc})

@@ -117,6 +117,8 @@ def test_park_config_and_beads(gt: Runner, git_repo: Repo) -> None:
     assert gt("rig", "config", "one", "batch", "3").out == "rig.one.batch  3\n"
     assert "must be at least 1" in gt("rig", "config", "one", "batch", "0", code=2).err
     assert gt("rig", "config", "one", "batch").out == "3\n"
+    assert gt("rig", "config", "one", "batch", "--at", "HEAD~1").out == "5\n"
+    assert "reads the past" in gt("rig", "config", "one", "batch", "4", "--at", "HEAD~1", code=2).err
     assert "did you mean one" in gt("rig", "show", "on", code=6).err
     assert "--rig RIG" in gt("create", "which?", code=2).err
     assert gt("create", "x", "--rig", "two", "--json").json["rig"] == "two"

@@ -33,6 +33,8 @@ def test_every_command_is_built_and_has_help(name: str) -> None:
 READING = [
     "status", "info", "list", "show", "ready", "blocked", "feed", "trail", "log", "rig list", "rig show", "config get",
     "config list", "machine list", "machine show", "bead list", "bead show", "bead tree", "bead log",
+    "bead dep list", "bead label list", "rig config", "mq list", "mq show", "agents", "polecat list", "polecat show",
+    "hook", "mail inbox", "mail directory", "escalate list",
 ]  # fmt: skip
 
 

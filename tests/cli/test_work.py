@@ -215,6 +215,20 @@ def test_agents_sessions_peek_log_and_stop(work):
     assert gt(work, "session", "ended", done.session).out.split() == [done.session, "over"]
 
 
+def test_workers_as_they_were(work):
+    bead = work.run("echo x > x")
+    held = next(row["commit"] for row in gt(work, "log", "--json").json if row["subject"].startswith("sling"))
+    assert gt(work, "agents", "--json").json[0]["state"] == "idle"
+    for then in (gt(work, "agents", "--json", "--at", held).json[0],
+                 gt(work, "polecat", "show", "app/amber", "--json", "--at", held).json):  # fmt: skip
+        assert (then["address"], then["state"], then["bead"], then["attempt"]) == ("app/amber", "working", bead.id, 1)
+    assert gt(work, "hook", "app/amber", "--at", held).out.split()[0] == bead.id
+    assert gt(work, "agents", "--at", "HEAD").lines == ["app/amber  idle  -  -  -  -"]
+    first = gt(work, "log", "--json").json[-1]["commit"]
+    assert gt(work, "agents", "--at", first).out == ""
+    assert "no rig 'app'" in gt(work, "hook", "app/amber", "--at", first, code=6).err
+
+
 def test_a_session_that_was_killed_is_not_shown_as_running(work):
     bead = work.bead()
     record = work.record(work.one(bead.id, agent=work.sleeper()).session)
