@@ -144,6 +144,8 @@ def resume(
     runtime: Runtime = None,
     force: Annotated[bool, typer.Option("--force", help="Though nobody knows whether the old session lives.")] = False,
     message: Annotated[str | None, typer.Option("-m", "--message", metavar="TEXT", help="Tell the agent.")] = None,
+    file: File = None,
+    stdin: Stdin = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -157,9 +159,10 @@ def resume(
     names, command = split_command(names, sys.argv)
     if not names:
         raise UsageError("which work?", "gt resume ID, or RIG/NAME; `gt agents` shows what is stalled")
+    words = text_from(message, file, stdin) or ""
     done = [
         service.resume(
-            gt.town, service.find(gt.town, one), agent=agent, runtime=runtime, force=force, context=message or "",
+            gt.town, service.find(gt.town, one), agent=agent, runtime=runtime, force=force, context=words,
             command=command or (), say=lambda text: say(safe(text)),
         )
         for one in names

@@ -13,6 +13,12 @@ TYPES = frozenset(
     rig_park machine_add town_init note config doctor_fix""".split()
 )
 
+# Those that somebody may have to look at.
+PROBLEMS = frozenset(
+    """session_death mass_death heartbeat_stale merge_failed merge_rejected invalid_file escalation escalation_raise
+    claim_lost untrusted_command""".split()
+)
+
 
 def make(
     kind: str, *, ts: str, actor: str, text: str, bead: str | None, rig: str | None, data: dict[str, Any]

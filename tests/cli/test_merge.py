@@ -84,7 +84,9 @@ def test_reject_and_retry(lab):
     code, _, err = gt(lab, "mq", "reject", entry.id)
     assert code == 2
     assert "needs a reason" in err
-    code, out, _ = gt(lab, "mq", "reject", entry.source, "-r", "no", "--json")
+    reason = lab.path / "why.txt"
+    reason.write_text("no, for it has no test")
+    code, out, _ = gt(lab, "mq", "reject", entry.source, "-F", str(reason), "--json")
     assert json.loads(out)["closed"]["reason"] == "rejected"
     assert gt(lab, "mq", "retry", entry.id, "-q") == (0, entry.id + "\n", "")
     assert gt(lab, "mq", "run", RIG)[0] == 0

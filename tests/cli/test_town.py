@@ -213,3 +213,25 @@ def test_feed_trail_log(gt: Runner) -> None:
     assert "note: hello" in gt("log", bead).out
     assert [c["subject"].split(":")[0] for c in gt("log", bead, "--json").json] == ["note", "create"]
     assert gt("trail", "nonsense", code=2).err.startswith("error: there is no trail")
+    assert gt("feed", "--plain").out == gt("feed").out
+    assert gt("feed", "--problems").out == ""
+    gt("escalate", "help me")
+    assert [line.split()[1] for line in gt("feed", "--problems").lines] == ["escalation"]
+    assert [line.split()[1] for line in gt("feed", "--problems", "--type", "note").lines] == ["note", "escalation"]
+
+
+def test_a_word_where_a_number_belongs(gt: Runner) -> None:
+    assert "'x' is not a whole number" in gt("list", "-n", "x", code=2).err
+    assert "'x' is not a whole number" in gt("create", "y", "-p", "x", code=2).err
+
+
+def test_the_demo_makes_nothing_for_a_runtime_that_there_is_not(tmp_path: Path) -> None:
+    ran = run_gt("demo", str(tmp_path / "d"), "--runtime", "screen", cwd=tmp_path, code=2)
+    assert "none of: tmux process auto" in ran.err
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_person_is_not_primed_as_an_agent(gt: Runner) -> None:
+    said = gt("prime").out
+    assert "gt status" in said
+    assert "stop here" not in said

@@ -142,7 +142,8 @@ def test_the_first_call_from_inside_begins_and_a_look_from_outside_does_not(work
     assert work.now(bead).status == "in_progress"
     doc = gt(work, "hook", "--json", env=work.env(bead)).json
     assert (doc["address"], doc["bead"]["id"]) == ("app/amber", bead.id)
-    assert "nothing on the hook" in gt(work, "hook", "app/birch").out
+    gt(work, "release", bead.id)
+    assert "nothing on the hook" in gt(work, "hook", "app/amber").out
     assert gt(work, "hook", code=2).err.startswith("error: overseer has no hook")
 
 
@@ -250,6 +251,7 @@ def test_unsling_release_resume_and_nuke_by_command(work):
     assert "was open already" in gt(work, "release", bead.id).out
     assert gt(work, "resume", bead.id, code=5).err.startswith("error:")
     again = work.one(bead.id, agent=work.sleeper())
+    assert "cannot be used together" in gt(work, "resume", bead.id, "-m", "a", "--stdin", code=2).err
     assert "runs already" in gt(work, "resume", bead.id).out
     ran = gt(work, "polecat", "nuke", "app/amber", code=5)
     assert "is on its hook" in ran.err
