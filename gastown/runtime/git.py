@@ -72,7 +72,10 @@ def _hint(said: str) -> str:
         return "free some disk space, then run the same command again"
     if "dubious ownership" in said:
         return "the repository belongs to another user; git config --global --add safe.directory <path> accepts it"
-    return "run the same command in that folder to see all it says"
+    with contextlib.suppress(GtError):
+        require_git()  # an old one fails at what it does not know, and does not say so
+        return "run the same command in that folder to see all it says"
+    return f"git is too old here, or missing: {'.'.join(map(str, MIN_GIT))} or newer is needed"
 
 
 def mask(text: str) -> str:

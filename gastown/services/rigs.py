@@ -42,6 +42,7 @@ def add(town: Town, new: NewRig, *, base: str, progress: Callable[[str], None] |
     Everything is checked first, the clone is made outside of the change, and after any failure
     nothing is left. The gates given are recorded as trusted: they were typed here.
     """
+    git.require_git()
     ids.check_name(new.name, "rig")
     _check_free(town, new.name)
     prefix = _prefix(town, new)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from gastown.services import wiring
 from gastown.store import layout
 from gastown.store.town import Town
 from tests.conftest import PROJECT, Runner, git, run_gt
@@ -178,6 +180,7 @@ def test_machine(gt: Runner) -> None:
 
 
 def test_doctor_finds_and_fixes_what_is_ours(gt: Runner, town: Town) -> None:
+    wiring.wire(town)  # the fixture's towns are copies of one
     assert gt("doctor", "--json").json["ok"] is True
     left = Path(town.root, "beads", ".x.yaml" + layout.TEMP_SUFFIX)
     left.write_text("torn")
@@ -235,3 +238,30 @@ def test_a_person_is_not_primed_as_an_agent(gt: Runner) -> None:
     said = gt("prime").out
     assert "gt status" in said
     assert "stop here" not in said
+
+
+def test_the_doctor_looks_at_all_else_where_git_is_missing(gt: Runner, git_repo: Callable[..., Path]) -> None:
+    gt("rig", "add", "one", str(git_repo()))
+    ran = gt("doctor", "--json", env={"PATH": "/nonexistent"}, code=1)
+    found = {one["check"]: one for one in ran.json["findings"]}
+    assert found["git"]["state"] == "error"
+    assert "git is not installed" in found["git"]["text"]
+    assert found["beads"]["state"] == "ok"
+    assert {"files", "machine", "rigs", "sessions"} <= set(found)
+
+
+def test_an_old_git_is_named_where_it_fails(gt: Runner, tmp_path: Path, git_repo: Callable[..., Path]) -> None:
+    repo = git_repo()
+    gt("rig", "add", "one", str(repo))
+    fake = tmp_path / "bin" / "git"
+    fake.parent.mkdir()
+    real = shutil.which("git")
+    # As an old one does: it does not know a word, and does not say why.
+    fake.write_text(
+        f'#!/bin/sh\n[ "$1" = version ] && {{ echo git version 2.20.1; exit; }}\n'
+        f'case "$*" in *config*) exec {real} "$@";; esac\necho "fatal: unknown option" >&2\nexit 129\n'
+    )
+    fake.chmod(0o755)
+    env = {"PATH": f"{fake.parent}:{os.environ['PATH']}"}
+    assert "git 2.20.1 is too old" in gt("rig", "add", "two", str(repo), env=env, code=1).err
+    assert "git is too old" in gt("log", env=env, code=1).err
