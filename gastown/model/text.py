@@ -28,7 +28,7 @@ def safe_block(text: object) -> str:
     return "".join(c if c in "\n\t" else _visible(c) for c in str(text))
 
 
-def number(count: int, what: str) -> str:
+def counted(count: int, what: str) -> str:
     """`1 bead`, `2 beads`."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 

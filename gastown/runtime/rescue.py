@@ -17,6 +17,7 @@ from pathlib import Path
 
 from gastown.model import times
 from gastown.model.errors import GtError, Refused
+from gastown.model.text import counted
 from gastown.runtime import git
 from gastown.runtime.git import StrPath
 
@@ -296,7 +297,7 @@ def _loose_commits(path: StrPath, parts: _Parts) -> None:
     for number, sha in enumerate(tips):
         parts.wanted[f"commit-{number}"] = sha
     if rows:
-        parts.counts.append(f"{len(rows)} commits on no branch")
+        parts.counts.append(f"{counted(len(rows), 'commit')} on no branch")
 
 
 def _exists(path: StrPath, sha: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any
 
 from gastown.model import ids
 from gastown.model.errors import GtError, InvalidFile
-from gastown.model.text import number
+from gastown.model.text import counted
 from gastown.runtime import git, processes, sessions, tmux
 from gastown.services import machine, rigdoctor, wiring
 from gastown.services.findings import FAIL, FIXED, NOTE, OK, WARN, Finding, Fix, Found
@@ -182,7 +182,7 @@ def _files(town: Town) -> Iterator[Found]:
             bad += 1
             yield Finding("files", FAIL, str(problem), problem.hint), None
     if not bad:
-        yield Finding("files", OK, f"{number(count, 'valid file')} besides the beads"), None
+        yield Finding("files", OK, f"{counted(count, 'valid file')} besides the beads"), None
 
 
 def _yaml_files(town: Town) -> Iterator[str]:
@@ -230,7 +230,7 @@ def _beads(town: Town) -> Iterator[Found]:
             doubtful += 1
             yield Finding("beads", WARN, f"{row.id}: {text}", f"gt show {row.id}; {row.path}"), None
     if not index.problems and not doubtful:
-        yield Finding("beads", OK, f"{number(len(index.rows), 'valid bead')}"), None
+        yield Finding("beads", OK, f"{counted(len(index.rows), 'valid bead')}"), None
 
 
 def _plain_git(town: Town) -> Iterator[Found]:
@@ -273,7 +273,7 @@ def _held(town: Town) -> Iterator[Found]:
     waiting = [one for one in polecats.polecats(town) if one.state == "stalled"]
     if waiting:
         ids = " ".join(str(one.bead) for one in waiting)
-        text = f"{number(len(waiting), 'bead')} on a hook, whose session is over: {ids}"
+        text = f"{counted(len(waiting), 'bead')} on a hook, whose session is over: {ids}"
         yield Finding("work", NOTE, text, f"gt resume {ids}; or gt up, which starts them again"), None
 
 

@@ -141,7 +141,7 @@ def _undone_on_failure(root: str) -> Iterator[None]:
     while not os.path.exists(os.path.dirname(highest)):
         highest = os.path.dirname(highest)
     try:
-        os.makedirs(root, exist_ok=True)
+        _make_folder(root)
         yield
     except BaseException:
         if before is None:
@@ -150,6 +150,13 @@ def _undone_on_failure(root: str) -> Iterator[None]:
             for name in set(os.listdir(root)) - before:
                 _remove(os.path.join(root, name))
         raise
+
+
+def _make_folder(root: str) -> None:
+    try:
+        os.makedirs(root, exist_ok=True)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UsageError(f"the folder {root} cannot be made: {error.strerror}", "choose another place") from None
 
 
 def _remove(path: str) -> None:

@@ -101,5 +101,6 @@ def machine(view: View, name: str, here: str) -> Machine:
     """One machine; raises NotFound with the nearest names, or InvalidFile."""
     if not is_name(name) or not view.exists(layout.machine_file(name)):
         known = [file.removesuffix(".yaml") for file in view.names(layout.MACHINES) if file.endswith(".yaml")]
-        raise NotFound(f"no machine {name!r}", near=nearest(name, known))
+        near = nearest(name, known)
+        raise NotFound(f"no machine {name!r}", "" if near else "machines: " + ", ".join(known), near)
     return Machine(name, name == here, view.load(layout.machine_file(name)))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from gastown.model.text import number
+from gastown.model.text import counted
 from gastown.runtime import clones, reattach, sessions
 from gastown.services import wiring
 from gastown.store import layout, runstate
@@ -27,7 +27,7 @@ def settle(town: Town) -> list[str]:
         repo = layout.bare(town.root, rig.name)
         joined = reattach.reattach(repo)
         if joined:
-            said.append(f"rig {rig.name}: {number(len(joined), 'worktree')} put right")
+            said.append(f"rig {rig.name}: {counted(len(joined), 'worktree')} put right")
         if joined or (before and os.path.isdir(repo)):
             clones.configure(repo)
     if before is not None:

@@ -11,6 +11,7 @@ from gastown.model import times
 from gastown.model.bead import parse_branch
 from gastown.model.errors import GtError, Refused
 from gastown.model.rig import Rig
+from gastown.model.text import counted
 from gastown.runtime import clones, git, rescue, sessions, worktrees
 from gastown.services import rigs, worksite
 from gastown.store import layout
@@ -35,7 +36,7 @@ def at_risk(town: Town, rig: Rig) -> list[str]:
     found = []
     rows = [row for row in town.index().rows if row.rig == rig.name and row.status != "closed"]
     if rows:
-        found.append(f"{len(rows)} beads are not closed: {_some([row.id for row in rows])}")
+        found.append(f"not closed: {counted(len(rows), 'bead')}: {_some([row.id for row in rows])}")
     repo = layout.bare(town.root, rig.name)
     if not os.path.isdir(repo):
         return found
@@ -44,7 +45,7 @@ def at_risk(town: Town, rig: Rig) -> list[str]:
         found.append(f"branches are not merged: {_some(unmerged)}")
     waiting = rigs.waiting_commits(town, rig)
     if waiting:
-        found.append(f"{waiting} landed commits are only in {repo}; {rigs.pull_command(town, rig)}")
+        found.append(f"only in {repo}: {counted(waiting, 'landed commit')}; {rigs.pull_command(town, rig)}")
     for path in _worktrees(town, rig, repo):
         # In the refinery's worktree lie stacks that it made from branches, and nothing of anybody's.
         ours = os.path.realpath(path) == os.path.realpath(layout.worktree(town.root, rig.name, "refinery"))

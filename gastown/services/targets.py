@@ -97,6 +97,6 @@ def find_work(view: View, text: str, actor: str) -> str | None:
             raise
         near = nearest(text, view.rig_names())
         hint = f"did you mean the rig {near[0]}?" if near else "new work is a sentence in quotes, or --title WORD"
-        raise NotFound(f"{text!r} is no bead and no rig", error.hint or hint, error.near) from None
+        raise NotFound(f"{text!r} is no bead and no rig", error.hint if error.near else hint, error.near) from None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gastown.model.text import number, safe
+from gastown.model.text import counted, safe
 from gastown.services.findings import Finding
 from gastown.ui import style
 
@@ -18,5 +18,5 @@ def lines(findings: list[Finding], *, colour: bool) -> list[str]:
         if one.hint:
             out.append(f"{'':20}-> {safe(one.hint)}")
     counts = {state: sum(one.state == state for one in findings) for state in _STYLES}
-    said = [f"{n} {state}" if state in ("ok", "fixed") else number(n, state) for state, n in counts.items() if n]
+    said = [f"{n} {state}" if state in ("ok", "fixed") else counted(n, state) for state, n in counts.items() if n]
     return [*out, ", ".join(said)]

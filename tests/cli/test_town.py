@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -265,3 +267,22 @@ def test_an_old_git_is_named_where_it_fails(gt: Runner, tmp_path: Path, git_repo
     env = {"PATH": f"{fake.parent}:{os.environ['PATH']}"}
     assert "git 2.20.1 is too old" in gt("rig", "add", "two", str(repo), env=env, code=1).err
     assert "git is too old" in gt("log", env=env, code=1).err
+
+
+@pytest.mark.parametrize("place", ["/dev/null/x", "/proc/x/y"])
+def test_a_place_where_no_folder_can_be_is_no_bug(tmp_path: Path, place: str) -> None:
+    assert f"the folder {place} cannot be made" in run_gt("init", place, cwd=tmp_path, code=2).err
+
+
+def test_nothing_near_still_says_where_to_look(gt: Runner) -> None:
+    assert "`gt list --all` shows" in gt("show", "zzzzz", code=6).err
+    assert "machines: anvil" in gt("machine", "show", "qqq", code=6).err
+
+
+def test_bytes_that_are_no_text_are_named(town: Town) -> None:
+    done = subprocess.run(
+        [sys.executable.encode(), b"-m", b"gastown", b"create", b"a \x9b31m title"],
+        cwd=town.root, capture_output=True, env={**os.environ, "PYTHONPATH": str(PROJECT), "LC_ALL": "C.UTF-8"},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert b"the byte 0x9b, which is no UTF-8" in done.stderr

@@ -267,6 +267,7 @@ def test_presets_are_listed_shown_and_tested(work):
     assert gt(work, "agent", "show", "exec", "--json").json["source"] == "built-in"
     assert gt(work, "agent", "test", "exec").lines[0].startswith("ok")
     ran = gt(work, "agent", "test", "amp", code=None)
+    assert ("its version" in ran.out) == ("FAILED  its program" not in ran.out)
     assert ran.code == (0 if "FAILED" not in ran.out else 1)
     assert gt(work, "agent", "test", "nosuch", code=6).err.startswith("error: there is no agent preset")
 
