@@ -129,7 +129,7 @@ def folder_of(run: str, sid: str) -> str:
 
 
 def load(run: str, sid: str) -> SessionRecord:
-    """The session as it stands on disk. Raises NotFound, or InvalidFile if a file cannot be understood."""
+    """The session as it stands on disk. Raises NotFound, GtError if a file cannot be read or understood."""
     folder = folder_of(run, sid)
     own = _read(folder, SESSION)
     if own is None:
@@ -158,7 +158,11 @@ def load(run: str, sid: str) -> SessionRecord:
 
 def _read(folder: str, name: str) -> dict[str, Any] | None:
     path = os.path.join(folder, name)
-    data = files.read_or_none(path)
+    try:
+        data = files.read_or_none(path)
+    except OSError as error:
+        # Somebody else's, say. Whether it runs is unknown, and nobody may take it for over.
+        raise GtError(f"cannot read session {os.path.basename(folder)}: {error}", f"ls -ld {path}") from None
     if data is None:
         return None
     try:
@@ -187,8 +191,8 @@ def all_sessions(run: str) -> tuple[list[SessionRecord], list[GtError]]:
             if _ID.fullmatch(name) and not os.path.exists(os.path.join(home, name, RUNNER)):
                 continue
             problems.append(error)
-        except (GtError, OSError) as error:
-            problems.append(error if isinstance(error, GtError) else GtError(f"cannot read session {name}: {error}"))
+        except GtError as error:
+            problems.append(error)
     return sorted(records, key=lambda record: (record.started, record.id)), problems
 
 

@@ -299,3 +299,20 @@ def test_an_unreadable_session_is_not_taken_for_none(work):
     path.write_text("torn")
     assert "no session" not in gt(work, "peek", "app/amber", code=1).err
     path.write_bytes(whole)
+
+
+def test_a_session_that_cannot_be_read_hides_nothing_else(work):
+    bead = work.bead()
+    session = work.one(bead.id, agent=work.sleeper()).session
+    path = Path(work.record(session).folder, "session.json")
+    path.rename(path.with_name("away"))
+    path.mkdir()  # what permission denied is to an ordinary user
+    try:
+        assert f"app/amber  stalled   {bead.id}" in gt(work, "status").out
+        assert gt(work, "agents").lines[0].split()[:2] == ["app/amber", "stalled"]
+        assert gt(work, "show", bead.id).out.count("unknown: ") == 1
+        assert "cannot read session" in gt(work, "session", "list", code=1).err
+        assert gt(work, "resume", bead.id, code=None).code != 0
+    finally:
+        path.rmdir()
+        path.with_name("away").rename(path)
