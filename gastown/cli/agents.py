@@ -8,7 +8,7 @@ import typer
 
 from gastown.cli.context import Ctx
 from gastown.cli.options import At, Json, Quiet, RigName
-from gastown.cli.output import problems, put, put_json, put_lines, say
+from gastown.cli.output import hint, problems, put, put_json, put_lines, say
 from gastown.model import address
 from gastown.model.text import safe
 
@@ -34,6 +34,8 @@ def agents(ctx: typer.Context, rig: RigName = None, json: Json = False, at: At =
     found = polecats.polecats(town, rig, index=index) if at is None else polecats.as_it_was(view, rig)
     if json:
         put_json([one.as_json() for one in found])
+    elif not found:
+        hint("nobody works here yet: gt sling WORK RIG makes a polecat")
     else:
         now = town.clock()
         rows = [

@@ -54,6 +54,8 @@ def blocked(ctx: typer.Context, rig: RigName = None, limit: Limit = None, json: 
     pairs = queries.blocked(index, rig)[:limit]
     if json:
         return _print_rows(view, index, [row for row, _ in pairs], True)
+    if not pairs:
+        hint("nothing waits for anything; `gt ready` shows what can start")
     named = [(row, [_blocker(need, index) for need in waits]) for row, waits in pairs]
     put_lines(render.blocked_table(named, colour=style.wanted()))
     return 1 if problems(index.problems) else 0
@@ -97,7 +99,10 @@ def list_(
     )
     queries.check_filter(view, wanted)
     index = view.index()
-    return _print_rows(view, index, queries.select(index, wanted)[:limit], json)
+    rows = queries.select(index, wanted)[:limit]
+    if not rows and not json:
+        hint("no bead is like that" + ("" if everything or status else "; --all looks among the closed ones, too"))
+    return _print_rows(view, index, rows, json)
 
 
 def show(

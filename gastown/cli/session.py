@@ -9,7 +9,7 @@ import typer
 
 from gastown.cli.context import Ctx
 from gastown.cli.options import Json, Quiet
-from gastown.cli.output import problems, put, put_json, put_lines, say
+from gastown.cli.output import hint, problems, put, put_json, put_lines, say
 from gastown.model.errors import NotFound, UsageError
 from gastown.model.text import safe, safe_block
 
@@ -49,6 +49,8 @@ def list_(
             for one, state in shown
         ]
         put_lines(columns(rows, head=("SESSION", "STATE", "WHO", "BEAD", "AGENT", "IN", "AGE"), colour=style.wanted()))
+        if not rows and not everything:
+            hint("no session lives; --all shows those that are over")
     return 1 if problems(bad) else 0
 
 

@@ -221,3 +221,10 @@ def test_needs_as_they_were(gt: Runner) -> None:
 def test_a_mistyped_type_suggests_the_nearest(gt: Runner) -> None:
     assert "hint: did you mean task?" in gt("create", "x", "--type", "tsk", code=2).err
     assert "hint: one of: task bug" in gt("create", "x", "--type", "qqq", code=2).err
+
+
+def test_an_empty_answer_says_so_and_stays_empty(gt: Runner) -> None:
+    for args in (["list"], ["list", "--all"], ["ready"], ["blocked"], ["agents"], ["session", "list"], ["mq", "list"]):
+        ran = gt(*args)
+        assert (ran.out, bool(ran.err)) == ("", True), args
+        assert gt(*args, "--json").out == "[]\n"
