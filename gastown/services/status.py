@@ -12,7 +12,7 @@ from gastown.model.errors import GtError, InvalidFile, NotFound
 from gastown.model.rig import Rig
 from gastown.model.row import Row
 from gastown.services import queries
-from gastown.store import layout, runstate
+from gastown.store import layout
 from gastown.store.index import Index
 from gastown.store.town import Town
 from gastown.store.view import View
@@ -151,8 +151,12 @@ def remote_url(root: str) -> str | None:
 
 
 def _deacon(town: Town) -> str | None:
-    note = runstate.read_json(layout.run(town.root, "deacon.json"))
-    return str(note.get("state", "running")) if isinstance(note, dict) else None
+    if not os.path.exists(layout.run(town.root, "deacon.json")):
+        return None
+    from gastown.services import powers
+
+    # The note outlives a deacon that was killed, and a machine that was switched off.
+    return "running" if powers.deacon(town.root) else None
 
 
 def _summary(rig: Rig, index: Index, workers: list[Worker]) -> RigStatus:

@@ -277,6 +277,7 @@ def test_queued_work_is_said_and_exits_0(work):
     bead = work.bead()
     ran = gt(work, "sling", bead.id, "app", "--agent", work.sleeper())
     assert ran.out.startswith(f"{bead.id}  queued for app: 0 of 0 polecats")
+    assert "no deacon runs: `gt up` starts what is queued" in ran.err
     work.configure("town.yaml", max_polecats=1)
     assert [one.bead for one in sling.dispatch_queued(work.town)] == [bead.id]
 

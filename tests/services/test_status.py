@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from gastown.services import beads, status
+from gastown.services import beads, powers, status
 from gastown.services.beads import Draft
 from gastown.store import layout
 from gastown.store.town import Town
@@ -80,3 +81,13 @@ def test_the_remote_is_read_without_its_password(town: Town) -> None:
     with open(Path(town.root, ".git", "config"), "a", encoding="utf-8") as file:
         file.write('[remote "origin"]\n\turl = https://me:secret@example.org/town.git\n')
     assert status.remote_url(town.root) == "https://***@example.org/town.git"
+
+
+def test_a_killed_deacon_does_not_run(town: Town) -> None:
+    powers.say_running(town.root, "files")
+    assert status.status(town, town).deacon == "running"
+    path = powers.note_path(town.root)
+    note = json.loads(Path(path).read_text())
+    # The process that has this pid now began at another time.
+    Path(path).write_text(json.dumps(note | {"start": "long ago"}))
+    assert status.status(town, town).deacon is None
