@@ -19,6 +19,8 @@ from gastown.store.town import Town
 
 _LOW_DISK = 1 << 30
 _GRACE = 5.0
+# So many of one kind are named; in somebody else's town it would be every session there ever was.
+_MANY = 5
 # Where people's and our own temporary files may lie in committed folders.
 _COMMITTED = ("agents", "beads", "feed", "formulas", "machines", "mail", "rigs", "roles")
 
@@ -252,8 +254,10 @@ def _wire(town: Town) -> None:
 
 def _sessions(town: Town) -> Iterator[Found]:
     records, problems = sessions.all_sessions(layout.run(town.root))
-    for problem in problems:
+    for problem in problems[:_MANY]:
         yield Finding("sessions", FAIL, str(problem), problem.hint), None
+    if len(problems) > _MANY:
+        yield Finding("sessions", FAIL, f"and {len(problems) - _MANY} more like that", "gt session list --all"), None
     live = 0
     for record in records:
         stray = sessions.orphan(record)

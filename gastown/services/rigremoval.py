@@ -132,7 +132,8 @@ def _save(town: Town, rig: Rig, repo: str) -> tuple[tuple[str, ...], str | None]
     for path in _worktrees(town, rig, repo):
         if os.path.isdir(path) and rescue.unsaved(repo, path):
             done = rescue.save(repo, path, os.path.basename(path), folder, now)
-            saved.append(f"{os.path.relpath(path, town.root)}: {done.description}")
+            if not worksite.all_landed(town, done):
+                saved.append(f"{os.path.relpath(path, town.root)}: {done.description}")
     refs = git.run(["for-each-ref", "--format=%(refname)", "refs/heads", "refs/gt", "refs/stash"], git_dir=repo).text
     if not refs:
         return tuple(saved), None

@@ -93,6 +93,9 @@ def test_reject_and_retry(lab):
     lab.assert_landed_once(entry)
     assert gt(lab, "mq", "retry", entry.id)[0] == 2
     assert gt(lab, "mq", "show", "gp-zzzzz")[0] == 6
+    other = gt(lab, "create", "never handed in", "-q")[1].strip()
+    for verb in (["show"], ["retry"], ["reject", "-r", "x"]):
+        assert gt(lab, "mq", verb[0], other, *verb[1:])[0] == 6
     assert gt(lab, "mq", "list", "nowhere")[0] == 6
 
 

@@ -102,3 +102,11 @@ def test_work_that_waits_for_a_session_is_named(work: Lab) -> None:
     (found,) = (one for one in doctor.examine(work.town) if one.check == "work")
     assert found.state == NOTE
     assert f"gt resume {bead.id}" in found.hint
+
+
+def test_many_of_a_kind_are_not_all_named(town: Town) -> None:
+    for number in range(8):
+        Path(layout.run(town.root), "sessions", f"s-20261123-aaa{number}", "session.json").mkdir(parents=True)
+    found = [one for one in doctor.examine(town) if one.check == "sessions"]
+    assert [one.state for one in found] == [FAIL] * 6
+    assert found[-1].text == "and 3 more like that"

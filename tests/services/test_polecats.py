@@ -135,7 +135,8 @@ def test_a_rig_whose_work_has_landed_goes_without_force(work):
     with pytest.raises(Refused, match="work/app/amber holds work"):
         rigremoval.remove(work.town, "app")
     (work.tree() / "precious").unlink()
-    assert rigremoval.remove(work.town, "app").beads == 2
+    removed = rigremoval.remove(work.town, "app")
+    assert (removed.beads, removed.saved) == (2, ())
     assert not work.tree().exists()
 
 
