@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gastown.runtime import sessions
+from gastown.runtime import git, sessions
 from gastown.services import sling
 from tests.conftest import Ran, gt_argv, run_gt
 from tests.services.work_lab import CHECKOUT, Lab, eventually
@@ -51,6 +51,16 @@ def test_options_behind_the_dashes_belong_to_the_command(work):
     (one,) = ran.json["dispatched"]
     work.ended(one["session"])
     assert work.now(one["bead"]).command[-1] == "--force"
+
+
+def test_a_mistyped_rig_is_named_before_anything_starts(work, tmp_path):
+    git.run(["clone", "-q", "--bare", work.origin, str(tmp_path / "two.git")])
+    gt(work, "rig", "add", "two", str(tmp_path / "two.git"))
+    ran = gt(work, "sling", "Do this", work.bead().id, "apq", "--", "true", code=6)
+    assert "'apq' is no bead and no rig" in ran.err
+    assert "did you mean the rig app?" in ran.err
+    assert work.events("sling") == []
+    assert [row.title for row in work.town.index().rows] == ["Some work"]
 
 
 def test_json_and_quiet_have_their_shapes(work):
