@@ -251,7 +251,7 @@ def decide(evidence: Evidence, settings: Settings, now: float) -> list[Action]:
         if not wrong:
             good.append(edit)
         elif key_of(edit.path, edit.mark) not in evidence.told:
-            hint = edit.hint or f"mend it in an editor, or restore it: git checkout -- {edit.path}"
+            hint = edit.hint or f"mend it in an editor, or go back to what git has: git checkout -- {edit.path}"
             actions.append(Report(edit.path, wrong, mark=edit.mark, hint=hint))
     if good:
         actions.append(_adopt(good))
