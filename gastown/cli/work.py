@@ -75,7 +75,7 @@ def sling(
         put_json(report.as_json())
     else:
         told.sling(report, quiet=quiet, dry_run=dry_run)
-        if report.queued and not quiet:
+        if report.queued and not quiet and not machine:
             told.who_starts_it(town.root)
     return report.refused[0].exit_code if report.refused else 0
 
