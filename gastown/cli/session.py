@@ -141,6 +141,7 @@ def attach(ctx: typer.Context, which: Which) -> None:
     from gastown.services import release as service
 
     gt: Ctx = ctx.obj
+    gt.town.require_own()
     record = _newest(gt, service.find_session(gt.town, which))
     if record.runtime == "tmux" and not (os.isatty(0) and os.isatty(1)):
         raise UsageError("attaching needs a terminal", f"gt peek {record.address} shows the last lines")

@@ -188,6 +188,7 @@ def nudge(town: Town, word: str, text: str, *, mode: str = "wait", priority: str
     Raises NotFound for an unknown recipient, UsageError for an empty text, for one who reads no nudges, and
     GtError if `now` cannot be done or too many wait.
     """
+    town.require_own()
     address = recipients.known(town, word)
     _check(address, text, mode, priority)
     done = _deliver(town, address, text, mode=mode, priority=priority)
@@ -202,6 +203,7 @@ def broadcast(
 
     The sender is left out. One that cannot be nudged does not keep the others from it (`how` is failed).
     """
+    town.require_own()
     if rig is not None:
         rig = town.rig(rig).name
     sessions, held = _at_work(town)

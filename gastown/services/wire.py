@@ -113,8 +113,10 @@ def remote_of(repo: Repo) -> str | None:
 def opened(town: Town, *, timeout: float = TIMEOUT, wait: float = 30.0, alone: bool = True) -> Iterator[Wire]:
     """The wire of a town; `alone`: for one process at a time.
 
-    Raises GtError without a remote, RaceLost if another sync stays at work for `wait` seconds.
+    Raises GtError without a remote, RaceLost if another sync stays at work for `wait` seconds, Refused in a copy of
+    the machine's folder: nothing goes out in its name.
     """
+    town.require_own()
     remote = remote_of(town.repo)
     if remote is None:
         raise GtError("this town has no remote", "give it one: git remote add origin URL, then gt sync")
