@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
-import secrets
 from collections import defaultdict
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
@@ -12,7 +10,7 @@ from typing import Any
 
 from gastown.model import times
 from gastown.model.bead import HELD
-from gastown.model.errors import InvalidFile, NotFound, Refused
+from gastown.model.errors import InvalidFile, NotFound, Refused, UsageError
 from gastown.model.ids import is_name
 from gastown.model.row import Row
 from gastown.model.text import nearest
@@ -64,39 +62,46 @@ def introduce(root: str, taken: Container[str] = ()) -> Identity:
     known = identity.read(root)
     if known is not None:
         return known
+    import platform
+
     os.makedirs(layout.local(root), exist_ok=True)
     return introduce_as(root, name_for(platform.node(), taken))
 
 
 def introduce_as(root: str, name: str) -> Identity:
     """Give this folder a name, and an id made for it."""
-    made = identity.placed(root, Identity(name, new_id(), instances=(identity.instance(root),)))
+    made = new_identity(root, name)
     identity.write(root, made)
+    identity.note_instance(root)
     return made
 
 
-def new_id() -> str:
-    """An id that no other machine has."""
-    return secrets.token_hex(8)
+def new_identity(root: str, name: str) -> Identity:
+    """This folder as a machine of that name, with an id that no other has; nothing is written."""
+    import secrets
+
+    return identity.placed(root, Identity(name, secrets.token_hex(8), salt=identity.new_salt()))
 
 
-def facts(root: str, at: float, most: int) -> dict[str, Any]:
+def facts(root: str, at: float, most: int, one: Identity | None = None) -> dict[str, Any]:
     """What machines/<name>.yaml says of this machine now. `most`: how many sessions may run here at once.
 
-    `instance` tells clones with one name apart (store/identity.py).
+    `instance` tells clones with one name apart (store/identity.py); `one`: as the folder is about to be called.
     """
+    import platform
+
     return {
         "platform": f"{platform.system()} {platform.machine()}",
         "capacity": most,
         "seen": times.text(at),
-        "instance": identity.instance(root),
+        "instance": identity.instance(root, one),
     }
 
 
 def committed_doc(root: str, one: Identity, at: float, most: int) -> dict[str, Any]:
     """What machines/<name>.yaml says when a machine joins; `at` in epoch seconds."""
     created = {"at": times.text(at), "by": "overseer"}
-    return {"name": one.name, "id": one.id, "created": created, **facts(root, at, most)}
+    return {"name": one.name, "id": one.id, "created": created, **facts(root, at, most, one)}
 
 
 def capacity(view: View) -> int:
@@ -138,7 +143,7 @@ def rejoin(town: Town, *, here: bool = False) -> bool:
         back = now.pop("retired", None)
         if back is None and doc.get("instance") == now["instance"]:
             return False
-        identity.note_instance(town.root, now["instance"])
+        identity.note_instance(town.root)
         change.put(path, now)
         change.emit("machine_add", f"machine {name} " + ("takes part again" if back else "is this one"), machine=name)
         return True
@@ -147,15 +152,11 @@ def rejoin(town: Town, *, here: bool = False) -> bool:
 
 
 def _take_over(town: Town) -> None:
-    """Be the machine: whatever clone wrote under its name before is no more."""
+    """Be the machine: whatever clone wrote under its name before has said its last word."""
     from gastown.services import moving
 
-    identity.settle(town.root)
+    identity.take_over(town.root)
     town.refresh()
-    if town.exists(layout.machine_file(town.machine)):
-        mark = town.load(layout.machine_file(town.machine)).get("instance")
-        if isinstance(mark, str):
-            identity.note_instance(town.root, mark)
     moving.relink(town)
 
 
@@ -177,7 +178,7 @@ def keep_seen(town: Town) -> bool:
     now = town.clock()
     if not _is_due(town.load(path), facts(town.root, now, capacity(town)), now):
         return False
-    identity.note_instance(town.root, identity.instance(town.root))
+    identity.note_instance(town.root)
     with town.change(f"machine: {town.machine} was seen", actor="deacon") as change:
         doc = change.load(path)
         fresh = facts(town.root, change.now, capacity(town))
@@ -233,8 +234,6 @@ def said_retired(name: str, doc: dict[str, Any]) -> str:
 # -- all of them ----------------------------------------------------------------------------------
 def seen_at(doc: dict[str, Any]) -> float | None:
     """When a machine wrote last (epoch seconds); None if it does not say."""
-    from gastown.model.errors import UsageError
-
     try:
         return times.parse(str(doc["seen"])) if doc.get("seen") else None
     except UsageError:

@@ -57,7 +57,7 @@ def rename(town: Town, new: str) -> Renamed:
         return Renamed(one.name, new, "unchanged")
     if town.exists(layout.machine_file(new)) or new == one.name:
         raise Refused(f"there is a machine {new} already", "`gt machine list` shows them; choose another name")
-    fresh = identity.placed(town.root, Identity(new, machine.new_id(), instances=(identity.instance(town.root),)))
+    fresh = machine.new_identity(town.root, new)
     return _at_home(town, one, fresh) if own else _apart(town, one, fresh)
 
 
@@ -87,7 +87,7 @@ def _all_of_it(change: Change, one: Identity, fresh: Identity) -> Renamed:
 def _introduce(change: Change, fresh: Identity, before: dict[str, Any]) -> None:
     """machines/<new>.yaml: what the old one said, and what is so now."""
     root, most = change.town.root, machine.capacity(change.town)
-    now = {"name": fresh.name, "id": fresh.id, **machine.facts(root, change.now, most)}
+    now = {"name": fresh.name, "id": fresh.id, **machine.facts(root, change.now, most, fresh)}
     made = machine.committed_doc(root, fresh, change.now, most)
     change.put(layout.machine_file(fresh.name), {**made, **before, **now})
 

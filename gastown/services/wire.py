@@ -11,7 +11,7 @@ import fcntl
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from gastown.model.errors import GtError, RaceLost
@@ -38,6 +38,7 @@ class Wire:
     remote: str
     handle: int
     timeout: float = TIMEOUT
+    clock: Callable[[], float] = time.time
 
     def run(self, args: list[str], *, check: bool = False) -> Result:
         """Run git with the lock in its hands."""
@@ -50,6 +51,7 @@ class Wire:
         args = ["fetch", "--quiet", "--prune", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"]
         refs = [f"+refs/heads/*:refs/remotes/{self.remote}/*", f"+{CLAIMS}*:{CLAIMS}*"]
         self._reach([*args, self.remote, *refs])
+        note_met(self.root, self.clock())
 
     def _reach(self, args: list[str]) -> Result:
         try:
@@ -98,6 +100,21 @@ class Wire:
         return [name for name in names if name != "HEAD" and not name.startswith("gt-claims/")]
 
 
+def note_met(root: str, when: float) -> None:
+    """The remote answered at `when` (epoch seconds). A hint: losing it means not knowing how old the news is."""
+    path = layout.run(root, "met")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    files.write(path, f"{when:.3f}".encode(), temp=f"{path}.{os.getpid()}{layout.TEMP_SUFFIX}", durable=False)
+
+
+def met(root: str) -> float | None:
+    """When the remote was fetched from last; None if it never was, or nothing is known of it."""
+    try:
+        return float(files.read_or_none(layout.run(root, "met")) or "")
+    except ValueError:
+        return None
+
+
 def remote_of(repo: Repo) -> str | None:
     """The name of the town's remote: `origin`, else the only one there is; None without one."""
     config = files.read_or_none(os.path.join(repo.common_dir, "config")) or b""
@@ -126,7 +143,7 @@ def opened(town: Town, *, timeout: float = TIMEOUT, wait: float = 30.0, alone: b
     try:
         if alone:
             _lock(handle, wait)
-        yield Wire(town.root, remote, handle, timeout)
+        yield Wire(town.root, remote, handle, timeout, town.clock)
     finally:
         os.close(handle)
 

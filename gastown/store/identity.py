@@ -21,7 +21,7 @@ from gastown.store import files, host, layout
 from gastown.store import yaml as yaml_store
 
 FILE = "machine.yaml"
-KEYS = ("name", "id", "place", "instances", "next")
+KEYS = ("name", "id", "place", "salt", "instances", "passed", "next")
 # Clocks of two computers may be this far apart.
 GRACE = 600.0
 _KEPT = 16
@@ -33,7 +33,8 @@ State = Literal["home", "moved", "copy", "twin"]
 class Identity:
     """This folder's name and id. `computer`, `root` and `inode` (of `.gt`) say where it was when it got them.
 
-    `instances` are what it has written into machines/<name>.yaml, oldest first.
+    `salt` makes its marks unlike those of a copy; `instances` are the marks it has written into machines/<name>.yaml,
+    oldest first; `passed` is the word of another clone that is known to be its last.
     """
 
     name: str
@@ -41,7 +42,9 @@ class Identity:
     computer: str = ""
     root: str = ""
     inode: int = 0
+    salt: str = ""
     instances: tuple[str, ...] = ()
+    passed: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def read(root: str) -> Identity | None:
     doc = yaml_store.load(data, f"{layout.LOCAL}/{FILE}")
     following = doc.get("next")
     if isinstance(following, dict) and _has_happened(root, following):
-        doc = {**doc, "name": following["name"], "id": following["id"]}
+        doc = {**doc, **following}
     name, place = doc.get("name"), doc.get("place")
     if not isinstance(name, str) or not is_name(name):
         raise InvalidFile(f"{layout.LOCAL}/{FILE}", f"{name!r} is no name of a machine", key="name")
@@ -82,7 +85,8 @@ def read(root: str) -> Identity | None:
     inode = place.get("inode")
     return Identity(
         name, str(doc.get("id") or ""), str(place.get("computer") or ""), str(place.get("root") or ""),
-        inode if isinstance(inode, int) else 0, tuple(str(one) for one in doc.get("instances") or ()),
+        inode if isinstance(inode, int) else 0, str(doc.get("salt") or ""),
+        tuple(str(one) for one in doc.get("instances") or ()), str(doc.get("passed") or ""),
     )  # fmt: skip
 
 
@@ -95,10 +99,14 @@ def write(root: str, one: Identity, *, following: Identity | None = None) -> Non
     """Keep an identity; `following` is the one that a rename is about to give it."""
     doc: dict[str, Any] = {"name": one.name, "id": one.id}
     doc["place"] = {"computer": one.computer, "root": one.root, "inode": one.inode}
+    if one.salt:
+        doc["salt"] = one.salt
     if one.instances:
         doc["instances"] = list(one.instances)[-_KEPT:]
+    if one.passed:
+        doc["passed"] = one.passed
     if following is not None:
-        doc["next"] = {"name": following.name, "id": following.id}
+        doc["next"] = {"name": following.name, "id": following.id, "salt": following.salt}
     os.makedirs(layout.local(root), exist_ok=True)
     files.write(path(root), yaml_store.dump(doc, KEYS))
 
@@ -109,26 +117,44 @@ def placed(root: str, one: Identity) -> Identity:
 
 
 def settle(root: str) -> None:
-    """This folder is its machine from now on, wherever it came from."""
+    """Write down that this folder, which is its machine, stands here now."""
     one = read(root)
     if one is not None:
         write(root, placed(root, one))
 
 
-def instance(root: str) -> str:
+def take_over(root: str) -> None:
+    """This folder is its machine from now on, wherever it came from: other clones that write go on as strangers."""
+    one = read(root)
+    if one is not None:
+        told = _told(root, one.name)
+        passed = _word(told) if told.get("instance") not in (None, *one.instances) else one.passed
+        write(root, replace(placed(root, one), salt=new_salt(), passed=passed))
+
+
+def new_salt() -> str:
+    """What no copy made before has."""
+    import secrets
+
+    return secrets.token_hex(8)
+
+
+def instance(root: str, one: Identity | None = None) -> str:
     """A mark of this very folder in this run of this computer."""
     import hashlib
 
-    facts = f"{host.computer()} {host.boot()} {os.stat(layout.local(root)).st_ino}"
-    return hashlib.sha256(facts.encode()).hexdigest()[:16]
+    one = one or read(root)
+    facts = (one.salt if one else "", host.computer(), host.boot(), str(os.stat(layout.local(root)).st_ino))
+    return hashlib.sha256(" ".join(facts).encode()).hexdigest()[:16]
 
 
-def note_instance(root: str, *marks: str) -> None:
-    """Remember marks as written by this folder, or known to be of one that is no more."""
+def note_instance(root: str) -> str:
+    """This folder's mark, remembered as its own; for whoever is about to write it."""
     one = read(root)
-    if one is not None and not set(marks) <= set(one.instances):
-        known = [mark for mark in one.instances if mark not in marks]
-        write(root, replace(one, instances=(*known, *marks)))
+    mark = instance(root, one)
+    if one is not None and mark not in one.instances:
+        write(root, replace(one, instances=(*one.instances, mark)))
+    return mark
 
 
 # -- is it still the one? -------------------------------------------------------------------------
@@ -198,7 +224,7 @@ def _twin(root: str, one: Identity, now: float) -> Standing | None:
         text = f"two computers took the name {one.name} in this town, and it is the other one's"
         return Standing("twin", text, "reading works. `gt machine rename NEW` gives this one a name of its own")
     mark, seen = told.get("instance"), told.get("seen")
-    if mark is None or mark in one.instances or mark == instance(root):
+    if mark is None or mark in one.instances or mark == instance(root, one) or _word(told) == one.passed:
         return None
     from gastown.model import times
 
@@ -212,6 +238,10 @@ def _twin(root: str, one: Identity, now: float) -> Standing | None:
         return None
     text = f"another clone of this town writes as machine {one.name} too (it did at {seen}): a disk was copied"
     return Standing("twin", text, _way_out(one))
+
+
+def _word(told: dict[str, Any]) -> str:
+    return f"{told.get('instance')} {told.get('seen')}"
 
 
 def _told(root: str, name: str) -> dict[str, Any]:

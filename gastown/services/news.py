@@ -1,0 +1,65 @@
+"""How old the news is: when the town's remote was met last, and how many commits wait to be sent. A few file reads."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import dataclass
+from typing import Any
+
+from gastown.model import times
+from gastown.services import wire
+from gastown.store.gitrepo import Repo
+from gastown.store.town import Town
+
+# Beyond this it is "many": a walk through a long history has no place in `gt status`.
+MOST = 100
+
+
+@dataclass(frozen=True)
+class News:
+    """`met` is when the remote answered last (epoch seconds; None: never), `unsent` counts commits up to MOST."""
+
+    met: float | None
+    unsent: int
+
+    def as_json(self) -> dict[str, Any]:
+        """For `gt status --json`."""
+        return {"met": times.text(self.met) if self.met is not None else None, "unsent": self.unsent}
+
+    def said(self, now: float) -> str:
+        """In words: `last met 3m ago, 2 commits to send`."""
+        met = "never met" if self.met is None else f"last met {times.ago(now - self.met)} ago"
+        if not self.unsent:
+            return met
+        many = "+" if self.unsent >= MOST else ""
+        return f"{met}, {self.unsent}{many} commit{'' if self.unsent == 1 else 's'} to send"
+
+
+def news(town: Town) -> News | None:
+    """How this clone and the remote stand, as last seen; None without a remote."""
+    remote = wire.remote_of(town.repo)
+    if remote is None:
+        return None
+    ref, head = town.repo.head()
+    there = town.repo.ref(f"refs/remotes/{remote}/{ref.removeprefix('refs/heads/')}")
+    return News(wire.met(town.root), _count(town.repo, head, there) if head else 0)
+
+
+def _count(repo: Repo, head: bytes, there: bytes | None) -> int:
+    """How many commits `head` has that `there` has not, newest first, at most MOST."""
+    sent = {there} if there else set()
+    todo = [(-repo.commit(sha).commit_time, sha) for sha in {head, *sent}]
+    heapq.heapify(todo)
+    seen: set[bytes] = set()
+    count = 0
+    while todo and count < MOST and any(sha not in sent for _, sha in todo):
+        _, sha = heapq.heappop(todo)
+        if sha in seen:
+            continue
+        seen.add(sha)
+        count += sha not in sent
+        for parent in repo.commit(sha).parents:
+            if sha in sent:
+                sent.add(parent)
+            heapq.heappush(todo, (-repo.commit(parent).commit_time, parent))
+    return count
