@@ -46,20 +46,19 @@ def news(town: Town) -> News | None:
 
 
 def _count(repo: Repo, head: bytes, there: bytes | None) -> int:
-    """How many commits `head` has that `there` has not, newest first, at most MOST."""
+    """How many commits `head` has that `there` has not, at most MOST; a walk from the newest to the oldest."""
     sent = {there} if there else set()
     todo = [(-repo.commit(sha).commit_time, sha) for sha in {head, *sent}]
     heapq.heapify(todo)
     seen: set[bytes] = set()
-    count = 0
-    while todo and count < MOST and any(sha not in sent for _, sha in todo):
+    while any(sha not in sent for _, sha in todo) and len(seen) < MOST + len(sent):
         _, sha = heapq.heappop(todo)
-        if sha in seen:
-            continue
         seen.add(sha)
-        count += sha not in sent
         for parent in repo.commit(sha).parents:
+            # Commits of one second come in any order: what was passed before it was known as sent is passed again.
+            new = parent not in seen or (sha in sent and parent not in sent)
             if sha in sent:
                 sent.add(parent)
-            heapq.heappush(todo, (-repo.commit(parent).commit_time, parent))
-    return count
+            if new:
+                heapq.heappush(todo, (-repo.commit(parent).commit_time, parent))
+    return min(len(seen - sent), MOST)
