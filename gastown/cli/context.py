@@ -87,9 +87,7 @@ class Ctx:
 
     def _follow(self, town: Town) -> None:
         """A town that was moved knows its new place from the first command on; a copy is left as it is."""
-        from gastown.store import identity
-
-        if identity.standing(town.root, town.clock()).state == "moved":
+        if town.may_have_moved():
             from gastown.services import moving
 
             moving.follow(town)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gastown.model.errors import GtError, Refused, UsageError
 from gastown.runtime import git
-from gastown.services import commands, machine, wire, wiring
+from gastown.services import commands, machine, news, wiring
 from gastown.store import files, layout
 from gastown.store.town import Town, open_town
 
@@ -62,7 +62,7 @@ def clone(url: str, path: str | None = None, *, clock: Callable[[], float] = tim
 def _fetch(source: str, root: str) -> None:
     git.run(["clone", "--quiet", "--template=", "--no-checkout", source, root], timeout=TIMEOUT)
     if git.run(["rev-parse", "--verify", "--quiet", "HEAD"], cwd=root, check=False).code:
-        raise Refused(f"{source} is empty: there is no town in it", f"in your town: gt config set sync.remote {source}")
+        raise Refused(f"{source} is empty: there is no town in it", f"in your town: git remote add origin {source}, then gt sync")
     _check_tree(root)
     git.run(["checkout", "--quiet"], cwd=root)
     if not os.path.isfile(os.path.join(root, layout.TOWN_FILE)):
@@ -85,7 +85,7 @@ def _join(town: Town) -> Joined:
         os.makedirs(folder, exist_ok=True)
         files.write(os.path.join(folder, ".gitignore"), _IGNORED)
     wiring.wire(town)
-    wire.note_met(town.root, town.clock())
+    news.note_met(town.root, town.clock())
     name = machine.join(town)
     return Joined(town.root, town.name, name, tuple(town.rig_names()))
 
@@ -110,5 +110,5 @@ def attach_remote(town: Town, url: str) -> None:
         if not there:
             git.run(["remote", "remove", REMOTE], cwd=town.root, check=False)
         raise GtError(f"the town could not be sent to {git.mask(url)}:\n{error.message}", error.hint) from None
-    wire.note_met(town.root, town.clock())
+    news.note_met(town.root, town.clock())
     wiring.wire(town)

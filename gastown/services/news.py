@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import heapq
+import os
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gastown.model import times
-from gastown.services import wire
-from gastown.store.gitrepo import Repo
-from gastown.store.town import Town
+from gastown.store import files, layout
+from gastown.store.refs import Refs, choose_remote
+
+if TYPE_CHECKING:
+    from gastown.store.gitrepo import Repo
+    from gastown.store.town import Town
 
 # Beyond this it is "many": a walk through a long history has no place in `gt status`.
 MOST = 100
@@ -36,17 +39,35 @@ class News:
 
 
 def news(town: Town) -> News | None:
-    """How this clone and the remote stand, as last seen; None without a remote."""
-    remote = wire.remote_of(town.repo)
+    """How this clone and the remote stand, as last seen; None without a remote of its own."""
+    refs = Refs(town.root)
+    remote = choose_remote(refs.remotes())
     if remote is None:
         return None
-    ref, head = town.repo.head()
-    there = town.repo.ref(f"refs/remotes/{remote}/{ref.removeprefix('refs/heads/')}")
-    return News(wire.met(town.root), _count(town.repo, head, there) if head else 0)
+    ref, head = refs.head()
+    there = refs.ref(f"refs/remotes/{remote}/{ref.removeprefix('refs/heads/')}")
+    return News(met(town.root), _count(town.repo, head, there) if head and head != there else 0)
+
+
+def note_met(root: str, when: float) -> None:
+    """The remote answered at `when` (epoch seconds). A hint: losing it means not knowing how old the news is."""
+    path = layout.run(root, "met")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    files.write(path, f"{when:.3f}".encode(), temp=f"{path}.{os.getpid()}{layout.TEMP_SUFFIX}", durable=False)
+
+
+def met(root: str) -> float | None:
+    """When the remote was fetched from last; None if it never was, or nothing is known of it."""
+    try:
+        return float(files.read_or_none(layout.run(root, "met")) or "")
+    except ValueError:
+        return None
 
 
 def _count(repo: Repo, head: bytes, there: bytes | None) -> int:
     """How many commits `head` has that `there` has not, at most MOST; a walk from the newest to the oldest."""
+    import heapq
+
     sent = {there} if there else set()
     todo = [(-repo.commit(sha).commit_time, sha) for sha in {head, *sent}]
     heapq.heapify(todo)

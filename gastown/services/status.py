@@ -167,13 +167,15 @@ def _machine_problems(town: Town, view: View) -> list[Problem]:
     """A copy of this machine's folder, or a retired machine, takes no part; said first."""
     if view.revision is not None:
         return []
+    name, stands = _machine(town) or "?", identity.standing(town.root, town.clock())
+    if not stands.own:
+        return [Problem("machine", name, stands.text, "gt machine rename NEW")]
+    doc = identity.told(town.root, name) if name != "?" else {}
+    if not doc.get("retired"):
+        return []
     from gastown.services import machine
 
-    stands = identity.standing(town.root, town.clock())
-    why = stands.text or machine.why_inactive(town)
-    if not why:
-        return []
-    return [Problem("machine", _machine(town) or "?", why, "gt machine " + ("join" if stands.own else "rename NEW"))]
+    return [Problem("machine", name, machine.said_retired(name, doc), "gt machine join")]
 
 
 def _deacon(town: Town) -> str | None:

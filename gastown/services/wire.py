@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,8 +17,9 @@ from gastown.model.errors import GtError, RaceLost
 from gastown.runtime import git
 from gastown.runtime.git import Result
 from gastown.runtime.remotes import RemoteUnreachable
-from gastown.store import files, layout
-from gastown.store.gitrepo import Repo
+from gastown.services import news
+from gastown.store import layout
+from gastown.store.refs import Refs, choose_remote
 from gastown.store.town import Town
 
 TIMEOUT = 120.0
@@ -51,7 +51,7 @@ class Wire:
         args = ["fetch", "--quiet", "--prune", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"]
         refs = [f"+refs/heads/*:refs/remotes/{self.remote}/*", f"+{CLAIMS}*:{CLAIMS}*"]
         self._reach([*args, self.remote, *refs])
-        note_met(self.root, self.clock())
+        news.note_met(self.root, self.clock())
 
     def _reach(self, args: list[str]) -> Result:
         try:
@@ -100,30 +100,12 @@ class Wire:
         return [name for name in names if name != "HEAD" and not name.startswith("gt-claims/")]
 
 
-def note_met(root: str, when: float) -> None:
-    """The remote answered at `when` (epoch seconds). A hint: losing it means not knowing how old the news is."""
-    path = layout.run(root, "met")
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    files.write(path, f"{when:.3f}".encode(), temp=f"{path}.{os.getpid()}{layout.TEMP_SUFFIX}", durable=False)
-
-
-def met(root: str) -> float | None:
-    """When the remote was fetched from last; None if it never was, or nothing is known of it."""
-    try:
-        return float(files.read_or_none(layout.run(root, "met")) or "")
-    except ValueError:
-        return None
-
-
-def remote_of(repo: Repo) -> str | None:
+def remote_of(repo: Refs) -> str | None:
     """The name of the town's remote: `origin`, else the only one there is; None without one."""
-    config = files.read_or_none(os.path.join(repo.common_dir, "config")) or b""
-    names = re.findall(r'^\s*\[remote "([^"\n]+)"\]', config.decode("utf-8", "replace"), re.MULTILINE)
-    if not names and b"[include" in config:
+    names = repo.remotes()
+    if not names and "[include" in repo.config():
         names = git.text(["remote"], cwd=repo.root).split()
-    if "origin" in names:
-        return "origin"
-    return names[0] if len(set(names)) == 1 else None
+    return choose_remote(names)
 
 
 @contextlib.contextmanager

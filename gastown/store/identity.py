@@ -12,8 +12,7 @@ One folder, one machine: a copy of it, or a copy of its disk, must not write und
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 from gastown.model.errors import GtError, InvalidFile, Refused
 from gastown.model.ids import is_name
@@ -25,12 +24,9 @@ KEYS = ("name", "id", "place", "salt", "instances", "passed", "next")
 # Clocks of two computers may be this far apart.
 GRACE = 600.0
 _KEPT = 16
-# home: as ever. moved: by `mv`, or nobody wrote down yet where it stands. copy, twin: it may not write.
-State = Literal["home", "moved", "copy", "twin"]
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(NamedTuple):
     """This folder's name and id. `computer`, `root` and `inode` (of `.gt`) say where it was when it got them.
 
     `salt` makes its marks unlike those of a copy; `instances` are the marks it has written into machines/<name>.yaml,
@@ -47,11 +43,13 @@ class Identity:
     passed: str = ""
 
 
-@dataclass(frozen=True)
-class Standing:
-    """Whether this folder may act as its machine: what is wrong in one sentence ("" if nothing is), and the way out."""
+class Standing(NamedTuple):
+    """Whether this folder may act as its machine: what is wrong in one sentence ("" if nothing is), and the way out.
 
-    state: State
+    `state` is home (as ever), moved (by `mv`, or nobody wrote down yet where it stands), copy or twin.
+    """
+
+    state: str
     text: str = ""
     hint: str = ""
 
@@ -92,7 +90,7 @@ def read(root: str) -> Identity | None:
 
 def _has_happened(root: str, following: dict[str, Any]) -> bool:
     name = following.get("name")
-    return isinstance(name, str) and is_name(name) and _told(root, name).get("id") == following.get("id") is not None
+    return isinstance(name, str) and is_name(name) and told(root, name).get("id") == following.get("id") is not None
 
 
 def write(root: str, one: Identity, *, following: Identity | None = None) -> None:
@@ -113,7 +111,7 @@ def write(root: str, one: Identity, *, following: Identity | None = None) -> Non
 
 def placed(root: str, one: Identity) -> Identity:
     """That identity as standing here and now."""
-    return replace(one, computer=host.computer(), root=os.path.realpath(root), inode=os.stat(layout.local(root)).st_ino)
+    return one._replace(computer=host.computer(), root=os.path.realpath(root), inode=os.stat(layout.local(root)).st_ino)
 
 
 def settle(root: str) -> None:
@@ -127,9 +125,9 @@ def take_over(root: str) -> None:
     """This folder is its machine from now on, wherever it came from: other clones that write go on as strangers."""
     one = read(root)
     if one is not None:
-        told = _told(root, one.name)
-        passed = _word(told) if told.get("instance") not in (None, *one.instances) else one.passed
-        write(root, replace(placed(root, one), salt=new_salt(), passed=passed))
+        said = told(root, one.name)
+        passed = _word(said) if said.get("instance") not in (None, *one.instances) else one.passed
+        write(root, placed(root, one)._replace(salt=new_salt(), passed=passed))
 
 
 def new_salt() -> str:
@@ -153,7 +151,7 @@ def note_instance(root: str) -> str:
     one = read(root)
     mark = instance(root, one)
     if one is not None and mark not in one.instances:
-        write(root, replace(one, instances=(*one.instances, mark)))
+        write(root, one._replace(instances=(*one.instances, mark)))
     return mark
 
 
@@ -183,7 +181,7 @@ def _way_out(one: Identity) -> str:
     )
 
 
-def _place(root: str, one: Identity) -> tuple[State, str]:
+def _place(root: str, one: Identity) -> tuple[str, str]:
     if not one.root:
         return "moved", ""
     local = layout.local(root)
@@ -217,14 +215,14 @@ def _id_at(root: str) -> str | None:
 
 def _twin(root: str, one: Identity, now: float) -> Standing | None:
     """Told by the town: another clone writes under this name."""
-    told = _told(root, one.name)
-    if not told:
+    said = told(root, one.name)
+    if not said:
         return None
-    if told.get("id") not in (None, one.id):
+    if said.get("id") not in (None, one.id):
         text = f"two computers took the name {one.name} in this town, and it is the other one's"
         return Standing("twin", text, "reading works. `gt machine rename NEW` gives this one a name of its own")
-    mark, seen = told.get("instance"), told.get("seen")
-    if mark is None or mark in one.instances or mark == instance(root, one) or _word(told) == one.passed:
+    mark, seen = said.get("instance"), said.get("seen")
+    if mark is None or mark in one.instances or mark == instance(root, one) or _word(said) == one.passed:
         return None
     from gastown.model import times
 
@@ -240,11 +238,11 @@ def _twin(root: str, one: Identity, now: float) -> Standing | None:
     return Standing("twin", text, _way_out(one))
 
 
-def _word(told: dict[str, Any]) -> str:
-    return f"{told.get('instance')} {told.get('seen')}"
+def _word(said: dict[str, Any]) -> str:
+    return f"{said.get('instance')} {said.get('seen')}"
 
 
-def _told(root: str, name: str) -> dict[str, Any]:
+def told(root: str, name: str) -> dict[str, Any]:
     """machines/<name>.yaml as it lies here; empty if it is missing or cannot be read (others report that)."""
     try:
         data = files.read_or_none(layout.absolute(root, layout.machine_file(name)))

@@ -50,6 +50,16 @@ class Town(LiveView):
             self._machine = one.name
         return self._machine
 
+    def may_have_moved(self) -> bool:
+        """False if the folder provably stands where it stood when that was written down. Cheap: all commands ask."""
+        try:
+            with open(layout.local(self.root, "machine.yaml"), "rb") as file:
+                data = file.read()
+            inode = os.stat(layout.local(self.root)).st_ino
+        except FileNotFoundError:
+            return False  # it has no name yet
+        return b"inode: %d" % inode not in data or os.fsencode(os.path.realpath(self.root)) not in data
+
     def require_own(self) -> None:
         """Raise Refused in a folder that is a copy of its machine: nothing is written or signalled from there."""
         from gastown.store import identity

@@ -261,6 +261,29 @@ def test_a_restart_is_silent(ground: Ground, clock, monkeypatch: pytest.MonkeyPa
         clock.advance(86_400)
 
 
+def test_a_backup_from_before_a_restart_is_the_machine(ground: Ground, clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The town tells of a run of which the backup knows nothing; it was over before this one began."""
+    here = ground.towns["anvil"]
+    boots(monkeypatch, "first", clock.now - 60)
+    shutil.copytree(here.root, ground.base / "backup", symlinks=True)
+    clock.advance(3600)
+    boots(monkeypatch, "second", clock.now - 60)
+    note(here, bead(here), "not in the backup")
+    assert machine.keep_seen(here)
+    sync(here)
+    shutil.rmtree(here.root)
+    shutil.copytree(ground.base / "backup", here.root, symlinks=True)
+    clock.advance(3600)
+    boots(monkeypatch, "third", clock.now - 60)
+    here = open_town(here.root, clock=clock)
+    sync(here)
+    assert state(here) in ("home", "moved")
+    note(here, bead(here), "goes on")
+    assert machine.keep_seen(here)
+    sync(here)
+    check_clean(here)
+
+
 def test_two_that_took_one_name_at_once(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both joined before they heard of each other: the name is the one's that the town knows."""
     here, there = ground.towns["anvil"], ground.add("brick")
