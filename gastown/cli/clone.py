@@ -16,12 +16,15 @@ from gastown.model.text import safe
 def clone(
     url: Annotated[str, typer.Argument(metavar="URL", help="The town's remote: a URL, or a path.")],
     path: Annotated[str | None, typer.Argument(metavar="[PATH]", help="A new folder; else the remote's name.")] = None,
+    machine: Annotated[
+        str | None, typer.Option("--machine", metavar="NAME", help="What this machine is called; else as its host.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Join a town from this machine: clone it, name this machine in it, make plain git right in it."""
     from gastown.services import clone as service
 
-    done = service.clone(url, path)
+    done = service.clone(url, path, name=machine)
     if json:
         put_json({"root": done.root, "town": done.name, "machine": done.machine, "rigs": list(done.rigs)})
         return

@@ -91,8 +91,12 @@ def retire(
         )  # fmt: skip
         return
     put(f"{done.machine}  {'was retired before' if done.already else 'retired'}")
-    for word, names in (("released", done.released), ("for any machine now", done.unaddressed),
-                        ("claim taken away", done.claims), ("refinery runs anywhere now", done.rigs)):  # fmt: skip
+    told = (
+        ("released", done.released), ("for any machine now", done.unaddressed), ("claim taken away", done.claims),
+        ("its refinery runs on any machine now", done.rigs),
+        (f"its repository lies on {name}: give it one that others can push to", done.stranded),
+    )  # fmt: skip
+    for word, names in told:
         for one in names:
             put(f"  {one}  {word}")
     for one in done.merging:

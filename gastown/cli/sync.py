@@ -14,6 +14,7 @@ from gastown.model.text import safe
 
 if TYPE_CHECKING:
     from gastown.services.sync import SyncReport
+    from gastown.services.tenure import Tenure
 
 
 def sync(
@@ -24,24 +25,31 @@ def sync(
     accept_rewrite: Annotated[
         bool, typer.Option("--accept-rewrite", help="Merge with a remote whose history was replaced on purpose.")
     ] = False,
+    remote: Annotated[str | None, typer.Option(metavar="URL", help="Give the town this remote first.")] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long the remote may be silent.")] = 120.0,
     json: Json = False,
 ) -> int:
     """Commit hand edits, fetch, merge, push: afterwards this clone and the remote hold the same."""
-    from gastown.services import sync as service
     from gastown.services import wire
+    from gastown.services.clone import attach_remote
+    from gastown.services.exchange import exchange
 
     gt: Ctx = ctx.obj
+    if remote is not None:
+        attach_remote(gt.town, remote)
     if continue_:
         _finish(gt)
         if wire.remote_of(gt.town.repo) is None:
             return 0
-    report = service.sync(gt.town, accept_rewrite=accept_rewrite, timeout=timeout)
+    done = exchange(gt.town, accept_rewrite=accept_rewrite, timeout=timeout)
     if json:
-        put_json(_json(report))
+        put_json({**_json(done.sync), **_claims(done.tenure)})
     else:
-        _show(report)
-    return 1 if problems(list(report.invalid)) else 0
+        _show(done.sync)
+        _show_claims(done.tenure)
+    for error in done.tenure.trouble:
+        say(f"error: {safe(error.message)}")
+    return 1 if problems(list(done.sync.invalid)) or done.tenure.trouble else 0
 
 
 def _finish(gt: Ctx) -> None:
@@ -78,6 +86,18 @@ def _show(report: SyncReport) -> None:
         put(f"synced    {report.pulled} commits came, {report.pushed} went; at {report.head[:10]}")
     else:
         put(f"synced    nothing new; at {report.head[:10]}")
+
+
+def _claims(found: Tenure) -> dict[str, object]:
+    return {"claims": {"confirmed": found.confirmed, "lost": found.lost, "given_back": found.given_back,
+                       "trouble": [one.message for one in found.trouble]}}  # fmt: skip
+
+
+def _show_claims(found: Tenure) -> None:
+    for bead in found.confirmed:
+        put(f"confirmed {bead}  is worked on here")
+    for bead in found.lost:
+        put(f"lost      {bead}  goes on elsewhere; what was made here is kept (gt show {bead})")
 
 
 def _short(text: str) -> str:

@@ -34,13 +34,16 @@ def init(
     prefix: Annotated[str, typer.Option("--prefix", help="Of the ids of the town's own beads.")] = TOWN_PREFIX,
     template: Annotated[str | None, typer.Option("--template", metavar="FOLDER", help="Copy these files.")] = None,
     remote: Annotated[str | None, typer.Option("--remote", metavar="URL", help="Send the town there.")] = None,
+    machine: Annotated[
+        str | None, typer.Option("--machine", metavar="NAME", help="What this machine is called; else as its host.")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Make a town here or at PATH, and commit exactly its files."""
     from gastown.services.init import make_town
 
-    made = make_town(path, name=name, prefix=prefix, template=template, remote=remote)
+    made = make_town(path, name=name, prefix=prefix, template=template, remote=remote, machine_name=machine)
     if json:
         put_json(
             {

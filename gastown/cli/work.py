@@ -29,6 +29,8 @@ def sling(
     queue: Annotated[bool, typer.Option("--queue", help="What is blocked starts when its needs have landed.")] = False,
     runtime: Runtime = None,
     wait: Annotated[bool, typer.Option("--wait", help="Follow it to the end; 0 only if all was merged.")] = False,
+    machine: Annotated[str | None, typer.Option("--machine", metavar="NAME", help="Where it is worked on.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="Start without asking the remote who has it.")] = False,
     dry_run: DryRun = False,
     title: Annotated[list[str] | None, typer.Option("--title", help="New work of this title. Repeatable.")] = None,
     priority: Annotated[int | None, typer.Option("--priority", "-p", help="Of new work: 0 to 4.")] = None,
@@ -62,9 +64,11 @@ def sling(
     )  # fmt: skip
     report = service.sling(
         town, works, target, agent=agent, command=command, force=force, runtime=runtime, queue_blocked=queue,
-        titles=tuple(title or ()), new=new, here=gt.rig_here, dry_run=dry_run,
+        titles=tuple(title or ()), new=new, here=gt.rig_here, dry_run=dry_run, offline=offline, machine=machine,
         on_step=None if json or quiet else lambda text: say(safe(text)),
     )  # fmt: skip
+    if machine and report.queued and not dry_run:
+        told.send_off(gt)
     if wait and not dry_run:
         return told.follow(gt, report, json=json, quiet=quiet)
     if json:

@@ -27,6 +27,17 @@ def sling(report: SlingReport, *, quiet: bool, dry_run: bool) -> None:
     refusals(report)
 
 
+def send_off(gt: Ctx) -> None:
+    """Let other machines know at once of what was given to them."""
+    from gastown.model.errors import GtError
+    from gastown.services.exchange import exchange
+
+    try:
+        exchange(gt.town)
+    except GtError as error:
+        say(f"not sent yet: {safe(error.message.splitlines()[0])}; it goes with the next sync")
+
+
 def refusals(report: SlingReport) -> None:
     """What was not started, as users see errors."""
     for refused in report.refused:

@@ -18,7 +18,7 @@ from gastown.store import layout
 
 # Watched with all that lies below.
 FOLDERS = ("beads", "rigs", "mail", "machines", "agents", "roles", "formulas")
-_MARKERS = ("estop.json", "scheduler.json")
+_MARKERS = ("estop.json", "scheduler.json", "trust.json")
 _NO_MORE = (errno.ENOSPC, errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 # One look at everything costs about 8 µs a file; polling may take one hundredth of the time.
 _POLL_LEAST, _POLL_PER_FILE = 1.0, 800e-6

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 # The canonical order of a bead's keys (schemas/bead.schema.json holds what each means).
 KEYS = (
     "id", "title", "type", "status", "priority", "created", "assignee", "machine", "parent", "needs", "labels",
-    "description", "acceptance", "agent", "command", "dispatch", "branch", "target", "source", "worker", "commit",
-    "attempts", "gates", "tracks", "owner", "notify", "severity", "acked", "sessions", "notes", "conflicts", "closed",
+    "description", "acceptance", "agent", "command", "dispatch", "branch", "fence", "target", "source", "worker",
+    "commit", "attempts", "gates", "tracks", "owner", "notify", "severity", "acked", "sessions", "notes", "conflicts",
+    "closed",
 )  # fmt: skip
 TYPES = ("task", "bug", "feature", "chore", "epic", "decision", "convoy", "merge", "escalation")
 STATUSES = ("open", "hooked", "in_progress", "merging", "deferred", "closed")
@@ -114,6 +115,11 @@ class Bead:
     @property
     def branch(self) -> str | None:
         return self.doc.get("branch")
+
+    @property
+    def fence(self) -> int | None:
+        """The number of the claim it is (or was last) worked on under; None if no claim was ever confirmed."""
+        return self.doc.get("fence")
 
     @property
     def target(self) -> str | None:
@@ -278,6 +284,8 @@ def _check_shapes(doc: dict[str, Any], path: str) -> None:
     for key in _TEXTS:
         if doc.get(key) is not None and not isinstance(doc[key], str):
             raise InvalidFile(path, f"{key} must be text", key=key)
+    if doc.get("fence") is not None and type(doc["fence"]) is not int:
+        raise InvalidFile(path, "fence must be a number", key="fence")
     for key in ("created", "closed", "dispatch"):
         if doc.get(key) is not None and not isinstance(doc[key], dict):
             raise InvalidFile(path, f"{key} must be a map", key=key)

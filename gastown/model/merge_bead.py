@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gastown.model.bead import HELD
 from gastown.model.merge import Doc, History, Record, same, text_of
 from gastown.model.merge_doc import DocMerge, add_conflicts, union
 from gastown.model.times import text as time_text
 
-GROUP = ("status", "assignee", "machine", "branch", "closed")
+GROUP = ("status", "assignee", "machine", "branch", "fence", "closed")
 _RANK = {"closed": 4, "merging": 3, "in_progress": 2, "hooked": 1, "deferred": 0, "open": -1}
 _MERGED = 5
 Confirmed = Callable[[Doc], bool]
@@ -89,11 +90,23 @@ def _moved(side: History, group: Doc) -> tuple[float, str]:
 
 
 def _went_on(side: History, now: Doc, since: float, other: Doc, other_since: float) -> bool:
-    """A later reopen or release: this side was in the other's very state, and left it again."""
-    if now.get("status", "open") != "open" or since < other_since:
+    """A later reopen or release: this side was in the other's very state, and left it again.
+
+    What the same hands went on with meanwhile, not knowing of the release, does not bring the work back to them.
+    """
+    if now.get("status", "open") != "open":
         return False
+    if other.get("status") in HELD:
+        return side.passed(_hands, _hands(other)) is not None
     left = side.passed(lambda doc: text_of(group_of(doc)), text_of(other))
-    return left is not None and left >= other_since
+    return since >= other_since and left is not None and left >= other_since
+
+
+def _hands(doc: Doc) -> str:
+    """Who has it at which attempt; "" for nobody."""
+    if doc.get("status") not in HELD:
+        return ""
+    return text_of({key: doc.get(key) for key in ("assignee", "machine", "branch")})
 
 
 def _holds(group: Doc, doc: Doc, confirmed: Confirmed | None) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+import itertools
+from collections.abc import Container, Iterator, Sequence
 
 # Short, easy to say, and told apart by their first letter for as long as letters last.
 DEFAULT_NAMES = (
@@ -14,21 +15,20 @@ DEFAULT_NAMES = (
 _LONGEST = 32
 
 
-def next_free(pool: Sequence[str], used: Container[str]) -> str:
+def next_free(pool: Sequence[str], used: Container[str], *, share: int = 0, of: int = 1) -> str:
     """The first name of `pool` not in `used`; past the end of the pool `amber-2`, `birch-2` … `amber-3`.
 
-    Order is the pool's, so two machines that see the same town choose the same name. An
-    empty pool means the default one. What is used is derived by the caller, never stored.
+    Of several machines that cannot ask each other, each takes only its own `share` (0 to `of` - 1) of that
+    series, so that no two draw one name. An empty pool means the default one. What is used is derived by the
+    caller, never stored.
     """
-    names = tuple(pool) or DEFAULT_NAMES
-    for name in names:
-        if name not in used:
-            return name
-    round_ = 2
-    while True:
-        suffix = f"-{round_}"
+    series = _series(tuple(pool) or DEFAULT_NAMES)
+    return next(name for name in itertools.islice(series, share, None, of) if name not in used)
+
+
+def _series(names: Sequence[str]) -> Iterator[str]:
+    yield from names
+    for number in itertools.count(2):
+        suffix = f"-{number}"
         for name in names:
-            candidate = name[: _LONGEST - len(suffix)].rstrip("-") + suffix
-            if candidate not in used:
-                return candidate
-        round_ += 1
+            yield name[: _LONGEST - len(suffix)].rstrip("-") + suffix

@@ -18,7 +18,8 @@ class Entry:
 
     `source` is the work bead's id ("" for a branch submitted without one). `created` and
     `convoy_since` are the files' RFC 3339 texts, which sort by time. `failures` counts earlier
-    attempts of the same work. `held` says why it may not be tried now; "" if it may.
+    attempts of the same work. `held` says why it may not be tried now; "" if it may. `fence` is the number of the
+    claim under which it was made; None if no claim was confirmed.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Entry:
     held: str = ""
     set_aside: bool = False
     override: str = ""
+    fence: int | None = None
 
 
 def rank(entry: Entry) -> tuple[int, str, str]:

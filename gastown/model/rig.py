@@ -51,6 +51,11 @@ class Rig:
     path: str
 
 
+def is_source(text: str) -> bool:
+    """True for what may be handed to git as a repository: no option, and no `ext::` that would run a command."""
+    return bool(text) and not text.startswith("-") and "::" not in text and text.isprintable()
+
+
 def rig_of(doc: dict[str, Any], path: str) -> Rig:
     """The rig a document describes; raises InvalidFile naming the key."""
 
@@ -66,6 +71,8 @@ def rig_of(doc: dict[str, Any], path: str) -> Rig:
     for key in ("git", "branch"):
         if not isinstance(doc.get(key), str) or not doc[key]:
             raise fail(key, f"a rig needs `{key}:`")
+    if not is_source(doc["git"]):
+        raise fail("git", f"{doc['git']!r} is no repository: a URL, user@host:path, or a path")
     for key, allowed in (("merge", MERGES), ("landing", LANDINGS)):
         if doc.get(key) is not None and doc[key] not in allowed:
             raise fail(key, f"{doc[key]!r} is none of: {' '.join(allowed)}")

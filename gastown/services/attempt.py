@@ -10,7 +10,7 @@ from gastown.model.errors import Refused
 from gastown.model.queue import Entry
 from gastown.model.rig import Rig
 from gastown.runtime import clones, git, remotes
-from gastown.services import desk, gates, held, landed, landing, sentback, stack
+from gastown.services import desk, fences, gates, held, landed, landing, sentback, stack
 from gastown.services.gates import PASSED, GatesRun
 from gastown.services.landing import REMOTE, Intent
 from gastown.services.sentback import SentBack
@@ -96,7 +96,7 @@ def attempt(job: Job, batch: Sequence[Entry]) -> None:
         return job.hold(batch, error.message + (f" ({error.hint})" if isinstance(error, Refused) else ""))
     if trouble:
         return job.hold(batch, trouble)
-    present = _present(job, batch, base)
+    present = _present(job, _allowed(job, batch), base)
     if not present:
         return None
     built = job.build(base, present)
@@ -112,6 +112,18 @@ def attempt(job: Job, batch: Sequence[Entry]) -> None:
             where = ", ".join(conflict.files)
             _send_back(job, conflict.entry, "conflict", f"conflict with {target} in {where}", conflict.text)
     return None
+
+
+def _allowed(job: Job, batch: Sequence[Entry]) -> list[Entry]:
+    """The entries whose workers still have the work; the others are held, or put out of the queue."""
+    checked = fences.check(job.town, batch)
+    for entry, why in checked.waits:
+        job.hold([entry], why)
+    if checked.lost:
+        fences.put_out(job.town, job.rig, checked.lost)
+        for entry, one in checked.lost:
+            job.say("note", f"{entry.source} is not landed: {one.claimant} on {one.machine} has it now")
+    return [entry for entry in batch if entry.id not in checked.ids]
 
 
 def _present(job: Job, batch: Sequence[Entry], base: str) -> list[Entry]:
@@ -241,6 +253,8 @@ def _send_back(
 
 
 def _land(job: Job, target: str, built: Stack, run: GatesRun, how: str) -> None:
+    if len(_allowed(job, built.entries)) < len(built.entries):
+        return None  # somebody lost their work while it was tested; the others are stacked again
     items = [(item.entry, item.tip) for item in built.items]
     commits = {entry.id: commit for entry, commit in items}
     landing.intend(job.town, job.rig, Intent(target, built.base, built.tip, commits, run.summary))

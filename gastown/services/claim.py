@@ -1,4 +1,7 @@
-"""The claim: one change, under the town lock, that puts a bead on an agent's hook. Nothing starts without it."""
+"""The claim: one change, under the town lock, that puts a bead on an agent's hook. Nothing starts without it.
+
+In a town with a remote the right to it is won there first (services/contest.py).
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from gastown.model.bead import Bead
 from gastown.model.errors import GtError, NotFound, RaceLost, Refused, UsageError
 from gastown.model.rig import Rig
 from gastown.model.text import safe
-from gastown.services import attempts, dispatch
+from gastown.services import attempts, claims, dispatch
 from gastown.services.targets import Target
 from gastown.store import layout, runstate
 from gastown.store.change import Change
@@ -19,11 +22,24 @@ from gastown.store.town import Town
 
 
 @dataclass(frozen=True)
+class Ticket:
+    """The right to work on a bead: the fence of its claim (None: not confirmed yet) and the least attempt.
+
+    `fresh`: the claim was made for this, and is given back if nothing comes of it.
+    """
+
+    fence: int | None = None
+    attempt: int = 1
+    fresh: bool = False
+
+
+@dataclass(frozen=True)
 class Order:
     """What is to be started where.
 
     `takes_from` is the (holder, session) that may lose it; with `queue` blocked work waits. `agent_asked` and
-    `command` are kept on the bead. `restart`: the same work once more, judged before.
+    `command` are kept on the bead. `restart`: the same work once more, judged before. `ticket` is the right that was
+    won at the remote; with `contested` nothing is put on a hook without one.
     """
 
     bead: str
@@ -36,6 +52,8 @@ class Order:
     from_queue: bool = False
     takes_from: tuple[str, str] | None = None
     restart: bool = False
+    contested: bool = False
+    ticket: Ticket | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +73,15 @@ class Held:
     """The target has it on its hook already: nothing was changed."""
 
     bead: Bead
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Nothing here stands in the way of this worker and attempt; what is missing is the remote's word."""
+
+    bead: Bead
+    address: str
+    attempt: int
 
 
 @dataclass(frozen=True)
@@ -126,10 +153,10 @@ def held_by(bead: Bead) -> Refused:
     return Refused(who, f"--force takes it over; gt release {bead.id}")
 
 
-def claim(town: Town, rig: Rig, order: Order, sid: str) -> Claim | Held | Waits:
+def claim(town: Town, rig: Rig, order: Order, sid: str) -> Claim | Chosen | Held | Waits:
     """Put the bead on a hook, if it is still as it was when it was judged; the change is all or nothing.
 
-    In a town with a remote this is where the claim would have to be won there first. Raises RaceLost if
+    A contested order without a ticket changes nothing and says who would get it. Raises RaceLost if
     somebody else was faster, Refused as `check_bead`.
     """
     done = town.transact("sling", lambda change: _claim(change, rig, order, sid))
@@ -140,7 +167,7 @@ def claim(town: Town, rig: Rig, order: Order, sid: str) -> Claim | Held | Waits:
     return done
 
 
-def _claim(change: Change, rig: Rig, order: Order, sid: str) -> Claim | Held | Waits:
+def _claim(change: Change, rig: Rig, order: Order, sid: str) -> Claim | Chosen | Held | Waits:
     town = change.town
     bead = change.bead(order.bead)
     check_bead(town, bead, rig, force=order.force or order.restart)
@@ -167,6 +194,8 @@ def _claim(change: Change, rig: Rig, order: Order, sid: str) -> Claim | Held | W
             return _wait(change, order, bead, error.message)
         else:
             raise
+    if order.contested and order.ticket is None:
+        return Chosen(bead, f"{rig.name}/{name}", bead_model.next_attempt(bead))
     return _hook(change, rig, order, bead, _Place(name, new, former), sid)
 
 
@@ -210,7 +239,7 @@ def _end_session(change: Change, bead: Bead, outcome: str) -> None:
 def _hook(change: Change, rig: Rig, order: Order, bead: Bead, place: _Place, sid: str) -> Claim:
     town = change.town
     address = f"{rig.name}/{place.name}"
-    attempt = bead_model.next_attempt(bead)
+    attempt = max(bead_model.next_attempt(bead), order.ticket.attempt if order.ticket else 1)
     if bead.status != "open":
         _end_session(change, bead, "taken_over" if place.former and not order.restart else "sent_back")
         bead.move("open")
@@ -220,6 +249,8 @@ def _hook(change: Change, rig: Rig, order: Order, bead: Bead, place: _Place, sid
     bead.set("assignee", address)
     bead.set("machine", town.machine)
     bead.set("branch", bead_model.work_branch(place.name, bead.id, attempt))
+    if order.ticket and order.ticket.fence is not None:
+        bead.set("fence", order.ticket.fence)
     bead.set("target", bead.target or rig.branch)
     bead.add_session(
         {"id": sid, "attempt": attempt, "agent": order.agent, "by": address, "machine": town.machine,
@@ -231,7 +262,8 @@ def _hook(change: Change, rig: Rig, order: Order, bead: Bead, place: _Place, sid
     if place.new:
         path = layout.worker_file(rig.name, "polecats", place.name)
         mark = {"at": change.at, "by": change.actor}
-        change.put(path, {"name": place.name, "kind": "polecat", "rig": rig.name, "created": mark})
+        change.put(path, {"name": place.name, "kind": "polecat", "rig": rig.name, "machine": town.machine,
+                          "created": mark})
         change.emit("spawn", f"new polecat {address}", rig=rig.name, worker=address)
     if place.former and place.former != address:
         _tell_former(change, bead, place.former, address)
@@ -267,11 +299,15 @@ def undo(town: Town, claim: Claim, why: str) -> None:
 
 
 def may_take(town: Town, bead: Bead, *, force: bool) -> bool:
-    """True if a held bead may be taken from its holder: by force, or because its session is provably over."""
+    """True if a held bead may be taken from its holder: by force, or because its session is provably over.
+
+    Of one on another machine nothing is provable but that its claim has lapsed.
+    """
     if force:
         return True
     if bead.machine and bead.machine != town.machine:
-        return False
+        known = claims.held(town, bead.id) if claims.needed(town) else None
+        return known is not None and claims.lapsed(town, known)
     try:
         return attempts.is_over(town, bead)
     except GtError:

@@ -13,11 +13,12 @@ import random
 import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gastown.model import times
 from gastown.model.address import author
 from gastown.model.errors import GtError, RaceLost, UsageError
+from gastown.model.ids import is_id
 from gastown.model.merge import Doc
 from gastown.model.merge_bead import Confirmed
 from gastown.runtime import git
@@ -40,9 +41,10 @@ _REMEMBERED = 8
 
 @dataclass(frozen=True)
 class Claim:
-    """One claim: `fence` grows with every attempt on the bead; `until` is the lease's end (epoch seconds).
+    """One claim: `fence` grows with every holder of the bead; `until` is the lease's end (epoch seconds).
 
-    `ref` is where it stands at the remote, `commit` what it points to; `since` is when it was made.
+    `ref` is where it stands at the remote, `commit` what it points to; `since` is when it was made. `tip` is where
+    the town's branch stood there at that moment, where it was asked.
     """
 
     bead: str
@@ -55,6 +57,7 @@ class Claim:
     since: float = 0.0
     ref: str = ""
     commit: str = ""
+    tip: str = ""
 
 
 class Offline(RemoteUnreachable):
@@ -76,48 +79,36 @@ def needed(town: Town) -> bool:
 
 
 def claim(
-    town: Town, bead_id: str, attempt: int, *, claimant: str, lease: float | None = None, timeout: float = TIMEOUT
-) -> Claim:
+    town: Town, bead_id: str, attempt: int, *, claimant: str, above: int = 0, force: bool = False,
+    lease: float | None = None, timeout: float = TIMEOUT,
+) -> Claim:  # fmt: skip
     """Win the right to work on a bead, or take over a claim whose lease lapsed; nothing starts before this returned.
 
-    A claim that this clone holds already is renewed for the new attempt. `lease` in seconds, else as town.yaml says.
+    A claim that this clone holds already is renewed for the new attempt. The fence is greater than `above`, what was
+    known of earlier ones. `force` takes it from whoever has it. `lease` in seconds, else as town.yaml says.
     Raises RaceLost naming the holder, Offline if the remote cannot be asked (`gt sling --offline` works unconfirmed).
     """
     with _asked(town, bead_id, timeout) as line:
         ref, found = ref_of(town, bead_id), held(town, bead_id)
         for turn in range(_TRIES):
-            if found is not None and not _may_replace(town, found):
+            if found is not None and not _may_replace(town, found, force):
                 found = _read(town, line, ref, bead_id)  # the mirror may be old: ask before giving up
-                if found is not None and not _may_replace(town, found):
+                if found is not None and not _may_replace(town, found, force):
                     raise lost_to(found)
-            fresh = _write(town, bead_id, attempt, claimant, found, lease)
+            fresh = _write(town, bead_id, attempt, claimant, found, lease, above)
             now, said = _swap(town, line, ref, fresh, found)
             if now is not None and now.nonce == fresh.nonce:
                 return now
             if said and (now.commit if now else "") == (found.commit if found else ""):
                 # Nobody was faster: another push held the ref's lock for a moment, or the host takes no such refs.
-                time.sleep(random.uniform(0.02, 0.05) * (turn + 1))
+                _pause(turn)
             found = now
-        if found is not None and not _may_replace(town, found):
+        if found is not None and not _may_replace(town, found, force):
             raise lost_to(found)
     raise GtError(
         f"the remote does not take the claim on {bead_id}:\n{said}",
         "a host that forbids refs of other names takes branches: gt config set sync.claims branches",
     )
-
-
-def renew(town: Town, old: Claim, *, timeout: float = TIMEOUT) -> Claim:
-    """Prolong a claim by a whole lease, with the same fence. Raises RaceLost if it was taken over, or Offline."""
-    with _asked(town, old.bead, timeout) as line:
-        fresh = _write(town, old.bead, old.attempt, old.claimant, old, None)
-        now, said = _swap(town, line, old.ref, fresh, old)
-        if now is not None and now.nonce == fresh.nonce:
-            return now
-        if now is None:
-            raise RaceLost(f"the claim on {old.bead} is gone at the remote", f"gt sling {old.bead} claims it again")
-        if now.commit == old.commit:
-            raise GtError(f"the remote does not take the claim on {old.bead}:\n{said}", "try again")
-        raise lost_to(now)
 
 
 def release(town: Town, bead_id: str, *, force: bool = False, timeout: float = TIDY_TIMEOUT) -> bool:
@@ -154,6 +145,16 @@ def let_go(town: Town, bead_id: str) -> str:
     return ""
 
 
+def refresh(town: Town, *, timeout: float = TIMEOUT) -> bool:
+    """Fetch every claim as it stands at the remote now; False if the remote does not answer."""
+    try:
+        with wire.opened(town, timeout=timeout, alone=False) as line:
+            line.fetch_claims()
+    except RemoteUnreachable:
+        return False
+    return True
+
+
 def current(town: Town, bead_id: str, *, timeout: float = TIMEOUT) -> Claim | None:
     """The claim at the remote right now; None if there is none. Raises Offline: that is never None."""
     if not needed(town):
@@ -185,17 +186,20 @@ def held_here(town: Town) -> list[Claim]:
 
 
 def everyone(town: Town) -> list[Claim]:
-    """Every claim of the town, as last fetched."""
+    """Every claim on a bead of the town, as last fetched."""
+    names = sorted({line.rpartition("/")[2] for line in mirrored(town)})
+    return [one for name in names if is_id(name) and (one := held(town, name))]
+
+
+def mirrored(town: Town) -> list[str]:
+    """The claims as last fetched, a line each: commit and ref."""
     prefixes = [wire.CLAIMS, f"refs/remotes/{wire.remote_of(town.repo) or 'origin'}/gt-claims/"]
-    out = git.text(["for-each-ref", "--format=%(refname)", *prefixes], cwd=town.root)
-    ids = sorted({line.rpartition("/")[2] for line in out.splitlines()})
-    return [one for bead_id in ids if (one := held(town, bead_id))]
+    return git.text(["for-each-ref", "--format=%(objectname) %(refname)", *prefixes], cwd=town.root).splitlines()
 
 
-def due(town: Town) -> list[Claim]:
-    """The claims of this clone that have less than three quarters of their lease left."""
-    lease = lease_of(town)
-    return [one for one in held_here(town) if one.until - town.clock() < lease * 0.75]
+def is_due(town: Town, one: Claim) -> bool:
+    """True for a claim with less than three quarters of its lease left: it is to be renewed at the next occasion."""
+    return one.until - town.clock() < lease_of(town) * 0.75
 
 
 def confirmed(town: Town) -> Confirmed:
@@ -206,12 +210,6 @@ def confirmed(town: Town) -> Confirmed:
         return one is not None and (one.claimant, one.machine) == (doc.get("assignee"), doc.get("machine"))
 
     return check
-
-
-def fence_ok(town: Town, bead_id: str, fence: int) -> bool:
-    """False if a later claimant has the bead, as last fetched: the refinery refuses what carries a lower fence."""
-    one = held(town, bead_id)
-    return one is None or fence >= one.fence
 
 
 def lease_of(town: Town) -> float:
@@ -242,20 +240,27 @@ def _asked(town: Town, bead_id: str, timeout: float) -> Iterator[Wire]:
         ) from error
 
 
-def _may_replace(town: Town, old: Claim) -> bool:
-    return is_ours(town, old) or lapsed(town, old)
+def _pause(turn: int) -> None:
+    time.sleep(random.uniform(0.02, 0.05) * (turn + 1))
 
 
-def _write(town: Town, bead_id: str, attempt: int, claimant: str, over: Claim | None, lease: float | None) -> Claim:
+def _may_replace(town: Town, old: Claim, force: bool) -> bool:
+    return force or is_ours(town, old) or lapsed(town, old)
+
+
+def _write(
+    town: Town, bead_id: str, attempt: int, claimant: str, over: Claim | None, lease: float | None, above: int
+) -> Claim:
     """The commit of a new claim on top of the one it replaces. The nonce makes two alike claims two objects.
 
     Written down as ours before it is pushed, so that a push whose answer was lost is known again.
     """
     now, nonce = town.clock(), secrets.token_hex(12)
-    same = over is not None and is_ours(town, over) and over.attempt == attempt
-    fence = 1 if over is None else over.fence + (0 if same else 1)
+    ours = over if over is not None and is_ours(town, over) and over.fence > above else None
+    fence = ours.fence if ours else max(over.fence if over else 0, above) + 1
+    attempt = attempt if over is None or is_ours(town, over) else max(attempt, over.attempt + 1)
     until = times.text(now + (lease_of(town) if lease is None else lease))
-    since = times.text(over.since if over is not None and same else now)
+    since = times.text(ours.since if ours else now)
     facts = {
         "Bead": bead_id, "Claimant": claimant, "Machine": town.machine, "Attempt": attempt, "Fence": fence,
         "Since": since, "Lease": until, "Nonce": nonce,
@@ -296,20 +301,26 @@ def _swap(town: Town, line: Wire, ref: str, fresh: Claim, old: Claim | None) -> 
     """Put a claim at the remote if the old one still stands there; what stands there then, and what git said."""
     result = line.push(f"{fresh.commit}:{ref}", lease=f"{ref}:{old.commit if old else ''}")
     said = git.tail(result.err) if result.code else ""
-    return _read(town, line, ref, fresh.bead), said
+    branch = town.repo.head()[0]
+    now = line.read_all([ref, branch])
+    found = _mirror(town, line, ref, fresh.bead, now.get(ref))
+    return replace(found, tip=now.get(branch, "")) if found else None, said
 
 
 def _read(town: Town, line: Wire, ref: str, bead_id: str) -> Claim | None:
     """The claim at the remote right now, mirrored here."""
-    sha, mirror = line.read(ref), _mirror_ref(town, bead_id)
+    return _mirror(town, line, ref, bead_id, line.read(ref))
+
+
+def _mirror(town: Town, line: Wire, ref: str, bead_id: str, sha: str | None) -> Claim | None:
+    """Keep here what the remote was seen to hold."""
     if sha is None:
         _forget(town, bead_id)
         return None
     if not git.succeeds(["cat-file", "-e", sha], cwd=town.root):
-        args = ["fetch", "--quiet", "--no-tags", "--no-write-fetch-head", line.remote, ref]
-        line.run(args)
+        line.bring(ref)
     found = _parse(town.repo, sha, ref)
-    git.run(["update-ref", mirror, sha], cwd=town.root)
+    git.run(["update-ref", _mirror_ref(town, bead_id), sha], cwd=town.root)
     return found
 
 

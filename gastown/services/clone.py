@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gastown.model.errors import GtError, Refused, UsageError
 from gastown.runtime import git
-from gastown.services import commands, machine, news, wiring
+from gastown.services import commands, machine, news, rigs, wiring
 from gastown.store import files, layout
 from gastown.store.town import Town, open_town
 
@@ -30,8 +30,12 @@ class Joined:
     rigs: tuple[str, ...]
 
 
-def clone(url: str, path: str | None = None, *, clock: Callable[[], float] = time.time) -> Joined:
+def clone(
+    url: str, path: str | None = None, *, name: str | None = None, clock: Callable[[], float] = time.time
+) -> Joined:
     """Clone the town at `url` into PATH (else a folder named as the remote), and make this machine known in it.
+
+    `name` is what it is called there, else by its host's name.
 
     Raises GtError where it does not clone, Refused where PATH is taken or the repository is no town; nothing
     is left behind then.
@@ -40,8 +44,8 @@ def clone(url: str, path: str | None = None, *, clock: Callable[[], float] = tim
         raise UsageError(f"{url!r} is no repository", "give a URL, user@host:path, or a path")
     git.require_git()
     source = git.absolute(url, os.getcwd())
-    name = os.path.basename(source.rstrip("/")).removesuffix(".git")
-    root = os.path.realpath(os.path.expanduser(path or name))
+    folder = os.path.basename(source.rstrip("/")).removesuffix(".git")
+    root = os.path.realpath(os.path.expanduser(path or folder))
     if os.path.lexists(root) and (not os.path.isdir(root) or os.listdir(root)):
         raise Refused(f"{root} is not empty", "name a new folder")
     above = layout.find_root(root)
@@ -51,7 +55,7 @@ def clone(url: str, path: str | None = None, *, clock: Callable[[], float] = tim
     try:
         _fetch(source, root)
         town = open_town(root, clock=clock)
-        return _join(town)
+        return _join(town, name)
     except BaseException:
         shutil.rmtree(root, ignore_errors=True)
         if existed:
@@ -62,7 +66,7 @@ def clone(url: str, path: str | None = None, *, clock: Callable[[], float] = tim
 def _fetch(source: str, root: str) -> None:
     git.run(["clone", "--quiet", "--template=", "--no-checkout", source, root], timeout=TIMEOUT)
     if git.run(["rev-parse", "--verify", "--quiet", "HEAD"], cwd=root, check=False).code:
-        raise Refused(f"{source} is empty: there is no town in it", f"in your town: git remote add origin {source}, then gt sync")
+        raise Refused(f"{source} is empty: there is no town in it", f"in your town: gt sync --remote {source}")
     _check_tree(root)
     git.run(["checkout", "--quiet"], cwd=root)
     if not os.path.isfile(os.path.join(root, layout.TOWN_FILE)):
@@ -80,14 +84,20 @@ def _check_tree(root: str) -> None:
             raise Refused(f"{path!r} in that repository is {kind}", "a town holds plain files; remove it there")
 
 
-def _join(town: Town) -> Joined:
+def _join(town: Town, wanted: str | None) -> Joined:
     for folder in (layout.local(town.root), os.path.join(town.root, layout.WORK)):
         os.makedirs(folder, exist_ok=True)
         files.write(os.path.join(folder, ".gitignore"), _IGNORED)
     wiring.wire(town)
     news.note_met(town.root, town.clock())
-    name = machine.join(town)
+    name = machine.join(town, wanted)
     return Joined(town.root, town.name, name, tuple(town.rig_names()))
+
+
+def first_sent(town: Town) -> None:
+    """Until now nothing in the town came from elsewhere: its commands are trusted here, its own clones lie here."""
+    commands.written_here(town)
+    rigs.settle_here(town)
 
 
 def attach_remote(town: Town, url: str) -> None:
@@ -99,7 +109,7 @@ def attach_remote(town: Town, url: str) -> None:
     if there and there != url:
         raise Refused(f"the town has the remote {there} already", f"git remote set-url {REMOTE} {url}")
     if not there:
-        commands.written_here(town)  # until now nothing in the town came from elsewhere
+        first_sent(town)
         git.run(["remote", "add", REMOTE, git.absolute(url, town.root)], cwd=town.root)
     try:
         ref = town.repo.head()[0]

@@ -72,7 +72,7 @@ def prepare(path: str) -> tuple[Town, dict[str, str]]:
     """The town with its project as a rig and its beads: (town, task name -> bead id)."""
     made = init.make_town(path, name="demo-town")
     town = open_town(made.root)
-    project = _project(town)
+    project = make_project(layout.local(town.root, "demo", f"{RIG}.git"))
     rigs.add(town, rigs.NewRig(RIG, project, gates=(("tests", GATE),)), base=town.root)
     found: dict[str, str] = {}
     for task in TASKS:
@@ -83,16 +83,15 @@ def prepare(path: str) -> tuple[Town, dict[str, str]]:
     return town, found
 
 
-def _project(town: Town) -> str:
-    """The project's own repository: bare, with one commit, below this machine's local files."""
-    bare = layout.local(town.root, "demo", f"{RIG}.git")
+def make_project(bare: str) -> str:
+    """The project's own repository at `bare`, with one commit; returns that path."""
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(data_path("demo") / "project", folder, dirs_exist_ok=True)
         env = git.author_env(*_AUTHOR)
         for args in (["init", "-q", "--template=", "-b", "main"], ["add", "-A"], ["commit", "-qm", "wordtools"]):
             git.run(args, cwd=folder, env=env)
         os.makedirs(os.path.dirname(bare), exist_ok=True)
-        git.run(["clone", "-q", "--bare", "--template=", folder, bare], cwd=town.root)
+        git.run(["clone", "-q", "--bare", "--template=", folder, bare])
         git.run(["remote", "remove", "origin"], cwd=bare)
     return bare
 
@@ -110,11 +109,11 @@ def run(
             raise GtError(report.refused[0].message)
     ends = drive.drive(town, list(ids.values()), on_step=on_step)
     project = town.rig(RIG).git
-    line, green = _tests_on_target(project)
+    line, green = tests_on_target(project)
     return Demo(town, project, ids, {one.bead: one.end for one in ends.ends}, line, green)
 
 
-def _tests_on_target(project: str) -> tuple[str, bool]:
+def tests_on_target(project: str) -> tuple[str, bool]:
     """Run the project's tests on what really stands on its main branch: (last line, green)."""
     with tempfile.TemporaryDirectory() as folder:
         checkout, log = Path(folder, "main"), Path(folder, "tests.log")

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import time
 
-from gastown.model.errors import GtError
 from gastown.model.rig import Rig
 from gastown.runtime import clones, git, processes, shell, worktrees
-from gastown.services import gates
+from gastown.services import gates, rigs
 from gastown.store import layout, runstate
 from gastown.store.town import Town
 
@@ -17,10 +16,8 @@ LOCK_WAIT = 2.0
 
 
 def ready(town: Town, rig: Rig, commit: str) -> str:
-    """The path of the worktree, made on `commit` if it is missing. Raises GtError if the rig has no clone here."""
-    repo = layout.bare(town.root, rig.name)
-    if not os.path.isdir(repo):
-        raise GtError(f"rig {rig.name} has no clone on this machine", "run: gt doctor --fix")
+    """The path of the worktree, made on `commit` if it is missing. Raises GtError if the rig cannot be cloned here."""
+    repo = rigs.ensure_clone(town, rig)
     path = layout.worktree(town.root, rig.name, "refinery")
     if git.run(["rev-parse", "--git-dir"], cwd=path, check=False).code if os.path.isdir(path) else True:
         _make(town, repo, path, commit)

@@ -15,6 +15,7 @@ from gastown.model.errors import GtError, InvalidFile
 from gastown.model.rig import Rig
 from gastown.runtime import clones, git, processes, sessions, tmux
 from gastown.services import machine
+from gastown.services.rigs import ensure_clone
 from gastown.store import files, gitindex, identity, journal, layout, schema
 from gastown.store.resources import data_path
 from gastown.store.town import Town
@@ -248,7 +249,7 @@ def _rigs(town: Town) -> Iterator[Found]:
 
 
 def _clone(town: Town, rig: Rig) -> None:
-    clones.clone(rig.git, layout.bare(town.root, rig.name), branch=rig.branch, base=town.root)
+    ensure_clone(town, rig)
 
 
 def _hooks(rig: Rig, repo: str) -> Iterator[Found]:

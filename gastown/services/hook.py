@@ -45,13 +45,16 @@ def hinted(town: Town, address: str) -> Bead | None:
     return bead if is_on(bead, address) else None
 
 
-def find(view: View, address: str) -> Bead | None:
-    """The bead on the hook of `address`, None if there provably is none. Raises HookUnreadable.
+def find(view: View, address: str, here: str | None = None) -> Bead | None:
+    """The bead on the hook of `address` (on machine `here`), None if there provably is none. Raises HookUnreadable.
 
     A bead file that cannot be used and names `address` may be the hook; so may one that cannot be read at all.
     """
     index = view.index()
     mine = [row for row in index.rows if row.assignee == address and row.status in HELD]
+    if len(mine) > 1:
+        # Two machines that could not ask each other may have drawn one name: each has its own.
+        mine = [row for row in mine if row.machine in (None, here)] or mine
     if len(mine) > 1:
         names = ", ".join(row.id for row in mine)
         raise HookUnreadable(f"{address} has {len(mine)} beads at once: {names}; release all but one: gt release ID")
@@ -78,7 +81,7 @@ def read(town: Town, address: str) -> Bead | None:
     if bead is not None:
         return bead
     try:
-        bead = find(town, address)
+        bead = find(town, address, town.machine)
     except OSError as error:
         raise HookUnreadable(str(error)) from None
     if bead is not None:

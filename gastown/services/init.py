@@ -61,6 +61,7 @@ def make_town(
     prefix: str = TOWN_PREFIX,
     template: str | None = None,
     remote: str | None = None,
+    machine_name: str | None = None,
     clock: Callable[[], float] = time.time,
 ) -> Made:
     """Make a town at `path` and commit exactly its files; what lies there already stays untouched.
@@ -79,7 +80,7 @@ def make_town(
     contents = _template(source)
     with _undone_on_failure(root):
         new_repository = _make_repository(root)
-        made = _write(root, town_name, prefix, contents, clock, new_repository)
+        made = _write(root, town_name, prefix, contents, clock, new_repository, machine_name)
         town = open_town(root, clock=clock)
         wiring.wire(town)
         if remote is not None:
@@ -168,12 +169,13 @@ def _make_repository(root: str) -> bool:
 
 
 def _write(
-    root: str, name: str, prefix: str, contents: dict[str, bytes], clock: Callable[[], float], new_repository: bool
-) -> Made:
+    root: str, name: str, prefix: str, contents: dict[str, bytes], clock: Callable[[], float], new_repository: bool,
+    machine_name: str | None,
+) -> Made:  # fmt: skip
     for folder in (layout.local(root), os.path.join(root, layout.WORK)):
         os.makedirs(folder, exist_ok=True)
         files.write(os.path.join(folder, ".gitignore"), _SELF_IGNORED)
-    here = machine.introduce(root)
+    here = machine.introduce(root, (), machine_name)
     own = {"name": name, "prefix": prefix, "version": FORMAT, "created": {"at": times.text(clock()), "by": "overseer"}}
     doc = _merged(contents.pop(layout.TOWN_FILE, None), own)
     town = _Unborn(root, clock, doc)

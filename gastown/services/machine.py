@@ -11,7 +11,7 @@ from typing import Any
 from gastown.model import times
 from gastown.model.bead import HELD
 from gastown.model.errors import InvalidFile, NotFound, Refused, UsageError
-from gastown.model.ids import is_name
+from gastown.model.ids import check_name, is_name
 from gastown.model.row import Row
 from gastown.model.text import nearest
 from gastown.store import identity, layout
@@ -57,15 +57,20 @@ def name_for(hostname: str, taken: Container[str] = ()) -> str:
 
 
 # -- this one -------------------------------------------------------------------------------------
-def introduce(root: str, taken: Container[str] = ()) -> Identity:
-    """Give this folder its name and id in `.gt/machine.yaml`, unless it has them; returns them."""
+def introduce(root: str, taken: Container[str] = (), name: str | None = None) -> Identity:
+    """Give this folder its name (`name`, else by its host's) and id in `.gt/machine.yaml`, unless it has them.
+
+    Returns them. Raises UsageError for a name that cannot be, Refused for one that is taken.
+    """
     known = identity.read(root)
     if known is not None:
         return known
     import platform
 
+    if name is not None and check_name(name, "machine") in taken:
+        raise Refused(f"there is a machine {name} in this town already", "choose another name")
     os.makedirs(layout.local(root), exist_ok=True)
-    return introduce_as(root, name_for(platform.node(), taken))
+    return introduce_as(root, name or name_for(platform.node(), taken))
 
 
 def introduce_as(root: str, name: str) -> Identity:
@@ -111,10 +116,10 @@ def capacity(view: View) -> int:
     return int(view.setting("max_polecats", MAX_POLECATS))
 
 
-def join(town: Town) -> str:
-    """Make this machine known in the town; does nothing if it is. Returns its name."""
-    taken = {name.removesuffix(".yaml") for name in town.names(layout.MACHINES)}
-    one = introduce(town.root, taken)
+def join(town: Town, name: str | None = None) -> str:
+    """Make this machine known in the town (as `name`); does nothing if it is. Returns its name."""
+    taken = {one.removesuffix(".yaml") for one in town.names(layout.MACHINES)}
+    one = introduce(town.root, taken, name)
     path = layout.machine_file(one.name)
     if not town.exists(path):
         with town.change("machine") as change:

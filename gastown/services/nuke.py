@@ -20,7 +20,7 @@ def unfinished(town: Town, address: str) -> list[str]:
     """Why a polecat may not simply go: each kind of work it still has, in words. Empty: nothing would be missed."""
     rig, name = town.rig(str(rig_of(address))), name_of(address)
     found = []
-    bead = hook.find(town, address)
+    bead = hook.find(town, address, town.machine)
     if bead is not None:
         found.append(f"{bead.id} is on its hook")
     live, unknown = attempts.live_sessions(town)
@@ -83,7 +83,7 @@ def nuke(town: Town, address: str, *, force: bool = False) -> Nuked:
     left = unfinished(town, address)
     if left and not force:
         raise Refused(f"{address} still has work: " + "; ".join(left), "--force saves all of it first, and tells where")
-    bead = hook.find(town, address)
+    bead = hook.find(town, address, town.machine)
     saved, released = "", ""
     if bead is not None:
         let_go = releasing.release(town, bead)

@@ -62,7 +62,7 @@ def submit(
         change.save(old)
     fields: dict[str, Any] = {
         "priority": work.priority, "branch": branch, "commit": commit, "target": target, "source": work.id,
-        "worker": worker,
+        "worker": worker, "fence": work.fence,
     }  # fmt: skip
     return change.create(rig, title=work.title, type="merge", **fields), True
 
@@ -86,6 +86,7 @@ def _entry(bead: Bead, row: Row, index: Index, default: str, convoys: dict[str, 
         held=_held(bead, row, work, index),
         set_aside=SET_ASIDE in bead.labels,
         override=str(override.get("on") or ""),
+        fence=bead.fence,
     )
 
 

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from gastown.model.errors import RaceLost
+from gastown.model.errors import RaceLost, Refused
 from gastown.model.queue import Entry, next_batch
 from gastown.model.rig import Rig
 from gastown.runtime import remotes
-from gastown.services import desk, held, landed, landing, queue, sentback
+from gastown.services import desk, fences, held, landed, landing, queue, rigs, sentback
 from gastown.services.attempt import Job, attempt, finish_interrupted
 from gastown.services.sentback import SentBack
 from gastown.store import layout, runstate
@@ -51,10 +51,10 @@ def run_once(town: Town, rig_name: str, *, on_step: Callable[[Step], None] | Non
     Raises RaceLost naming the holder while another refinery of this rig runs on this machine.
     """
     rig = town.rig(rig_name)
-    elsewhere = _not_ours(town, rig)
+    waits = queue.entries(town, rig.name)
+    elsewhere = _not_ours(town, rig) or (fences.take_over(town, rig) if waits else "")
     if elsewhere:
-        waiting = tuple((entry.id, elsewhere) for entry in queue.entries(town, rig.name))
-        return RefineryReport(rig.name, waiting=waiting, messages=(elsewhere,))
+        return RefineryReport(rig.name, waiting=tuple((entry.id, elsewhere) for entry in waits), messages=(elsewhere,))
     messages: list[str] = []
 
     def say(kind: str, text: str) -> None:
@@ -78,8 +78,9 @@ def _run(job: Job) -> None:
     if not waiting and landing.intended(town, rig) is None:
         return
     try:
+        rigs.ensure_clone(town, rig)
         finish_interrupted(job, waiting)
-    except remotes.RemoteUnreachable as error:
+    except (remotes.RemoteUnreachable, Refused) as error:
         job.hold(waiting, error.message)
         return
     landed.put_away(town, rig, landed.leftovers(town, rig), say=lambda text: job.say("note", text))
@@ -88,15 +89,14 @@ def _run(job: Job) -> None:
         batch = next_batch(ready, rig.batch)
         if not batch:
             break
+        fences.take_over(town, rig)  # a long run stays known as the one that runs
         attempt(job, batch)
 
 
 def _not_ours(town: Town, rig: Rig) -> str:
     if rig.parked:
         return f"rig {rig.name} is parked: nothing lands (gt rig unpark {rig.name})"
-    if rig.refinery_machine and rig.refinery_machine != town.machine:
-        return f"the refinery of {rig.name} runs on machine {rig.refinery_machine} (rig.yaml, refinery.machine)"
-    return ""
+    return fences.elsewhere(town, rig)
 
 
 def _report(job: Job, messages: list[str]) -> RefineryReport:

@@ -12,7 +12,7 @@ from gastown.model.bead import Bead
 from gastown.model.errors import GtError, NotFound, Refused
 from gastown.runtime import plain, presets, sessions, shell
 from gastown.runtime.sessions import SessionRecord
-from gastown.services import attempts, dispatch, launch, worksite
+from gastown.services import attempts, claims, dispatch, launch, worksite
 from gastown.store import layout, runstate
 from gastown.store.change import Change
 from gastown.store.town import Town
@@ -58,6 +58,8 @@ def release(town: Town, bead: Bead, *, force: bool = False) -> Released:
     if bead.machine and bead.machine != town.machine and not force:
         where = f"{bead.id} is worked on by {bead.assignee} on machine {bead.machine}"
         raise Refused(where, "release it there, or --force")
+    if bead.machine and bead.machine != town.machine and claims.needed(town):
+        return _release_elsewhere(town, bead)
     former = str(bead.assignee)
     saved = _save(town, former)
     done = town.transact("release", lambda change: _open(change, bead, saved))
@@ -65,6 +67,17 @@ def release(town: Town, bead: Bead, *, force: bool = False) -> Released:
     _stop_leftover(town, done)
     saved = _save(town, former) or saved
     return Released(bead.id, former, bead.branch or "", saved)
+
+
+def _release_elsewhere(town: Town, bead: Bead) -> Released:
+    """Take work from another machine: it is told so by the sync, then its claim is taken away. Raises Offline."""
+    from gastown.services.exchange import exchange
+
+    claims.current(town, bead.id)
+    town.transact("release", lambda change: _open(change, bead, ""))
+    exchange(town)
+    claims.release(town, bead.id, force=True)
+    return Released(bead.id, str(bead.assignee), bead.branch or "")
 
 
 def _save(town: Town, address: str) -> str:

@@ -14,7 +14,7 @@ from gastown.model import times
 from gastown.model.bead import Bead
 from gastown.model.errors import GtError, NotFound, Refused
 from gastown.model.ids import check_name
-from gastown.services import attempts, dispatch, machine, moving
+from gastown.services import attempts, machine, moving
 from gastown.store import commit, files, identity, layout, lock
 from gastown.store.change import Change
 from gastown.store.identity import Identity
@@ -75,7 +75,7 @@ def _all_of_it(change: Change, one: Identity, fresh: Identity) -> Renamed:
     old, new = one.name, fresh.name
     if change.read(layout.machine_file(new)) is not None:
         raise Refused(f"there is a machine {new} already", "`gt machine list` shows them; choose another name")
-    beads = _beads(change, old, new, _naming(change, old))
+    beads = _beads(change, old, new, [row.id for row in change.index().rows if row.machine == old])
     rigs, workers = _rigs(change, old, new), _workers(change, old, new)
     before = change.load(layout.machine_file(old)) if change.read(layout.machine_file(old)) is not None else {}
     change.remove(layout.machine_file(old))
@@ -92,35 +92,25 @@ def _introduce(change: Change, fresh: Identity, before: dict[str, Any]) -> None:
     change.put(layout.machine_file(fresh.name), {**made, **before, **now})
 
 
-def _naming(change: Change, old: str) -> list[str]:
-    """The beads that may name a machine: not closed, with it as theirs, or waiting for it."""
-    rows = [row for row in change.index().rows if row.status != "closed"]
-    return [row.id for row in rows if row.machine == old or dispatch.QUEUED in row.labels]
-
-
 def _beads(change: Change, old: str, new: str, ids: Iterable[str]) -> list[str]:
     found = []
     for bead_id in ids:
         bead = change.bead(bead_id)
-        if rewrite(bead, old, new):
+        if _rewrite(bead, old, new):
             change.save(bead)
             found.append(bead.id)
     return found
 
 
-def rewrite(bead: Bead, old: str, new: str) -> bool:
-    """Let a bead name `new` where it named `old`: its machine, sessions that are not over, for whom it waits."""
-    before = bead.machine == old
-    if before:
-        bead.set("machine", new)
+def _rewrite(bead: Bead, old: str, new: str) -> bool:
+    """Let a bead that is not closed name `new` where it named `old`: as its machine, and of sessions not over."""
+    if bead.machine != old or bead.status == "closed":
+        return False
+    bead.set("machine", new)
     for session in bead.sessions:
         if session.get("machine") == old and not session.get("ended"):
             bead.update_session(str(session.get("id")), machine=new)
-            before = True
-    if bead.dispatch.get("machine") == old:
-        bead.set("dispatch", {**bead.dispatch, "machine": new})
-        before = True
-    return before
+    return True
 
 
 def _rigs(change: Change, old: str, new: str) -> list[str]:
@@ -156,7 +146,10 @@ def _renew_claims(town: Town) -> list[tuple[str, str]]:
         if held.machine == town.machine:
             continue
         try:
-            claims.renew(town, held, timeout=claims.TIDY_TIMEOUT)
+            claims.claim(
+                town, held.bead, held.attempt, claimant=held.claimant, above=held.fence - 1,
+                timeout=claims.TIDY_TIMEOUT,
+            )  # fmt: skip
         except GtError as error:
             left.append((held.bead, error.message.splitlines()[0]))
     return left

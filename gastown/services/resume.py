@@ -36,7 +36,7 @@ def find(town: Town, text: str) -> Bead:
         from gastown.model import address
 
         who = address.parse(text)
-        bead = hook.find(town, who)
+        bead = hook.find(town, who, town.machine)
         if bead is None:
             raise NotFound(f"nothing is on the hook of {who}", "`gt agents` shows who has what")
         return bead

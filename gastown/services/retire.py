@@ -12,6 +12,7 @@ from gastown.model.bead import HELD, Bead
 from gastown.model.errors import GtError, Refused
 from gastown.model.message import header_text
 from gastown.model.queue import Entry
+from gastown.model.rig import Rig
 from gastown.model.row import Row
 from gastown.runtime import clones
 from gastown.services import dispatch, held, landing, machine, queue
@@ -25,7 +26,8 @@ class Retired:
     """What became of it. `released` beads are open again, `unaddressed` ones wait for any machine now.
 
     `merging` stays in the queue; of it `missing` has (bead, why): its branch can be seen nowhere. `rigs` had their
-    refinery there. `claims` were taken away at the remote, `standing` could not be: (bead, why).
+    refinery there, `stranded` ones their repository too. `claims` were taken away at the remote, `standing` could not
+    be: (bead, why).
     """
 
     machine: str
@@ -33,6 +35,7 @@ class Retired:
     released: tuple[str, ...] = ()
     unaddressed: tuple[str, ...] = ()
     rigs: tuple[str, ...] = ()
+    stranded: tuple[str, ...] = ()
     merging: tuple[str, ...] = ()
     missing: tuple[tuple[str, str], ...] = ()
     claims: tuple[str, ...] = ()
@@ -49,7 +52,7 @@ def retire(town: Town, name: str, *, force: bool = False) -> Retired:
         raise Refused(f"{name} is the machine you are on", "retire it from another one; --force does it here")
     done = town.transact("machine retire", lambda change: _retire(change, name))
     missing = _look_for_branches(town, name, done.merging)
-    taken, standing = _take_claims(town, name, done.released)
+    taken, standing = _take_claims(town, name, done.merging)
     return replace(done, missing=tuple(missing), claims=tuple(taken), standing=tuple(standing))
 
 
@@ -61,17 +64,24 @@ def _retire(change: Change, name: str) -> Retired:
     released = [_release(change, row, name) for row in rows if row.machine == name and row.status in HELD]
     waiting = [row for row in rows if row.status not in (*HELD, "merging")]
     unaddressed = [row.id for row in waiting if _unaddress(change, row, name)]
-    rigs = [rig for rig in change.town.rig_names() if _free_refinery(change, rig, name)]
-    _free_workers(change, name)
+    bound = [rig for rig in change.town.rigs()[0] if rig.refinery_machine == name]
+    # What lands in a clone on that machine can land nowhere else: no other machine has that clone.
+    stranded = [rig.name for rig in bound if rig.landing == "local"]
+    free = [rig for rig in bound if rig.landing != "local"]
+    for rig in free:
+        _free_refinery(change, rig)
+    rigs = [rig.name for rig in free]
     if not already:
         change.put(path, {**doc, "retired": {"at": change.at, "by": change.actor}})
     if not already or released or unaddressed or rigs:
         ids = [bead.id for bead in released]
         text = f"machine {name} was retired" + (f"; {len(ids)} beads are open again" if ids else "")
         change.emit("machine_retire", text, machine=name, released=ids, unaddressed=unaddressed, rigs=rigs)
-        _tell(change, name, released, rigs)
+        _tell(change, name, released, rigs, stranded)
     merging = tuple(row.id for row in rows if row.machine == name and row.status == "merging")
-    return Retired(name, already, tuple(bead.id for bead in released), tuple(unaddressed), tuple(rigs), merging)
+    return Retired(
+        name, already, tuple(bead.id for bead in released), tuple(unaddressed), tuple(rigs), tuple(stranded), merging
+    )
 
 
 def _release(change: Change, row: Row, name: str) -> Bead:
@@ -101,46 +111,29 @@ def _release(change: Change, row: Row, name: str) -> Bead:
 
 def _unaddress(change: Change, row: Row, name: str) -> bool:
     """Work that waited for this machine waits for any."""
-    if row.machine != name and dispatch.QUEUED not in row.labels:
+    if row.machine != name:
         return False
     bead = change.bead(row.id)
-    waits = bead.dispatch
-    if bead.machine != name and waits.get("machine") != name:
-        return False
-    if bead.machine == name:
-        bead.set("machine", None)
-    if waits.get("machine") == name:
-        bead.set("dispatch", {key: value for key, value in waits.items() if key != "machine"})
+    bead.set("machine", None)
     change.save(bead)
     return True
 
 
-def _free_refinery(change: Change, rig: str, name: str) -> bool:
-    doc: dict[str, Any] = change.load(layout.rig_file(rig))
-    refinery = doc.get("refinery")
-    if not isinstance(refinery, dict) or refinery.get("machine") != name:
-        return False
-    left = {key: value for key, value in refinery.items() if key != "machine"}
+def _free_refinery(change: Change, rig: Rig) -> None:
+    doc: dict[str, Any] = change.load(layout.rig_file(rig.name))
+    left = {key: value for key, value in doc["refinery"].items() if key != "machine"}
     now = {key: value for key, value in doc.items() if key != "refinery"}
-    change.put(layout.rig_file(rig), {**now, "refinery": left} if left else now)
-    return True
+    change.put(layout.rig_file(rig.name), {**now, "refinery": left} if left else now)
 
 
-def _free_workers(change: Change, name: str) -> None:
-    for rig in change.town.rig_names():
-        for doc in change.town.workers(rig)[0]:
-            if doc.get("machine") == name:
-                path = layout.worker_file(rig, str(doc["kind"]), str(doc["name"]))
-                change.put(path, {key: value for key, value in change.load(path).items() if key != "machine"})
-
-
-def _tell(change: Change, name: str, released: list[Bead], rigs: list[str]) -> None:
+def _tell(change: Change, name: str, released: list[Bead], rigs: list[str], stranded: list[str]) -> None:
     """One mail to the person, unless it was they who did it."""
     if change.actor == "overseer":
         return
     lines = [f"{change.actor} retired machine {name}.", ""]
     lines += [f"{bead.id} is open again: {bead.title}" for bead in released]
     lines += [f"The refinery of {rig} is run by any machine now." for rig in rigs]
+    lines += [f"The repository of rig {rig} lies on {name}: give it one that others can push to." for rig in stranded]
     change.deliver("overseer", f"machine {name} was retired", "\n".join(lines).rstrip() + "\n")
 
 
@@ -177,23 +170,29 @@ def _has(repo: str, entry: Entry) -> bool:
 
 
 # -- claims ---------------------------------------------------------------------------------------
-def _take_claims(town: Town, name: str, released: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
-    """Take its claims away at the town's remote: (the beads, [(bead, why its claim still stands)])."""
-    from gastown.services import claims
+def _take_claims(town: Town, name: str, merging: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Take its claims away at the town's remote: (what they are on, [(what, why the claim still stands)]).
+
+    Others learn first that the work is free. A claim on what waits to be merged stays: by it the refinery knows whose
+    work it may land.
+    """
+    from gastown.services import claims, exchange, fences
 
     if not claims.needed(town):
         return [], []
-    known = [one for one in claims.everyone(town) if one.machine == name]
+    wanted = [one.bead for one in claims.everyone(town) if one.machine == name and one.bead not in set(merging)]
+    wanted += [fences.subject(rig) for rig in town.rigs()[0]]
+    held = [one for one in wanted if (seen := claims.held(town, one)) is not None and seen.machine == name]
     taken: list[str] = []
-    wanted = sorted({one.bead for one in known} | set(released))
-    for bead_id in wanted:
-        try:
+    try:
+        exchange.exchange(town)
+        for subject in wanted:
             # Somebody else may have it by now: theirs stays.
-            now = claims.current(town, bead_id, timeout=claims.TIDY_TIMEOUT)
-            if now is not None and now.machine == name and claims.release(town, bead_id, force=True):
-                taken.append(bead_id)
-        except claims.Offline as error:
-            # One that does not answer is not asked again for each.
-            left = [one.bead for one in known if one.bead not in taken]
-            return taken, [(one, error.message.splitlines()[0]) for one in left]
+            now = claims.current(town, subject, timeout=claims.TIDY_TIMEOUT)
+            if now is not None and now.machine == name and claims.release(town, subject, force=True):
+                taken.append(subject)
+    except GtError as error:
+        # One that does not answer is not asked again for each.
+        why = error.message.splitlines()[0]
+        return taken, [(one, why) for one in held if one not in taken]
     return taken, []

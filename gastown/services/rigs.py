@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from gastown.model import ids
 from gastown.model.errors import GtError, Refused, UsageError
-from gastown.model.rig import LANDINGS, MERGES, Rig, rig_of
+from gastown.model.rig import LANDINGS, MERGES, Rig, is_source, rig_of
 from gastown.runtime import clones, git
-from gastown.services import trust
+from gastown.services import trust, wire
 from gastown.store import layout
 from gastown.store.town import Town
 from gastown.store.view import View
@@ -54,7 +54,9 @@ def add(town: Town, new: NewRig, *, base: str, progress: Callable[[str], None] |
     branch = clones.clone(source, repo, branch=new.branch, base=base, progress=progress)
     try:
         doc: dict[str, Any] = {"name": new.name, "prefix": prefix, "git": source, "branch": branch, "landing": landing}
-        optional = {"merge": new.merge, "gates": gates or None, "agent": new.agent}
+        # What lands in a clone on this machine can land nowhere else.
+        here = {"machine": town.machine} if landing == "local" and wire.remote_of(town.repo) else None
+        optional = {"merge": new.merge, "gates": gates or None, "agent": new.agent, "refinery": here}
         doc |= {key: value for key, value in optional.items() if value}
         if new.max_polecats is not None:
             doc["polecats"] = {"max": new.max_polecats}
@@ -65,6 +67,38 @@ def add(town: Town, new: NewRig, *, base: str, progress: Callable[[str], None] |
     for gate in rig.gates:
         trust.record(town, "gate", f"{rig.name}/{gate.name}", gate.run)
     return rig
+
+
+def settle_here(town: Town) -> None:
+    """Say of every rig that lands in a clone on this machine that its refinery is here: the town gets a remote."""
+    rigs = [rig for rig in town.rigs()[0] if rig.landing == "local" and not rig.refinery_machine]
+    if not rigs:
+        return
+    with town.change("config") as change:
+        for rig in rigs:
+            doc = change.load(layout.rig_file(rig.name))
+            doc["refinery"] = {**(doc.get("refinery") or {}), "machine": town.machine}
+            change.put(layout.rig_file(rig.name), doc)
+            change.emit("config", f"rig {rig.name} lands on machine {town.machine}", rig=rig.name)
+
+
+def ensure_clone(town: Town, rig: Rig, *, progress: Callable[[str], None] | None = None) -> str:
+    """The rig's clone on this machine, made if this machine has not had one; its path.
+
+    Raises Refused where what it is made from lies on another machine, else as `clones.clone`.
+    """
+    repo = layout.bare(town.root, rig.name)
+    if os.path.isdir(repo):
+        return repo
+    home = rig.refinery_machine
+    if rig.landing == "local" and home not in (None, town.machine):
+        raise Refused(f"rig {rig.name} lies on machine {home}, at {rig.git}", f"work on it there: --machine {home}")
+    try:
+        clones.clone(rig.git, repo, branch=rig.branch, base=town.root, progress=progress)
+    except Refused:
+        if not os.path.isdir(repo):  # else another process was first
+            raise
+    return repo
 
 
 def _write(change: Change, name: str, doc: dict[str, Any]) -> Rig:
@@ -127,7 +161,7 @@ def _check_choices(new: NewRig) -> None:
 
 def _source(town: Town, said: str, base: str) -> str:
     """The source as rig.yaml keeps it: a URL, or an absolute path to the top of a repository."""
-    if not said or said.startswith("-") or "::" in said or any(ord(c) < 32 for c in said):
+    if not is_source(said):
         raise UsageError(f"{said!r} is no repository", "give a URL, user@host:path, or a path")
     scheme, sep, rest = said.partition("://")
     if sep and ":" in rest.split("/")[0].rpartition("@")[0]:

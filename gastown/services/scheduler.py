@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from gastown.model import times
@@ -117,8 +118,9 @@ def resume(town: Town) -> bool:
 def schedule(town: Town, index: Index | None = None) -> Schedule:
     """The room on this machine, rig by rig, and what waits for it."""
     index = index or town.index()
+    waiting = partial(dispatch.waiting, index, town.machine)
     rooms = [
-        Room(rig.name, rig.parked, dispatch.slots(town, rig, index), tuple(dispatch.waiting(index, rig.name)))
+        Room(rig.name, rig.parked, dispatch.slots(town, rig, index), tuple(waiting(rig.name)))
         for rig in town.rigs()[0]
     ]
     return Schedule(town.machine, tuple(holds(town)), tuple(rooms))

@@ -107,6 +107,9 @@ def _restart(town: Town, done: SentBack, text: str) -> SentBack:
     """Start the work again; what keeps it from starting is reported, and recovery finds the bead as stalled."""
     from gastown.services import sling
 
+    machine = town.bead(done.bead).machine
+    if machine and machine != town.machine:
+        return replace(done, trouble=f"it goes on on machine {machine}")
     try:
         report = sling.restart(town, done.bead, reason=done.reason, context=text)
     except GtError as error:

@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from gastown.model.address import name_of, rig_of
 from gastown.model.bead import Bead
 from gastown.model.errors import GtError, NotFound, Refused
-from gastown.services import attempts, beads, claim, dispatch, launch, targets, trust, worksite
+from gastown.services import attempts, beads, claim, dispatch, elsewhere, launch, targets, trust, worksite
 from gastown.services import resume as resuming
 from gastown.services.claim import Order
+from gastown.services.claims import Offline
 from gastown.services.launch import Agent
-from gastown.services.starts import Dispatched, RefusedWork, Run, Say, SlingReport, Wish, begin
+from gastown.services.starts import Dispatched, Run, Say, SlingReport, Wish, begin, refusal
 from gastown.services.targets import Target
+from gastown.services.trust import Untrusted
 from gastown.store import layout
 from gastown.store.change import Change
 from gastown.store.town import Town
@@ -34,19 +36,25 @@ def sling(
     town: Town, works: Sequence[str], target: str | None = None, *, agent: str | None = None,
     command: Sequence[str] | None = None, force: bool = False, runtime: str | None = None, queue_blocked: bool = False,
     titles: Sequence[str] = (), new: beads.Draft | None = None, here: str | None = None, dry_run: bool = False,
-    on_step: Say | None = None,
+    offline: bool = False, machine: str | None = None, on_step: Say | None = None,
 ) -> SlingReport:  # fmt: skip
     """Give `works` (ids, or free text, of which a bead is made) to `target`: a rig, RIG/NAME, or None (see `targets`).
 
     What concerns all of it (the target, an untrusted setup) is raised before anything is touched; what concerns one
     work is in `refused`. In a batch, or with `queue_blocked`, blocked work is queued. `titles` are new work for
-    certain; `new` gives the other fields of new beads.
+    certain; `new` gives the other fields of new beads. `offline` starts without asking the town's remote who has it.
+    `machine` addresses the work to another machine, whose deacon starts it when the town reaches it.
     """
     town.settle()
     place = targets.resolve(town, target, here=here)
     many = len(works) + len(titles) > 1
-    wish = Wish(agent, tuple(command or ()), force, runtime, queue_blocked or many, new or beads.Draft(""))
+    wish = Wish(
+        agent, tuple(command or ()), force, runtime, queue_blocked or many, offline, new or beads.Draft("")
+    )
     run = Run(town, place, town.rig(place.rig), wish, on_step or (lambda text: None))
+    if machine is not None and machine != town.machine:
+        return elsewhere.send(run, works, titles, machine, dry_run=dry_run)
+    elsewhere.check_home(town, run.rig)
     worksite.check_setup(town, run.rig)
     planned = []
     for work in [*works, *titles]:
@@ -54,7 +62,7 @@ def sling(
             found = None if work in titles else targets.find_work(town, work, town.actor)
             planned.append(_plan_new(run, work) if found is None else _plan(run, work, found))
         except GtError as error:
-            run.refused.append(_refusal(work, error))
+            run.refused.append(refusal(work, error))
     for one in planned:
         if one is None:
             continue
@@ -64,12 +72,8 @@ def sling(
         try:
             _act(run, one)
         except GtError as error:
-            run.refused.append(_refusal(one.bead.id if one.bead else one.work, error))
+            run.refused.append(refusal(one.bead.id if one.bead else one.work, error))
     return run.report()
-
-
-def _refusal(work: str, error: GtError) -> RefusedWork:
-    return RefusedWork(work, error.code, error.message, error.hint, error.exit_code)
 
 
 # -- judging --------------------------------------------------------------------------------------
@@ -92,11 +96,13 @@ def _plan(run: Run, work: str, bead_id: str) -> _Planned | None:
         run.dispatched.append(Dispatched(bead.id, str(bead.assignee), bead.attempt, session, True))
         return None
     claim.check_bead(town, bead, run.rig, force=wish.force)
-    if bead.held and run.target.covers(bead.assignee):
+    others = bead.machine not in (None, town.machine) or not run.target.covers(bead.assignee)
+    takes = bead.held and others and claim.may_take(town, bead, force=wish.force)
+    if bead.held and not takes and run.target.covers(bead.assignee):
         return _plan_held(run, work, bead)
     takes_from = None
     if bead.held:
-        if not claim.may_take(town, bead, force=wish.force):
+        if not takes:
             raise claim.held_by(bead)
         takes_from = (str(bead.assignee), str((bead.last_session or {}).get("id", "")))
     agent = launch.choose(town, _agent_name(run, bead), wish.runtime)
@@ -144,7 +150,7 @@ def _act(run: Run, planned: _Planned) -> None:
         draft = replace(run.wish.new, title=planned.title, rig=run.rig.name)
         bead = beads.create(town, draft)
         run.say(f"created {bead.id}: {bead.title}")
-    elif bead.held and run.target.covers(bead.assignee):
+    elif bead.held and planned.takes_from is None:
         done = resuming.resume(
             town, bead, agent=run.wish.agent, runtime=run.wish.runtime, force=run.wish.force, say=run.note
         )
@@ -170,6 +176,8 @@ def restart(town: Town, bead_id: str, *, reason: str, context: str, on_step: Say
     bead = town.bead(bead_id)
     if not bead.held or not bead.assignee:
         raise Refused(f"{bead_id} is {bead.status}, and on nobody's hook", f"gt sling {bead_id}")
+    if bead.machine and bead.machine != town.machine:
+        raise Refused(f"{bead_id} is worked on by {bead.assignee} on machine {bead.machine}", "it goes on there")
     rig = town.rig(str(rig_of(bead.assignee)))
     session = bead.last_session or {}
     asked = bead.agent or (str(session["agent"]) if session.get("agent") else None)
@@ -192,7 +200,7 @@ def dispatch_queued(town: Town, rig: str | None = None, *, on_step: Say | None =
     """
     town.settle()
     started: list[Dispatched] = []
-    for row in dispatch.waiting(town.index(), rig):
+    for row in dispatch.waiting(town.index(), town.machine, rig):
         try:
             bead = town.bead(row.id)
             place = targets.resolve(town, str(bead.dispatch.get("to") or row.rig))
@@ -201,11 +209,14 @@ def dispatch_queued(town: Town, rig: str | None = None, *, on_step: Say | None =
             if dispatch.slots(town, home, index).full or claim.blockers(bead, index):
                 continue
             run = Run(town, place, home, Wish(queue=True), on_step or (lambda text: None))
+            elsewhere.check_home(town, home)
             worksite.check_setup(town, home)
             agent = launch.choose(town, _agent_name(run, bead), None)
             launch.check_command(town, agent, bead.id, bead.command)
             begin(run, bead, Order(bead.id, place, agent.name, from_queue=True), agent)
             started += [one for one in run.dispatched if not one.unchanged]
+        except (Offline, Untrusted):
+            continue  # it waits: for the network, or for a person who reads what is to be run
         except GtError as error:
             _off_the_queue(town, row.id, error.message)
     return started

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gastown.model.address import name_of, rig_of
 from gastown.model.bead import Bead
+from gastown.model.errors import GtError
 from gastown.model.rig import Rig
 from gastown.runtime import clones
-from gastown.services import attempts, beads, claim, dispatch, launch, worksite
+from gastown.services import attempts, beads, claim, claims, contest, dispatch, launch, worksite
 from gastown.services import resume as resuming
-from gastown.services.claim import Claim, Held, Order, Waits
+from gastown.services.claim import Chosen, Claim, Held, Order, Waits
 from gastown.services.launch import Agent
 from gastown.services.targets import Target
 from gastown.services.worksite import Base
@@ -54,6 +55,11 @@ class RefusedWork:
     exit_code: int = 5
 
 
+def refusal(work: str, error: GtError) -> RefusedWork:
+    """The refusal of one work for a reason that does not concern the others."""
+    return RefusedWork(work, error.code, error.message, error.hint, error.exit_code)
+
+
 @dataclass(frozen=True)
 class SlingReport:
     """What became of each work. `landed`: (bead, commit) of work that was on the target already and is closed now."""
@@ -85,6 +91,7 @@ class Wish:
     force: bool = False
     runtime: str | None = None
     queue: bool = False
+    offline: bool = False
     new: beads.Draft = field(default_factory=lambda: beads.Draft(""))
 
 
@@ -137,7 +144,7 @@ def begin(run: Run, bead: Bead, order: Order, agent: Agent, context: str = "") -
     sid = launch.new_session_id(town)
     attempts.begin_start(town, sid)
     try:
-        claimed = claim.claim(town, rig, order, sid)
+        claimed, order = _claim(run, order, sid)
         if isinstance(claimed, Waits):
             _end_former(run, bead, order)
             run.queued.append(Queued(bead.id, claimed.to, claimed.reason))
@@ -149,6 +156,25 @@ def begin(run: Run, bead: Bead, order: Order, agent: Agent, context: str = "") -
             run.dispatched.append(_start(run, claimed, bead, order, agent, base, context))
     finally:
         attempts.end_start(town, sid)
+
+
+def _claim(run: Run, order: Order, sid: str) -> tuple[Claim | Held | Waits, Order]:
+    """Put it on a hook; where the town has a remote, the right to it is won there in between."""
+    town, order = run.town, replace(order, contested=claims.needed(run.town))
+    found = claim.claim(town, run.rig, order, sid)
+    if isinstance(found, Chosen):
+        again = order.restart or order.takes_from is not None
+        ticket = contest.win(town, found, force=order.force, offline=run.wish.offline, again=again)
+        order = replace(order, ticket=ticket)
+        try:
+            found = claim.claim(town, run.rig, order, sid)
+        except BaseException:
+            contest.give_back(town, order.bead, ticket)
+            raise
+        if not isinstance(found, Claim):
+            contest.give_back(town, order.bead, ticket)
+    assert not isinstance(found, Chosen)
+    return found, order
 
 
 def _queue_missing(change: Change, order: Order, missing: list[str]) -> None:
@@ -221,6 +247,7 @@ def _start(
         record = launch.start(town, rig, bead, agent, sid=claimed.session, worktree=site.path, context=told)
     except BaseException as error:
         claim.undo(town, claimed, launch.failure(error))
+        contest.give_back(town, bead.id, order.ticket)
         if site is not None:
             worksite.undo(town, rig, name, branch, start, fresh=site.fresh)
         raise

@@ -114,7 +114,7 @@ def status(town: Town, view: View) -> Status:
         workers, bad_workers = _workers(town, view, rig, index, remote)
         bad += bad_workers
         summaries.append(_summary(rig, index, workers))
-    problems = [*_machine_problems(town, view), *_worker_problems(summaries), *_merge_problems(view, town, index)]
+    problems = [*_machine_problems(town, view, rigs), *_worker_problems(summaries), *_merge_problems(view, town, index)]
     problems += _escalations(index)
     problems += [Problem("invalid_file", one.path, one.reason, f"$EDITOR {one.path}") for one in bad]
     return Status(
@@ -163,10 +163,21 @@ def _news(town: Town) -> News | None:
     return news.news(town)
 
 
-def _machine_problems(town: Town, view: View) -> list[Problem]:
-    """A copy of this machine's folder, or a retired machine, takes no part; said first."""
+def _machine_problems(town: Town, view: View, rigs: list[Rig]) -> list[Problem]:
+    """A copy of this machine's folder, or a retired machine, takes no part: said first. Then rigs that lie on one."""
     if view.revision is not None:
         return []
+    homes = {rig.name: rig.refinery_machine for rig in rigs if rig.refinery_machine and rig.landing == "local"}
+    gone = {home for home in set(homes.values()) if home and identity.told(town.root, home).get("retired")}
+    found = _this_machine(town)
+    for rig, home in homes.items():
+        if home in gone:
+            text = f"its repository lies on machine {home}, which was retired"
+            found.append(Problem("machine", rig, text, f"$EDITOR {layout.rig_file(rig)}"))
+    return found
+
+
+def _this_machine(town: Town) -> list[Problem]:
     name, stands = _machine(town) or "?", identity.standing(town.root, town.clock())
     if not stands.own:
         return [Problem("machine", name, stands.text, "gt machine rename NEW")]

@@ -32,7 +32,8 @@ class SyncReport:
     """What a sync did. `pulled`, `pushed`: commits that came and went; `invalid`: edits that stay out;
 
     `busy`: files that are being edited right now; `settled`: (path, conflict) that were decided;
-    `new_ids`: beads that had to be renumbered; `tries`: how often somebody else was faster.
+    `new_ids`: beads that had to be renumbered; `tries`: how often somebody else was faster; `first`: the remote was
+    empty, so all that the town holds was made here.
     """
 
     head: str = ""
@@ -46,6 +47,7 @@ class SyncReport:
     settled: tuple[tuple[str, Settled], ...] = ()
     new_ids: dict[str, str] = field(default_factory=dict)
     tries: int = 0
+    first: bool = False
 
 
 def sync(
@@ -75,6 +77,27 @@ def sync(
             done = handedits.commit(town, changed)
             report = replace(report, committed=done.committed, invalid=done.invalid, busy=done.busy)
         return _until_alike(town, line, report, tell, accept_rewrite, rng or random.Random())
+
+
+def joined(first: SyncReport, then: SyncReport) -> SyncReport:
+    """Two syncs in a row as one."""
+    return replace(
+        then, committed=(*first.committed, *then.committed), pulled=first.pulled + then.pulled,
+        pushed=first.pushed + then.pushed, merged=first.merged or then.merged,
+        settled=(*first.settled, *then.settled), new_ids={**first.new_ids, **then.new_ids},
+        tries=first.tries + then.tries, first=first.first,
+    )  # fmt: skip
+
+
+def take(town: Town, *, timeout: float = wire.TIMEOUT, accept_rewrite: bool = False) -> SyncReport:
+    """Bring what the remote holds into this clone and send nothing: one's own commits go with the next sync.
+
+    Raises as `sync` does.
+    """
+    with wire.opened(town, timeout=timeout) as line:
+        _require_rest(town)
+        line.fetch()
+        return _take(town, line, SyncReport(remote=line.remote), lambda _: None, accept_rewrite)
 
 
 def _require_rest(town: Town) -> None:
@@ -159,7 +182,7 @@ def _take(town: Town, line: Wire, report: SyncReport, tell: Step, accept_rewrite
         there = town.repo.ref(_tracking(line, ref))
         if there is None:
             _check_empty(line, ref)
-            return report
+            return replace(report, first=True)
         if there == head:
             return report
         found = treemerge.bases(town.repo, head, there)

@@ -15,11 +15,19 @@ from typing import Any
 from gastown.model import times
 from gastown.model.errors import InvalidFile, Refused
 from gastown.runtime import git
-from gastown.store import files, layout
+from gastown.store import files, layout, runstate
 from gastown.store import yaml as yaml_store
 from gastown.store.town import Town
 
 Command = str | Sequence[str]
+
+
+class Untrusted(Refused):
+    """A command that nobody on this machine has agreed to. It may run once somebody has."""
+
+    code = "untrusted"
+
+
 _ORDER = ("id", "kind", "subject", "command", "at", "by")
 
 
@@ -80,7 +88,7 @@ def is_trusted(town: Town, kind: str, subject: str, command: Command) -> bool:
 def require(town: Town, kind: str, subject: str, command: Command) -> None:
     """Raise Refused, naming how to agree, unless this very command may run on this machine."""
     if not is_trusted(town, kind, subject, command):
-        raise Refused(
+        raise Untrusted(
             f"the {kind} of {subject} is not trusted on this machine: {shown(command)}",
             f"read it, then: gt trust add {fingerprint(kind, subject, command)}",
         )
@@ -120,3 +128,5 @@ def _rewrite(town: Town, change: Any) -> None:
         if after != before:
             doc = {"trusted": [dict(vars(one)) for one in after]}
             files.write(_path(town), yaml_store.dump(doc, ("trusted",)), mode=0o600)
+            # The deacon looks again at what waited for this.
+            runstate.write_json(layout.run(town.root, "trust.json"), {"at": town.clock()}, durable=False)

@@ -10,7 +10,7 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gastown.model.errors import GtError, RaceLost
@@ -24,6 +24,8 @@ from gastown.store.town import Town
 
 TIMEOUT = 120.0
 CLAIMS = "refs/gt/claims/"
+_MIRROR = (f"+{CLAIMS}*:{CLAIMS}*",)
+_FETCH = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
 # A server that accepts a connection and then says nothing is given up.
 _PATIENCE = (
     "-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=30", "-c", "gc.auto=0", "-c", "maintenance.auto=false",
@@ -48,10 +50,17 @@ class Wire:
 
     def fetch(self) -> None:
         """Bring branches and claims up to date. Raises RemoteUnreachable, saying what git said."""
-        args = ["fetch", "--quiet", "--prune", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head"]
-        refs = [f"+refs/heads/*:refs/remotes/{self.remote}/*", f"+{CLAIMS}*:{CLAIMS}*"]
-        self._reach([*args, self.remote, *refs])
+        self._reach([*_FETCH, "--prune", self.remote, f"+refs/heads/*:refs/remotes/{self.remote}/*", *_MIRROR])
         news.note_met(self.root, self.clock())
+
+    def fetch_claims(self) -> None:
+        """Bring the claims alone up to date, in whichever form the town has them."""
+        branches = f"+refs/heads/gt-claims/*:refs/remotes/{self.remote}/gt-claims/*"
+        self._reach([*_FETCH, "--prune", self.remote, branches, *_MIRROR])
+
+    def bring(self, ref: str) -> None:
+        """Bring the objects behind one ref of the remote; no ref here moves."""
+        self._reach([*_FETCH, self.remote, ref])
 
     def _reach(self, args: list[str]) -> Result:
         try:
@@ -86,11 +95,13 @@ class Wire:
 
     def read(self, ref: str) -> str | None:
         """The sha a ref has on the remote right now; None if it is not there."""
-        for line in self._reach(["ls-remote", "--", self.remote, ref]).text.splitlines():
-            sha, _, name = line.partition("\t")
-            if name == ref:
-                return sha
-        return None
+        return self.read_all([ref]).get(ref)
+
+    def read_all(self, refs: Sequence[str]) -> dict[str, str]:
+        """The shas that refs have on the remote right now, in one question; those that are not there are left out."""
+        lines = self._reach(["ls-remote", "--", self.remote, *refs]).text.splitlines()
+        found = {name: sha for sha, _, name in (line.partition("\t") for line in lines)}
+        return {ref: found[ref] for ref in refs if ref in found}
 
     def branches(self) -> list[str]:
         """The remote's branches as last fetched, without those that hold claims."""
@@ -118,7 +129,7 @@ def opened(town: Town, *, timeout: float = TIMEOUT, wait: float = 30.0, alone: b
     town.require_own()
     remote = remote_of(town.repo)
     if remote is None:
-        raise GtError("this town has no remote", "give it one: git remote add origin URL, then gt sync")
+        raise GtError("this town has no remote", "give it one: gt sync --remote URL")
     path = layout.run(town.root, "sync.lock")
     os.makedirs(os.path.dirname(path), exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)

@@ -13,7 +13,7 @@ from gastown.model.queue import Entry
 from gastown.model.rig import Rig
 from gastown.model.row import Row
 from gastown.runtime import clones, git, remotes, rescue, shell, worktrees
-from gastown.services import gates, landing, stack, trust
+from gastown.services import gates, landing, rigs, stack, trust
 from gastown.store import layout, runstate
 from gastown.store.town import Town
 
@@ -46,10 +46,11 @@ class Site:
 
 # -- the base -------------------------------------------------------------------------------------
 def newest_base(town: Town, rig: Rig, target: str, *, fetch: bool = True) -> Base:
-    """The newest commit of `target`; fetched first. A remote that does not answer is said in `warning`."""
-    repo = layout.bare(town.root, rig.name)
-    if not os.path.isdir(repo):
-        raise GtError(f"rig {rig.name} has no clone on this machine", "run: gt doctor --fix")
+    """The newest commit of `target`; fetched first. A remote that does not answer is said in `warning`.
+
+    A rig that this machine has not had is cloned.
+    """
+    repo = rigs.ensure_clone(town, rig)
     warning = ""
     if fetch:
         try:

@@ -9,7 +9,7 @@ TOWN = (
     "name", "prefix", "version", "created", "agent", "runtime", "max_polecats", "default_rig", "deacon", "sync",
     "escalation", "budget",
 )  # fmt: skip
-WORKER = ("name", "kind", "rig", "agent", "created")
+WORKER = ("name", "kind", "rig", "machine", "agent", "created")
 MACHINE = ("name", "id", "platform", "created", "capacity", "seen", "instance", "retired")
 AGENT = ("name", "description", "command", "prompt", "resume", "env", "version")
 

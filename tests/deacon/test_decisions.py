@@ -333,7 +333,7 @@ def test_disk_snapshots_and_packing_wait_for_their_time() -> None:
 
 
 @pytest.mark.parametrize(
-    ("remote", "last", "wanted"), [(None, 0.0, []), ("url", NOW - 61, ["sync"]), ("url", NOW - 59, ["later"])]
+    ("remote", "last", "wanted"), [(None, 0.0, []), ("url", NOW - 61, ["sync", "later"]), ("url", NOW - 59, ["later"])]
 )
 def test_the_remote_is_met_every_minute(remote: str | None, last: float, wanted: list[str]) -> None:
     assert kinds(syncing.decide(syncing.Evidence(remote, last), S, NOW)) == wanted

@@ -15,7 +15,9 @@ from gastown.store import files, layout
 @pytest.fixture
 def wired(work):
     """A town that has a remote."""
-    git.run(["remote", "add", "origin", "https://example.org/town.git"], cwd=work.root)
+    remote = str(work.path / "remote.git")
+    git.run(["clone", "-q", "--bare", work.root, remote])
+    git.run(["remote", "add", "origin", remote], cwd=work.root)
     return work
 
 

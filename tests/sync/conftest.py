@@ -8,6 +8,7 @@ import pytest
 
 from gastown.store.town import Town
 from tests.sync.ground import Ground
+from tests.sync.lab import machines  # noqa: F401 - a fixture
 
 
 @pytest.fixture

@@ -127,3 +127,31 @@ def test_commands_written_before_the_remote_stay_trusted_and_those_from_elsewher
     assert not trust.is_trusted(other, "gate", "app/test", "make test")
     with pytest.raises(Refused, match="not trusted on this machine: make test"):
         trust.require(other, "gate", "app/test", "make test")
+
+
+def test_the_first_sync_of_a_machine_that_joined_agrees_to_nothing(remote, tmp_path):
+    from gastown.services import trust
+    from gastown.services.exchange import exchange
+
+    town = open_town(make_town(str(tmp_path / "first"), remote=str(remote)).root)
+    rig = "name: app\n\nprefix: ap\n\ngit: /nowhere\n\nbranch: main\n\ngates:\n  - {name: test, run: make test}\n"
+    with town.change("rig") as change:
+        change.write("rigs/app/rig.yaml", rig.encode())
+    exchange(town)
+    other = open_town(clone.clone(str(remote), str(tmp_path / "second")).root)
+    exchange(other)
+    assert not trust.is_trusted(other, "gate", "app/test", "make test")
+
+
+def test_a_remote_given_by_git_alone_is_filled_by_the_first_sync(remote, tmp_path):
+    from gastown.services import trust
+    from gastown.services.exchange import exchange
+
+    town = open_town(make_town(str(tmp_path / "first")).root)
+    rig = "name: app\n\nprefix: ap\n\ngit: /nowhere\n\nbranch: main\n\ngates:\n  - {name: test, run: make test}\n"
+    with town.change("rig") as change:
+        change.write("rigs/app/rig.yaml", rig.encode())
+    git(town.root, "remote", "add", "origin", str(remote))
+    exchange(town)
+    assert git(remote, "rev-parse", "main") == git(town.root, "rev-parse", "HEAD")
+    assert trust.is_trusted(town, "gate", "app/test", "make test")

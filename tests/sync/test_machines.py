@@ -19,6 +19,8 @@ from gastown.services import (
     arrivals,
     attempts,
     claims,
+    dispatch,
+    fences,
     machine,
     mailbox,
     news,
@@ -154,9 +156,9 @@ def test_what_a_retired_machine_held_is_free_again(ground: Ground, rig: Path) ->
     held = work(here, "Held", "brick")
     begun = work(here, "Begun", "brick", "greenplace/nux", status="in_progress")
     mine = work(here, "Mine", "anvil", "greenplace/max")
-    waits = bead(here, "Addressed", labels=["queued"])
-    update(here, waits, dispatch={"to": "greenplace", "by": "overseer", "at": "2026-11-23T09:30:00Z",
-                                  "machine": "brick"})  # fmt: skip
+    waits = bead(here, "Addressed")
+    with here.change("queue") as change:
+        dispatch.enqueue(change, change.bead(waits), "greenplace", "for brick", machine="brick")
     tip = git("rev-parse", "main", cwd=rig)
     safe = handed_in(here, "Safe", "brick", tip)
     git("branch", f"polecat/nux/{safe}.a1", "main", cwd=rig)
@@ -164,6 +166,8 @@ def test_what_a_retired_machine_held_is_free_again(ground: Ground, rig: Path) ->
     sync(here)
     sync(there)
     claims.claim(there, held, 1, claimant=TOAST)
+    claims.claim(there, safe, 1, claimant="greenplace/nux")
+    claims.claim(there, fences.subject(there.rig("greenplace")), 1, claimant="greenplace/refinery")
     sync(here)
     done = retire.retire(here, "brick")
     assert set(done.released) == {held, begun}
@@ -171,8 +175,10 @@ def test_what_a_retired_machine_held_is_free_again(ground: Ground, rig: Path) ->
     assert done.rigs == ("greenplace",)
     assert set(done.merging) == {safe, lost}
     assert [one for one, _ in done.missing] == [lost]
-    assert done.claims == (held,)
+    assert done.claims == (held, "refinery.greenplace")
     assert claims.current(here, held) is None
+    assert claims.current(here, safe) is not None  # by it the refinery knows whose work it lands
+    assert not has_news(here.repo)  # who held it hears of it with the next sync
     for one in (held, begun):
         now = here.bead(one)
         assert (now.status, now.assignee, now.machine) == ("open", None, None)
@@ -180,7 +186,8 @@ def test_what_a_retired_machine_held_is_free_again(ground: Ground, rig: Path) ->
         assert "Machine brick" in now.notes[-1]["text"]
     assert here.bead(mine).machine == "anvil"
     assert here.bead(safe).status == "merging"
-    assert here.bead(waits).dispatch == {"to": "greenplace", "by": "overseer", "at": "2026-11-23T09:30:00Z"}
+    assert here.bead(waits).machine is None
+    assert waits in [row.id for row in dispatch.waiting(here.index(), "anvil")]
     assert here.rig("greenplace").refinery_machine is None
     assert {event["bead"] for event in here.events() if event["type"] == "release"} == {held, begun}
     assert [one.head.bead for one in mailbox.letters(here, TOAST)[0]] == [held]
@@ -189,6 +196,19 @@ def test_what_a_retired_machine_held_is_free_again(ground: Ground, rig: Path) ->
     again = retire.retire(here, "brick")
     assert (again.already, again.released, again.unaddressed) == (True, (), ())
     check_clean(here)
+
+
+def test_a_rig_that_lies_on_a_retired_machine_is_a_problem(ground: Ground) -> None:
+    here, _ = both(ground)
+    with here.change("edit") as change:
+        doc = change.load("rigs/greenplace/rig.yaml")
+        change.put("rigs/greenplace/rig.yaml", {**doc, "refinery": {"machine": "brick"}})
+    done = retire.retire(here, "brick")
+    assert (done.rigs, done.stranded) == ((), ("greenplace",))
+    assert here.rig("greenplace").refinery_machine == "brick"
+    (problem,) = status.status(here, here).problems
+    assert (problem.kind, problem.subject) == ("machine", "greenplace")
+    assert "lies on machine brick, which was retired" in problem.text
 
 
 def test_a_retired_machine_that_comes_back_is_told_and_may_join_again(ground: Ground) -> None:
@@ -273,9 +293,9 @@ def test_all_that_names_a_machine_follows_its_new_name_in_one_change(ground: Gro
     held = work(here, "Held", "anvil")
     merging = work(here, "Merging", "anvil", "greenplace/nux", status="merging")
     away = work(here, "Away", "brick", "greenplace/max")
-    waits = bead(here, "Addressed", labels=["queued"])
-    update(here, waits, dispatch={"to": "greenplace", "by": "overseer", "at": "2026-11-23T09:30:00Z",
-                                  "machine": "anvil"})  # fmt: skip
+    waits = bead(here, "Addressed")
+    with here.change("queue") as change:
+        dispatch.enqueue(change, change.bead(waits), "greenplace", "for anvil")
     with here.change("edit") as change:
         change.put("rigs/greenplace/rig.yaml", {**change.load("rigs/greenplace/rig.yaml"),
                                                 "refinery": {"machine": "anvil"}})  # fmt: skip
@@ -293,7 +313,7 @@ def test_all_that_names_a_machine_follows_its_new_name_in_one_change(ground: Gro
     assert here.machine == "cobalt"
     assert [here.bead(one).machine for one in (held, merging, away)] == ["cobalt", "cobalt", "brick"]
     assert (here.bead(held).last_session or {})["machine"] == "cobalt"
-    assert here.bead(waits).dispatch["machine"] == "cobalt"
+    assert here.bead(waits).machine == "cobalt"
     assert here.rig("greenplace").refinery_machine == "cobalt"
     assert here.load(path)["machine"] == "cobalt"
     new = here.load("machines/cobalt.yaml")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from gastown.deacon import telling
 from gastown.deacon.action import Action
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
 from gastown.model import graph
-from gastown.services import dispatch, sling
+from gastown.model.row import Row
+from gastown.services import dispatch, launch, sling, trust
 from gastown.store.town import Town
 
 
@@ -23,12 +26,22 @@ class Room:
 
 
 @dataclass(frozen=True)
+class Untrusted:
+    """Queued work with a command that nobody here agreed to, and when that was said (None: not yet)."""
+
+    bead: str
+    shown: str
+    told: float | None = None
+
+
+@dataclass(frozen=True)
 class Evidence:
-    """The rigs with queued work, and why nothing may start ("" if it may)."""
+    """The rigs with queued work, why nothing may start ("" if it may), and what waits for a person's agreement."""
 
     rooms: tuple[Room, ...] = ()
     holds: str = ""
     machine_free: int = 0
+    untrusted: tuple[Untrusted, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -43,11 +56,31 @@ class Dispatch(Action):
         sling.dispatch_queued(town, self.subject)
 
 
+@dataclass(frozen=True)
+class TellUntrusted(Action):
+    """Say that a command which came from elsewhere waits to be read. It does nothing until then."""
+
+    shown: str = ""
+
+    def apply(self, town: Town) -> None:
+        """Mail to the overseer, one feed event that remembers it."""
+        text = f"{self.subject} waits: nobody on {town.machine} has agreed to its command"
+        body = f"{text}:\n\n    {self.shown}\n\nRead it, then: gt trust list; gt trust add ID\n"
+        telling.tell(town, "untrusted_command", key_of(town, self.subject), text, body=body, bead=self.subject)
+
+
+def key_of(town: Town, bead: str) -> str:
+    """Under which it is remembered that this machine said so."""
+    return f"untrusted:{town.machine}:{bead}"
+
+
 def gather(world: World) -> Evidence:
     """Queued beads whose needs are closed, and the slots of their rigs."""
-    waiting = dispatch.waiting(world.index)
+    waiting = dispatch.waiting(world.index, world.town.machine)
     if not waiting:
         return Evidence()
+    untrusted = tuple(_untrusted(world, waiting))
+    waiting = [row for row in waiting if row.id not in {one.bead for one in untrusted}]
     by_id = world.index.by_id
     rooms, machine_free = [], 0
     for rig in world.town.rigs()[0]:
@@ -58,14 +91,27 @@ def gather(world: World) -> Evidence:
         machine_free = slots.most - slots.used
         own = machine_free if slots.rig_most is None else min(machine_free, slots.rig_most - slots.rig_used)
         rooms.append(Room(rig.name, ready, max(0, own), rig.parked))
-    return Evidence(tuple(rooms), "; ".join(world.holds), machine_free)
+    return Evidence(tuple(rooms), "; ".join(world.holds), machine_free, untrusted)
+
+
+def _untrusted(world: World, waiting: list[Row]) -> Iterator[Untrusted]:
+    for row in waiting:
+        bead = world.bead(row) if row.agent in (None, launch.EXEC) else None
+        if bead is not None and bead.command and not trust.is_trusted(world.town, "command", bead.id, bead.command):
+            told = world.memory.when(key_of(world.town, bead.id))
+            yield Untrusted(bead.id, trust.shown(bead.command), told)
 
 
 def decide(evidence: Evidence, settings: Settings, now: float) -> list[Action]:
-    """One dispatch for each rig that has both work and room. Nothing while starting is held."""
+    """One dispatch for each rig that has both work and room; nothing starts while it is held."""
+    said: list[Action] = [
+        TellUntrusted(one.bead, "its command is not trusted here", shown=one.shown)
+        for one in evidence.untrusted
+        if one.told is None
+    ]
     if evidence.holds:
-        return []
-    return [
+        return said
+    return said + [
         Dispatch(room.rig, f"{len(room.ready)} queued, {room.free} slots free", ready=room.ready)
         for room in evidence.rooms
         if room.ready and room.free > 0 and not room.parked

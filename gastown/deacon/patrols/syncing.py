@@ -8,7 +8,6 @@ from gastown.deacon import stamps
 from gastown.deacon.action import Action, Later
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
-from gastown.model.errors import GtError
 from gastown.services import status
 from gastown.store.town import Town
 
@@ -25,22 +24,17 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Sync(Action):
-    """Bring this clone and the remote together."""
+    """Bring this clone and the remote together. `due` tells one meeting from the next."""
 
+    due: float = 0.0
     slow = True
 
     def apply(self, town: Town) -> None:
         """As `gt sync`. A remote that does not answer is tried again later; raises the first trouble there was."""
-        from gastown.services import claims, sync
+        from gastown.services.exchange import exchange
 
         stamps.set_stamp(town.root, STAMP, town.clock())
-        sync.sync(town)
-        trouble: list[GtError] = []
-        for held in claims.due(town):
-            try:
-                claims.renew(town, held)
-            except GtError as error:  # the others are renewed all the same
-                trouble.append(error)
+        trouble = exchange(town).tenure.trouble
         if trouble:
             raise trouble[0]
 
@@ -57,4 +51,5 @@ def decide(evidence: Evidence, settings: Settings, now: float) -> list[Action]:
     due = evidence.last + settings.sync
     if now < due:
         return [Later("town", f"{evidence.remote} was met a moment ago", at=due)]
-    return [Sync("town", f"it is time to meet {evidence.remote}")]
+    meet = Sync("town", f"it is time to meet {evidence.remote}", due=due)
+    return [meet, Later("town", f"{evidence.remote} is met now", at=now + settings.sync)]

@@ -1,0 +1,36 @@
+"""One meeting with the town's remote: both sides come to hold the same, then it is settled who has what."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gastown.services import clone, machine, sync, tenure, wire
+from gastown.services.sync import Step, SyncReport
+from gastown.services.tenure import Tenure
+from gastown.store.town import Town
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What was sent and taken, and what became of this machine's claims."""
+
+    sync: SyncReport
+    tenure: Tenure = field(default_factory=Tenure)
+
+
+def exchange(
+    town: Town, *, on_step: Step | None = None, accept_rewrite: bool = False, timeout: float = wire.TIMEOUT
+) -> Exchange:
+    """Sync, settle the claims, and send what that changed. Raises as `sync.sync` does.
+
+    A claim that cannot be settled now is in `tenure.trouble`; the next meeting tries again.
+    """
+    machine.keep_seen(town)
+    report = sync.sync(town, on_step=on_step, accept_rewrite=accept_rewrite, timeout=timeout)
+    found = tenure.settle(town, report.head)
+    if report.first:
+        clone.first_sent(town)  # somebody gave it a remote by git alone
+    if found.changed or sync.has_news(town.repo, report.remote):
+        again = sync.sync(town, on_step=on_step, timeout=timeout)
+        report = sync.joined(report, again)
+    return Exchange(report, found)

@@ -1,0 +1,323 @@
+"""One winner: a bead is worked by one machine; who loses learns it before anything starts, and keeps what was made."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+
+from gastown.model.errors import NotFound, RaceLost, Refused
+from gastown.services import claims, release, rigs, sling, trust
+from gastown.services.exchange import exchange
+from gastown.store.town import Town, open_town
+from tests.conftest import PROJECT, git, gt_argv
+from tests.services.work_lab import eventually
+from tests.sync.lab import RIG, Machines
+
+
+def test_who_comes_second_is_told_the_holder_and_starts_nothing(machines: Machines) -> None:
+    bead = machines.bead()
+    first = machines.started(machines.here, bead, "sleep 60")
+    lost = machines.refused(machines.there, bead)
+    assert (lost.code, lost.exit_code) == ("race_lost", 3)
+    assert f"claimed by {first.to} on anvil since" in lost.message
+    assert machines.sessions(machines.there) == []
+    assert not Path(machines.there.root, "work", RIG).exists() or list(
+        Path(machines.there.root, "work", RIG).iterdir()
+    ) == [Path(machines.there.root, "work", RIG, ".repo.git")]
+    assert machines.here.bead(bead).fence == 1
+
+
+def test_work_made_here_lands_there_and_its_claim_is_given_back(machines: Machines) -> None:
+    bead = machines.bead()
+    done = machines.started(machines.there, bead)
+    assert machines.ended(machines.there, done).status == "merging"
+    assert machines.claims() == [bead]
+    machines.meet()
+    exchange(machines.there)
+    report = machines.land(machines.here)
+    assert [one[1] for one in report.landed] == [bead], report
+    exchange(machines.here)
+    found = exchange(machines.there)
+    assert found.tenure.given_back == [bead]
+    assert machines.claims() == []
+    assert machines.there.bead(bead).closed["reason"] == "merged"
+    assert "x" in git("ls-tree", "--name-only", "main", cwd=machines.origin).splitlines()
+
+
+def test_polecats_of_two_machines_never_share_a_name(machines: Machines) -> None:
+    one, other = machines.bead("one"), machines.bead("other")
+    exchange(machines.here)
+    here, there = machines.started(machines.here, one), machines.started(machines.there, other)
+    assert here.to != there.to
+    assert machines.there.load(f"rigs/app/polecats/{there.to.partition('/')[2]}.yaml")["machine"] == "brick"
+
+
+def test_offline_nothing_starts_unless_it_is_said(machines: Machines) -> None:
+    bead = machines.bead()
+    machines.unplug()
+    refused = machines.refused(machines.here, bead)
+    assert (refused.code, refused.exit_code) == ("offline", 1)
+    assert "--offline" in refused.hint
+    done = machines.started(machines.here, bead, offline=True)
+    assert machines.ended(machines.here, done).status == "merging"
+    assert machines.here.bead(bead).fence is None
+    waiting = machines.land(machines.here).waiting
+    assert "not confirmed" in waiting[0][1] or "cannot be asked" in waiting[0][1]
+    machines.plug()
+    found = exchange(machines.here)
+    assert found.tenure.confirmed == [bead]
+    assert machines.here.bead(bead).fence == 1
+    assert [one[1] for one in machines.land(machines.here).landed] == [bead]
+
+
+def test_offline_work_that_somebody_else_has_goes_on_with_them_and_is_kept(machines: Machines) -> None:
+    bead = machines.bead()
+    machines.started(machines.there, bead, "sleep 60")
+    machines.unplug()
+    git("update-ref", "-d", f"refs/gt/claims/{bead}", cwd=machines.here.root)
+    mine = machines.started(machines.here, bead, "echo mine > mine", offline=True)
+    machines.ended(machines.here, mine)
+    machines.plug()
+    found = exchange(machines.here)
+    assert found.tenure.lost == [bead]
+    machines.meet()
+    now = machines.here.bead(bead)
+    assert (now.machine, now.status) == ("brick", machines.there.bead(bead).status)
+    repo = Path(machines.here.root, "work", RIG, ".repo.git")
+    kept = git("for-each-ref", "--format=%(refname)", "refs/gt/rescue", cwd=repo)
+    assert f"claim-lost-{bead}.a1" in kept
+    assert "mine" in git("ls-tree", "--name-only", kept.splitlines()[0], cwd=repo)
+    assert any("lost" in str(note["text"]) for note in now.notes)
+    events = [one["type"] for one in machines.here.events()]
+    assert "claim_lost" in events
+    assert machines.land(machines.here).landed == ()
+
+
+def test_a_lapsed_lease_is_taken_over_and_the_old_holder_cannot_land(machines: Machines, clock) -> None:
+    bead, go = machines.bead(), machines.ground.base / "go"
+    old = machines.started(machines.there, bead, f"while [ ! -e {go} ]; do sleep 0.05; done; echo old > old")
+    machines.meet()
+    assert machines.sling(machines.here, bead).dispatched[0].unchanged
+    clock.advance(24 * 3600 + 700)
+    new = machines.started(machines.here, bead, "echo new > new")
+    assert (new.attempt, machines.here.bead(bead).fence) == (2, 2)
+    machines.ended(machines.here, new)
+    go.touch()
+    assert machines.ended(machines.there, old).status == "merging"
+    lost = exchange(machines.there).tenure.lost
+    assert lost == [bead]
+    machines.meet()
+    now = machines.there.bead(bead)
+    assert (now.branch, now.machine) == (machines.here.bead(bead).branch, "anvil")
+    old_branch = f"polecat/{old.to.partition('/')[2]}/{bead}.a1"
+    repo = Path(machines.there.root, "work", RIG, ".repo.git")
+    assert "old" in git("ls-tree", "--name-only", old_branch, cwd=repo)
+    assert [one[1] for one in machines.land(machines.here).landed] == [bead]
+    assert git("ls-tree", "--name-only", "main", cwd=machines.origin).splitlines() == ["README.md", "new"]
+
+
+def test_what_was_handed_in_under_a_lower_fence_is_never_landed(machines: Machines) -> None:
+    bead = machines.bead()
+    machines.ended(machines.there, machines.started(machines.there, bead))
+    machines.meet()
+    claims.claim(machines.here, bead, 2, claimant="app/other", force=True)
+    assert machines.land(machines.here).landed == ()
+    merge = next(row for row in machines.here.index().rows if row.type == "merge" and row.source == bead)
+    assert merge.closed_reason == "claim_lost"
+    assert git("ls-tree", "--name-only", "main", cwd=machines.origin) == "README.md"
+
+
+def test_work_closed_there_is_not_begun_here(machines: Machines) -> None:
+    """The claim is free again, but only because the work is done; this clone has not heard of it yet."""
+    bead = machines.bead()
+    done = machines.started(machines.there, bead)
+    machines.ended(machines.there, done)
+    exchange(machines.there)
+    machines.land(machines.there)
+    exchange(machines.there)
+    exchange(machines.there)
+    assert machines.claims() == []
+    assert machines.here.bead(bead).status == "open"
+    report = machines.sling(machines.here, bead)
+    assert not report.dispatched
+    assert [one[0] for one in report.landed] == [bead]
+    assert machines.sessions(machines.here) == []
+    assert machines.claims() == []
+
+
+def test_released_elsewhere_by_force_is_told_and_free(machines: Machines) -> None:
+    bead = machines.bead()
+    machines.started(machines.there, bead, "sleep 60")
+    exchange(machines.there)
+    exchange(machines.here)
+    release.release(machines.here, machines.here.bead(bead), force=True)
+    assert machines.claims() == []
+    exchange(machines.there)
+    assert machines.there.bead(bead).status == "open"
+    again = machines.started(machines.here, bead)
+    assert machines.ended(machines.here, again).fence == 2
+
+
+def test_claims_as_branches_for_hosts_that_hide_other_refs(machines: Machines) -> None:
+    with machines.here.change("config") as change:
+        doc = change.load("town.yaml")
+        doc["sync"] = {"claims": "branches"}
+        change.put("town.yaml", doc)
+    bead = machines.bead()
+    machines.started(machines.here, bead, "sleep 60")
+    assert f"refs/heads/gt-claims/{bead}" in git("for-each-ref", "--format=%(refname)", cwd=machines.ground.remote)
+    assert machines.refused(machines.there, bead).code == "race_lost"
+    exchange(machines.there)
+    assert claims.held(machines.there, bead) is not None
+
+
+def test_a_lease_is_renewed_long_before_it_ends(machines: Machines, clock) -> None:
+    bead = machines.bead()
+    machines.started(machines.here, bead, "sleep 60")
+    before = claims.current(machines.here, bead)
+    clock.advance(3 * 3600)
+    exchange(machines.here)
+    assert claims.current(machines.here, bead) == before
+    clock.advance(4 * 3600)
+    exchange(machines.here)
+    after = claims.current(machines.here, bead)
+    assert before is not None
+    assert after is not None
+    assert (after.until - before.until, after.fence) == (7 * 3600, before.fence)
+
+
+def test_a_claim_whose_start_was_killed_is_given_back(machines: Machines) -> None:
+    bead = machines.bead()
+    claims.claim(machines.here, bead, 1, claimant="app/amber")
+    assert machines.refused(machines.there, bead).code == "race_lost"
+    assert exchange(machines.here).tenure.given_back == [bead]
+    machines.started(machines.there, bead, "sleep 60")
+
+
+def test_one_machine_runs_a_rigs_refinery(machines: Machines) -> None:
+    one, other = machines.bead("one"), machines.bead("other")
+    for town, bead in ((machines.here, one), (machines.there, other)):
+        machines.ended(town, machines.started(town, bead, f"echo {bead} > {bead}"))
+    machines.meet()
+    exchange(machines.there)
+    assert len(machines.land(machines.here).landed) == 2
+    late = machines.bead("late")
+    machines.ended(machines.there, machines.started(machines.there, late))
+    report = machines.land(machines.there)
+    assert report.messages == ("the refinery of app runs on machine anvil",)
+
+
+def race(towns: list[Town], beads: list[str]) -> list[str | None]:
+    """Every town claims its bead at the same moment; who lost is None."""
+    gate, won = threading.Barrier(len(towns)), [None] * len(towns)
+    trouble: list[Exception] = []
+
+    def run(number: int) -> None:
+        gate.wait()
+        try:
+            won[number] = claims.claim(towns[number], beads[number], 1, claimant="app/amber").nonce
+        except RaceLost:
+            pass
+        except Exception as error:
+            trouble.append(error)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(len(towns))]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    assert not trouble, trouble
+    return won
+
+
+def copies(machines: Machines, count: int) -> list[Town]:
+    """Clones that are as alike as can be: one name, one claimant, one clock."""
+    found = []
+    for number in range(count):
+        path = machines.ground.base / f"copy{number}"
+        git("clone", "--quiet", str(machines.ground.remote), str(path), cwd=machines.ground.base)
+        (path / ".gt").mkdir()
+        (path / ".gt" / "machine.yaml").write_text("name: twin\n\nid: 0123456789abcdef\n")
+        found.append(open_town(str(path), clock=machines.ground.clock))
+    return found
+
+
+@pytest.mark.parametrize("rounds", [10, pytest.param(200, marks=pytest.mark.slow)])
+def test_of_two_alike_racers_exactly_one_wins_each_round(machines: Machines, rounds: int) -> None:
+    towns = copies(machines, 2)
+    for number in range(rounds):
+        won = race(towns, [f"ap-r{number:04d}"] * 2)
+        assert sum(one is not None for one in won) == 1, number
+
+
+def test_sixteen_racers_for_one_bead(machines: Machines) -> None:
+    won = race(copies(machines, 16), ["ap-one01"] * 16)
+    assert sum(one is not None for one in won) == 1
+
+
+def test_sixteen_racers_for_sixteen_beads_all_win_at_once(machines: Machines, monkeypatch) -> None:
+    pauses: list[int] = []
+    monkeypatch.setattr(claims, "_pause", pauses.append)
+    towns = copies(machines, 16)
+    won = race(towns, [f"ap-b{number:04d}" for number in range(16)])
+    assert all(won)
+    assert pauses == []
+
+
+def test_work_for_another_machine_waits_for_its_deacon(machines: Machines) -> None:
+    bead = machines.bead()
+    report = sling.sling(machines.here, [bead], RIG, command=["sh", "-c", "echo x > x"], machine="brick")
+    assert [one.bead for one in report.queued] == [bead]
+    assert machines.here.bead(bead).machine == "brick"
+    assert sling.dispatch_queued(machines.here) == []
+    exchange(machines.here)
+    exchange(machines.there)
+    # Its command came over the wire: it waits, and does nothing, until somebody there has read it.
+    assert sling.dispatch_queued(machines.there) == []
+    assert "queued" in machines.there.bead(bead).labels
+    trust.record(machines.there, "command", bead, ["sh", "-c", "echo x > x"])
+    started = sling.dispatch_queued(machines.there)
+    assert [one.bead for one in started] == [bead]
+    assert machines.ended(machines.there, started[0]).status == "merging"
+
+
+def test_work_for_another_machine_is_followed_to_its_end(machines: Machines) -> None:
+    """The command gives it away and waits; what the other machine does meanwhile is played here by hand."""
+    bead = machines.bead()
+    ran = subprocess.Popen(
+        [*gt_argv(), "sling", bead, RIG, "--machine", "brick", "--wait", "--", "sh", "-c", "echo x > x"],
+        cwd=machines.here.root, env={**os.environ, "PYTHONPATH": str(PROJECT)}, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+    def arrived() -> bool:
+        exchange(machines.there)
+        return machines.there.bead(bead).machine == "brick"
+
+    eventually(arrived)
+    trust.record(machines.there, "command", bead, ["sh", "-c", "echo x > x"])
+    machines.ended(machines.there, sling.dispatch_queued(machines.there)[0])
+    assert [one[1] for one in machines.land(machines.there).landed] == [bead]
+    exchange(machines.there)
+    out, _ = ran.communicate(timeout=30)
+    assert ran.returncode == 0, out
+    assert out.splitlines()[-1].split() == [bead, "merged"]
+
+
+def test_an_unknown_machine_is_refused_with_the_nearest(machines: Machines) -> None:
+    with pytest.raises(NotFound) as error:
+        sling.sling(machines.here, [machines.bead()], RIG, machine="brik")
+    assert error.value.near == ("brick",)
+
+
+def test_a_rig_that_lands_in_a_clone_is_worked_on_where_that_clone_is(machines: Machines, git_repo) -> None:
+    checkout = git_repo("mine")
+    rigs.add(machines.here, rigs.NewRig("mine", str(checkout), prefix="mi"), base=str(machines.ground.base))
+    exchange(machines.here)
+    exchange(machines.there)
+    with pytest.raises(Refused, match="lands in a clone on machine anvil") as error:
+        sling.sling(machines.there, ["Do something"], "mine", command=["true"])
+    assert "--machine anvil" in error.value.hint
