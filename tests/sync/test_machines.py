@@ -30,6 +30,7 @@ from gastown.services import (
     scheduler,
     status,
 )  # fmt: skip
+from gastown.services.exchange import exchange
 from gastown.services.sync import has_news, sync
 from gastown.store import identity, layout
 from gastown.store.town import Town, open_town
@@ -95,6 +96,19 @@ def test_a_machine_is_seen_hourly_and_never_for_its_own_sake(ground: Ground, clo
     sync(there)
     assert there.load("machines/anvil.yaml")["seen"] == times.text(clock.now)
     check_clean(here)
+
+
+def test_a_meeting_tells_it_along_with_what_is_sent(ground: Ground, clock: Clock) -> None:
+    here, there = both(ground)
+    exchange(here)
+    clock.advance(3 * 3600)
+    before = git("rev-parse", "HEAD", cwd=here.root)
+    exchange(here)
+    assert git("rev-parse", "HEAD", cwd=here.root) == before
+    bead(here)
+    exchange(here)
+    exchange(there)
+    assert there.load("machines/anvil.yaml")["seen"] == times.text(clock.now)
 
 
 def test_a_new_capacity_is_told_with_what_is_sent_next(ground: Ground) -> None:
