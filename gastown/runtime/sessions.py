@@ -139,6 +139,7 @@ def load(run: str, sid: str) -> SessionRecord:
     values: dict[str, Any] = {key: value for key, value in own.items() if key in _OWN}
     try:
         values["argv"] = tuple(values["argv"])
+        values["log"] = os.path.join(folder, LOG)  # the town may have been moved since
         values["on_exit"] = tuple(values["on_exit"]) if values.get("on_exit") else None
         return SessionRecord(
             **values,

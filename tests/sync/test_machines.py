@@ -349,6 +349,25 @@ def test_all_that_names_a_machine_follows_its_new_name_in_one_change(ground: Gro
         check_clean(one)
 
 
+def test_claims_that_could_not_be_renamed_are_renamed_by_the_next_meeting(ground: Ground) -> None:
+    here, _ = both(ground)
+    held = work(here, "Held", "anvil")
+    exchange(here)
+    before = claims.current(here, held)
+    assert before is not None
+    assert before.machine == "anvil"
+    os.rename(ground.remote, ground.base / "gone")
+    done = rename.rename(here, "cobalt")
+    assert [one for one, _ in done.claims] == [held]
+    os.rename(ground.base / "gone", ground.remote)
+    assert exchange(here).tenure.trouble == []
+    now = claims.current(here, held)
+    assert now is not None
+    assert (now.machine, now.fence) == ("cobalt", before.fence)
+    exchange(here)
+    assert here.bead(held).status == "hooked"
+
+
 def test_an_open_town_knows_its_new_name(ground: Ground) -> None:
     """A deacon that was started before goes on under the new name."""
     here, _ = both(ground)
