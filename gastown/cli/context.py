@@ -5,37 +5,19 @@ With cli/fast.py the only reader of GT_* variables.
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from gastown.model import address
 from gastown.model.errors import NotFound, NotInTown, Refused, UsageError
-from gastown.model.text import safe
-from gastown.store import layout, runstate
+from gastown.store import layout
 
 if TYPE_CHECKING:
     from gastown.store.town import Town
     from gastown.store.view import View
 
 OVERSEER = "overseer"
-
-
-def _settle_place(town: Town) -> None:
-    """A town that was moved or copied must not work in the clones of its old place."""
-    if runstate.place(town.root) == os.path.realpath(town.root):
-        return
-    from gastown.cli.output import say
-    from gastown.services import moved
-
-    try:
-        for line in moved.settle(town):
-            say(safe(line))
-    except OSError as error:
-        # Reading goes on; where nothing can be written, nothing can be done to a clone either.
-        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT):
-            raise
 
 
 class Ctx:
@@ -99,9 +81,16 @@ class Ctx:
 
             self._town = open_town(self.root, actor=self.actor)
             self._check_worker(self._town)
+            self._follow(self._town)
             self._town.settle()
-            _settle_place(self._town)
         return self._town
+
+    def _follow(self, town: Town) -> None:
+        """A town that was moved knows its new place from the first command on; a copy is left as it is."""
+        if town.may_have_moved():
+            from gastown.services import moving
+
+            moving.follow(town)
 
     def _check_worker(self, town: Town) -> None:
         """An actor named by hand must be of this town, or a typing error would become an author."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gastown.model.errors import GtError, Refused, UsageError
 from gastown.runtime import git
-from gastown.services import commands, machine, rigs, wiring
+from gastown.services import commands, machine, news, rigs, wiring
 from gastown.store import files, layout
 from gastown.store.town import Town, open_town
 
@@ -89,6 +89,7 @@ def _join(town: Town, wanted: str | None) -> Joined:
         os.makedirs(folder, exist_ok=True)
         files.write(os.path.join(folder, ".gitignore"), _IGNORED)
     wiring.wire(town)
+    news.note_met(town.root, town.clock())
     name = machine.join(town, wanted)
     return Joined(town.root, town.name, name, tuple(town.rig_names()))
 
@@ -119,4 +120,5 @@ def attach_remote(town: Town, url: str) -> None:
         if not there:
             git.run(["remote", "remove", REMOTE], cwd=town.root, check=False)
         raise GtError(f"the town could not be sent to {git.mask(url)}:\n{error.message}", error.hint) from None
+    news.note_met(town.root, town.clock())
     wiring.wire(town)

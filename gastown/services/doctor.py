@@ -14,7 +14,7 @@ from gastown.model.text import counted
 from gastown.runtime import git, processes, sessions, tmux
 from gastown.services import machine, rigdoctor, wiring
 from gastown.services.findings import FAIL, FIXED, NOTE, OK, WARN, Finding, Fix, Found
-from gastown.store import files, gitindex, journal, layout, schema
+from gastown.store import files, gitindex, identity, journal, layout, schema
 from gastown.store.town import Town
 
 _LOW_DISK = 1 << 30
@@ -27,6 +27,8 @@ _COMMITTED = ("agents", "beads", "feed", "formulas", "machines", "mail", "rigs",
 
 def examine(town: Town, *, fix: bool = False) -> list[Finding]:
     """Every check in order. With `fix` what is ours is mended, and said in one feed event."""
+    if fix:
+        town.require_own()
     found, mended = [], []
     here = (_git, _tmux, _identity, _machine, _disk, _journal, _locks)
     for check in (*here, _leftovers, _files, _beads, _plain_git, rigdoctor.look, _sessions, _held):
@@ -101,8 +103,10 @@ def _identity(town: Town) -> Iterator[Found]:
 
 
 def _machine(town: Town) -> Iterator[Found]:
-    path = layout.local(town.root, "machine.yaml")
-    if not os.path.exists(path):
+    stands = identity.standing(town.root, town.clock())
+    if not stands.own:
+        yield Finding("machine", FAIL, stands.text, stands.hint), None
+    elif not os.path.exists(identity.path(town.root)):
         yield Finding("machine", FAIL, "this machine has no name here", "gt doctor --fix"), lambda: _join(town)
     elif not town.exists(layout.machine_file(town.machine)):
         yield Finding("machine", WARN, f"{town.machine} is not in machines/", "gt doctor --fix"), lambda: _join(town)
@@ -112,7 +116,7 @@ def _machine(town: Town) -> Iterator[Found]:
 
 def _join(town: Town) -> None:
     machine.join(town)
-    town.__dict__.pop("machine", None)
+    town.refresh()
 
 
 def _disk(town: Town) -> Iterator[Found]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gastown.services import clone, sync, tenure, wire
+from gastown.services import clone, machine, sync, tenure, wire
 from gastown.services.sync import Step, SyncReport
 from gastown.services.tenure import Tenure
 from gastown.store.town import Town
@@ -25,6 +25,7 @@ def exchange(
 
     A claim that cannot be settled now is in `tenure.trouble`; the next meeting tries again.
     """
+    machine.keep_seen(town)
     report = sync.sync(town, on_step=on_step, accept_rewrite=accept_rewrite, timeout=timeout)
     found = tenure.settle(town, report.head)
     if report.first:

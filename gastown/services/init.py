@@ -17,7 +17,7 @@ from gastown.model.errors import GtError, Refused, UsageError
 from gastown.model.ids import TOWN_PREFIX, check_name, is_name, is_prefix
 from gastown.runtime import git
 from gastown.services import clone, machine, wiring
-from gastown.store import files, layout, runstate
+from gastown.store import files, layout
 from gastown.store.resources import data_path
 from gastown.store.town import FORMAT, Town, open_town
 
@@ -83,7 +83,6 @@ def make_town(
         made = _write(root, town_name, prefix, contents, clock, new_repository, machine_name)
         town = open_town(root, clock=clock)
         wiring.wire(town)
-        runstate.set_place(root, root)
         if remote is not None:
             clone.attach_remote(town, remote)
         return made
@@ -183,26 +182,26 @@ def _write(
     for folder in (layout.local(root), os.path.join(root, layout.WORK)):
         os.makedirs(folder, exist_ok=True)
         files.write(os.path.join(folder, ".gitignore"), _SELF_IGNORED)
-    local = machine.introduce(root, (), machine_name)
-    doc = {"name": name, "prefix": prefix, "version": FORMAT}
-    doc["created"] = {"at": times.text(clock()), "by": "overseer"}
-    base = contents.pop(layout.TOWN_FILE, None)
+    here = machine.introduce(root, (), machine_name)
+    own = {"name": name, "prefix": prefix, "version": FORMAT, "created": {"at": times.text(clock()), "by": "overseer"}}
+    doc = _merged(contents.pop(layout.TOWN_FILE, None), own)
     town = _Unborn(root, clock, doc)
     kept = [path for path in contents if os.path.lexists(layout.absolute(root, path))]
     with town.change("init") as change:
         for path, data in contents.items():
             if path not in kept:
                 change.write(path, data)
-        change.put(layout.TOWN_FILE, _merged(base, doc))
-        change.put(layout.machine_file(local["name"]), machine.committed_doc(local, change.now))
-        change.emit("town_init", f"town {name} made on {local['name']}", machine=local["name"])
+        change.put(layout.TOWN_FILE, doc)
+        most = machine.capacity(town)
+        change.put(layout.machine_file(here.name), machine.committed_doc(root, here, change.now, most))
+        change.emit("town_init", f"town {name} made on {here.name}", machine=here.name)
     head = town.repo.head()[1]
     if head is None:
         raise GtError(f"the first commit of {root} is missing", "look at it with: git log")
     commit = head.decode()
     said = git.run(["diff-tree", "-r", "-z", "--root", "--no-commit-id", "--name-only", commit], cwd=root).fields()
     return Made(
-        root, name, prefix, str(local["name"]), commit, tuple(said), tuple(kept), git.identity(root), new_repository
+        root, name, prefix, here.name, commit, tuple(said), tuple(kept), git.identity(root), new_repository
     )
 
 

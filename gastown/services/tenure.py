@@ -116,7 +116,7 @@ def _keep(town: Town, bead: Bead, found: Tenure) -> None:
 
 
 def _says_less(one: Claim, bead: Bead) -> bool:
-    return one.claimant != bead.assignee or one.attempt < bead.attempt
+    return (one.claimant, one.machine) != (bead.assignee, bead.machine) or one.attempt < bead.attempt
 
 
 def _confirm(change: Change, seen: Bead, one: Claim) -> bool:

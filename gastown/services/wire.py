@@ -9,17 +9,17 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gastown.model.errors import GtError, RaceLost
 from gastown.runtime import git
 from gastown.runtime.git import Result
 from gastown.runtime.remotes import RemoteUnreachable
-from gastown.store import files, layout
-from gastown.store.gitrepo import Repo
+from gastown.services import news
+from gastown.store import layout
+from gastown.store.refs import Refs, choose_remote
 from gastown.store.town import Town
 
 TIMEOUT = 120.0
@@ -40,6 +40,7 @@ class Wire:
     remote: str
     handle: int
     timeout: float = TIMEOUT
+    clock: Callable[[], float] = time.time
 
     def run(self, args: list[str], *, check: bool = False) -> Result:
         """Run git with the lock in its hands."""
@@ -50,6 +51,7 @@ class Wire:
     def fetch(self) -> None:
         """Bring branches and claims up to date. Raises RemoteUnreachable, saying what git said."""
         self._reach([*_FETCH, "--prune", self.remote, f"+refs/heads/*:refs/remotes/{self.remote}/*", *_MIRROR])
+        news.note_met(self.root, self.clock())
 
     def fetch_claims(self) -> None:
         """Bring the claims alone up to date, in whichever form the town has them."""
@@ -109,23 +111,22 @@ class Wire:
         return [name for name in names if name != "HEAD" and not name.startswith("gt-claims/")]
 
 
-def remote_of(repo: Repo) -> str | None:
+def remote_of(repo: Refs) -> str | None:
     """The name of the town's remote: `origin`, else the only one there is; None without one."""
-    config = files.read_or_none(os.path.join(repo.common_dir, "config")) or b""
-    names = re.findall(r'^\s*\[remote "([^"\n]+)"\]', config.decode("utf-8", "replace"), re.MULTILINE)
-    if not names and b"[include" in config:
+    names = repo.remotes()
+    if not names and "[include" in repo.config():
         names = git.text(["remote"], cwd=repo.root).split()
-    if "origin" in names:
-        return "origin"
-    return names[0] if len(set(names)) == 1 else None
+    return choose_remote(names)
 
 
 @contextlib.contextmanager
 def opened(town: Town, *, timeout: float = TIMEOUT, wait: float = 30.0, alone: bool = True) -> Iterator[Wire]:
     """The wire of a town; `alone`: for one process at a time.
 
-    Raises GtError without a remote, RaceLost if another sync stays at work for `wait` seconds.
+    Raises GtError without a remote, RaceLost if another sync stays at work for `wait` seconds, Refused in a copy of
+    the machine's folder: nothing goes out in its name.
     """
+    town.require_own()
     remote = remote_of(town.repo)
     if remote is None:
         raise GtError("this town has no remote", "give it one: gt sync --remote URL")
@@ -135,7 +136,7 @@ def opened(town: Town, *, timeout: float = TIMEOUT, wait: float = 30.0, alone: b
     try:
         if alone:
             _lock(handle, wait)
-        yield Wire(town.root, remote, handle, timeout)
+        yield Wire(town.root, remote, handle, timeout, town.clock)
     finally:
         os.close(handle)
 

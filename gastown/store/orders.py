@@ -10,7 +10,7 @@ TOWN = (
     "escalation", "budget",
 )  # fmt: skip
 WORKER = ("name", "kind", "rig", "machine", "agent", "created")
-MACHINE = ("name", "id", "platform", "created", "capacity", "seen", "retired")
+MACHINE = ("name", "id", "platform", "created", "capacity", "seen", "instance", "retired")
 AGENT = ("name", "description", "command", "prompt", "resume", "env", "version")
 
 

@@ -77,17 +77,6 @@ def hook_hint(root: str, address: str) -> str | None:
     return data.decode() if data else None
 
 
-def place(root: str) -> str | None:
-    """Where the town stood when it was last looked at; None if that was never noted."""
-    data = files.read_or_none(layout.run(root, "place"))
-    return data.decode("utf-8", "surrogateescape") if data else None
-
-
-def set_place(root: str, path: str) -> None:
-    """Note where the town stands."""
-    _put(layout.run(root, "place"), path.encode("utf-8", "surrogateescape"))
-
-
 def set_last(root: str, address: str, bead_id: str) -> None:
     """Remember `@last`, the bead this actor last touched."""
     _put(_slot(root, "last", address), bead_id.encode())

@@ -43,7 +43,7 @@ def test_counts_and_workers(town: Town) -> None:
     assert (rig.name, rig.ready, rig.working, rig.stalled, rig.merging, rig.blocked) == ("green", 1, 0, 1, 0, 0)
     assert found.as_json()["rigs"][0]["workers"][0] | {"since": None, "agent": None} == {
         "address": "green/amber", "state": rig.workers[0].state, "bead": bead, "attempt": 2, "agent": None,
-        "machine": "anvil", "since": None,
+        "machine": "anvil", "since": None, "confirmed": None,
     }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from gastown.model.text import nearest
 from gastown.services import dispatch, sling
 from gastown.services.claims import Offline
 from gastown.services.starts import refusal
-from gastown.store import files, layout
+from gastown.store import files, identity, layout
 from gastown.store.town import Town
 
 _AGAIN = 600.0
@@ -153,6 +153,8 @@ def why_not(world: World, row: Row, to: str) -> str | None:
 
 
 def _elsewhere(town: Town, machine: str) -> str:
+    if identity.told(town.root, machine).get("retired"):
+        return f"it is for machine {machine}, which was retired"
     if town.exists(layout.machine_file(machine)):
         return f"it is for machine {machine}, whose deacon starts it when the town reaches it"
     return f"there is no machine {machine}"
