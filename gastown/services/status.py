@@ -190,6 +190,8 @@ def _this_machine(town: Town) -> list[Problem]:
 
 
 def _deacon(town: Town) -> str | None:
+    if not identity.standing(town.root, town.clock()).own:
+        return None  # the note tells of the original's
     note = runstate.read_json(layout.run(town.root, "deacon.json"))
     return str(note.get("state", "running")) if isinstance(note, dict) else None
 
