@@ -191,8 +191,8 @@ def _this_machine(town: Town) -> list[Problem]:
 
 
 def _deacon(town: Town) -> str | None:
-    if not os.path.exists(layout.run(town.root, "deacon.json")):
-        return None
+    if not os.path.exists(layout.run(town.root, "deacon.json")) or not identity.standing(town.root, town.clock()).own:
+        return None  # in a copy the note tells of the original's
     from gastown.services import powers
 
     # The note outlives a deacon that was killed, and a machine that was switched off.
