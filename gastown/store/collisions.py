@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from gastown.model import ids
-from gastown.model.errors import InvalidFile, UsageError
+from gastown.model.errors import InvalidFile
 from gastown.model.merge import Doc
-from gastown.model.merge_bead import collision_loses, note_renumbered, renumber, same_bead
-from gastown.model.times import parse
+from gastown.model.merge_bead import born, collision_loses, note_renumbered, renumber, same_bead
 from gastown.store import filemerge, layout, orders
 from gastown.store import yaml as yaml_store
 
@@ -111,20 +110,12 @@ def _sibling(bead_id: str, doc: Doc, used: set[str]) -> str:
     return ids.new_id(prefix, count, used.__contains__, draw)
 
 
-def _epoch(doc: Doc) -> float:
-    created = doc.get("created")
-    try:
-        return parse(str(created.get("at"))) if isinstance(created, dict) else 0.0
-    except UsageError:
-        return 0.0
-
-
 def _tell(old: str, new: str, kept: Found, side: Renumbered, lost: Doc) -> None:
     """The note on the bead that keeps its id."""
     path, doc = kept
     now = side.files.get(path)
     fresh = dict(yaml_store.load(now, path)) if now else dict(doc)
-    note_renumbered(fresh, old, new, _epoch(lost))
+    note_renumbered(fresh, old, new, born(lost))
     side.files[path] = yaml_store.dump(fresh, orders.for_path(path))
 
 
@@ -147,6 +138,6 @@ def _follow(side: Renumbered, changed: Files) -> None:
         if new is None:
             side.files[path] = yaml_store.rewrite(data, fresh, orders.for_path(path), path)
             continue
-        note_renumbered(fresh, bead_id, new, _epoch(doc))
+        note_renumbered(fresh, bead_id, new, born(doc))
         side.files[path] = None
         side.files[f"{path.rpartition('/')[0]}/{new}.yaml"] = yaml_store.dump(fresh, orders.for_path(path))
