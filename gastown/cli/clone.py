@@ -63,7 +63,7 @@ def town_hook(
     if name == "pre-push":
         return _refuse(townhooks.unusable(gt.town), "nothing was pushed")
     if name in ("post-merge", "post-rewrite", "post-checkout"):
-        townhooks.refresh(gt.town)
+        townhooks.refresh(gt.town, finished=name != "post-checkout")
         return 0
     raise UsageError(f"no hook {name!r}")
 

@@ -136,7 +136,13 @@ def _merge_driver(args: list[str]) -> int | None:
     if layout.find_root(root) != root or any(one.startswith("-") for one in args[1:5]):
         return None
     heads = [key[8:] for key in os.environ if key.startswith("GITHEAD_")]
-    return mergedriver.run(root, args[1], args[2], args[3], args[4], heads)
+    said = mergedriver.run(root, args[1], args[2], args[3], args[4], heads, inner=args[5] == mergedriver.BASE)
+    if said:
+        from gastown.cli.output import say
+        from gastown.model.text import safe
+
+        say(safe(said))
+    return 0
 
 
 def _names(folder: str) -> list[str]:

@@ -98,7 +98,10 @@ def merge_driver(
 
     gt: Ctx = ctx.obj
     heads = [key.removeprefix("GITHEAD_") for key in gt.env if key.startswith("GITHEAD_")]
-    return mergedriver.run(gt.cwd, base, ours, theirs, path, heads)
+    said = mergedriver.run(gt.cwd, base, ours, theirs, path, heads, inner=mergedriver.BASE in (rest or ()))
+    if said:
+        say(safe(said))
+    return 0
 
 
 def resolve(

@@ -14,6 +14,7 @@ GROUP = ("status", "assignee", "machine", "branch", "closed")
 _RANK = {"closed": 4, "merging": 3, "in_progress": 2, "hooked": 1, "deferred": 0, "open": -1}
 _MERGED = 5
 # What the notes on two beads that had one id say in between; no other note is likely to.
+_MADE = "two beads were made as "
 RENUMBERED = " in different places; the later one is now"
 Confirmed = Callable[[Doc], bool]
 
@@ -159,19 +160,29 @@ def renumber(doc: Doc, new_ids: dict[str, str]) -> Doc:
 
 def note_renumbered(doc: Doc, old: str, new: str, epoch: float) -> None:
     """Say on both beads that two were made with one id."""
-    note = {"at": time_text(epoch), "by": "deacon", "text": f"two beads were made as {old}{RENUMBERED} {new}\n"}
+    note = {"at": time_text(epoch), "by": "deacon", "text": f"{_MADE}{old}{RENUMBERED} {new}\n"}
     doc["notes"] = union(doc.get("notes") or [], [note])
+
+
+def _told(doc: Doc) -> list[tuple[str, str]]:
+    """(old id, new id) of every renumbering a bead's notes tell of."""
+    found = []
+    for note in doc.get("notes") or []:
+        text = str(note.get("text", "")) if isinstance(note, dict) else ""
+        head, mark, new = text.partition(RENUMBERED)
+        if mark and head.startswith(_MADE):
+            found.append((head.removeprefix(_MADE), new.strip()))
+    return found
 
 
 def former_ids(doc: Doc) -> list[str]:
     """The ids a bead had before it was renumbered, the newest of them first."""
-    moves = []
-    for note in doc.get("notes") or []:
-        text = str(note.get("text", "")) if isinstance(note, dict) else ""
-        head, found, new = text.partition(RENUMBERED)
-        if found and head.startswith("two beads were made as "):
-            moves.append((head.removeprefix("two beads were made as "), new.strip()))
-    names = [str(doc.get("id"))]
+    moves, names = _told(doc), [str(doc.get("id"))]
     for name in names:  # grows: an id may have been given up more than once
         names += [old for old, new in moves if new == name and old not in names]
     return names[1:]
+
+
+def was_renumbered(doc: Doc, bead_id: str) -> bool:
+    """True if a bead knows of another one that had `bead_id` once."""
+    return any(old == bead_id != new for old, new in _told(doc))

@@ -13,11 +13,10 @@ from gastown.model.errors import GtError, InvalidFile, RaceLost, Refused
 from gastown.model.merge import Settled
 from gastown.runtime import git
 from gastown.runtime.remotes import PushRejected
-from gastown.services import claims, handedits, wire
+from gastown.services import claims, handedits, settle, wire
 from gastown.services.wire import Wire
 from gastown.store import layout, mergewrite, treediff, treemerge
 from gastown.store import yaml as yaml_store
-from gastown.store.change import Change
 from gastown.store.gitrepo import Repo, new_commit
 from gastown.store.town import Town
 
@@ -74,6 +73,7 @@ def sync(
         if changed:
             done = handedits.commit(town, changed)
             report = replace(report, committed=done.committed, invalid=done.invalid, busy=done.busy)
+        report = _settled(town, report)
         return _until_alike(town, line, report, tell, accept_rewrite, rng or random.Random())
 
 
@@ -117,7 +117,7 @@ def _until_alike(
     town: Town, line: Wire, report: SyncReport, tell: Step, accept_rewrite: bool, rng: random.Random
 ) -> SyncReport:
     for number in range(TRIES + 1):
-        report = replace(_take(town, line, report, tell, accept_rewrite), tries=number)
+        report = _settled(town, replace(_take(town, line, report, tell, accept_rewrite), tries=number))
         ref, head = mergewrite.require_branch(town.repo)
         there = town.repo.ref(_tracking(line, ref))
         if there == head:
@@ -134,6 +134,11 @@ def _until_alike(
     raise RaceLost(
         f"others kept pushing first: {head.decode()[:10]} is merged here and still to be sent", "run gt sync again"
     )
+
+
+def _settled(town: Town, report: SyncReport) -> SyncReport:
+    """What plain git left half done here, or elsewhere and pushed, is settled before anything is sent."""
+    return replace(report, new_ids={**report.new_ids, **settle.after(town).new_ids})
 
 
 def _tracking(line: Wire, ref: str) -> str:
@@ -201,23 +206,9 @@ def _merge(town: Town, line: Wire, head: bytes, there: bytes) -> treemerge.TreeM
         if not mergewrite.move(town.repo, commit.id, made, old=head, who=who, message=f"gt {message}"):
             return None
         for path, one in merged.settled:
-            _tell_settled(change, path, one)
+            settle.tell(change, path, one)
     town.refresh()
     return merged
-
-
-def _tell_settled(change: Change, path: str, one: Settled) -> None:
-    bead = layout.bead_of_path(path)
-    if one.key == "id" and bead is None:
-        bead, path = one.kept, ""
-        text = f"two beads were made as {one.lost}; the later one is now {one.kept}"
-    else:
-        text = f"{bead or path}{': ' + one.key if one.key else ''} was changed in two places; both are kept"
-    where = {"path": path} if path else {}
-    change.emit(
-        "sync_conflict_resolved", text, bead=bead, rig=layout.rig_of_path(path), key=one.key,
-        kept=one.kept[:2000], lost=one.lost[:2000], **where,
-    )  # fmt: skip
 
 
 # -- what may not be taken ----------------------------------------------------------------------

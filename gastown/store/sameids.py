@@ -72,15 +72,18 @@ class SameIds:
 
     def _put(self, side: Side, done: Followed) -> None:
         for path in done.dropped:
-            side.pop(path, None)
-            if side is self.mine:
-                self.dropped.add(path)
+            self._drop(side, path)
         for path, data in done.files.items():
             side[path] = None if data is None else self.blob(data)
         for path, data in done.base.items():
             self.old[path] = None if data is None else self.blob(data)
         for path in done.files:
             self.old.setdefault(path, None)
+
+    def _drop(self, side: Side, path: str) -> None:
+        side.pop(path, None)
+        if side is self.mine:
+            self.dropped.add(path)
 
     # -- two beads with one id -----------------------------------------------------------------------
     def _is_old(self, path: str) -> bool:
@@ -104,4 +107,4 @@ class SameIds:
             side[path] = None if data is None else self.blob(data)
             self.old.setdefault(path, None)
         for path in [path for path, entry in side.items() if entry is None and self.old.get(path) is None]:
-            del side[path]  # absent before and after: this side has nothing to say of it
+            self._drop(side, path)  # absent before and after: this side has nothing to say of it
