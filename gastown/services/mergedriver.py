@@ -43,7 +43,7 @@ def _keep(sides: _Sides, merged: Merged) -> str:
     if merged.settled:
         from gastown.services import settle
 
-        settle.told(sides.root, sides.path, merged.settled)
+        settle.told(sides.root, [(sides.path, one) for one in merged.settled])
     if merged.aside is None:
         return ""
     name = f"{sides.path}.theirs-{(sides.tips()[1] or 'unknown')[:8]}"

@@ -67,11 +67,13 @@ def _lost_path(root: str, path: str, doc: Doc) -> str:
     return os.path.join(_folder(root), f"{_LOST}{layout.bead_of_path(path)}-{mark}.json")
 
 
-def told(root: str, path: str, settled: Iterable[Settled]) -> None:
-    """Keep the conflicts that were decided at `path` for the feed."""
-    note = {"path": path, "settled": [list(one) for one in settled]}
+def told(root: str, settled: Iterable[tuple[str, Settled]]) -> str:
+    """Keep conflicts that were decided (path, what) for the feed, until `after`. Returns the note's path."""
+    note = {"settled": [[path, *one] for path, one in settled]}
     mark = hashlib.sha256(json.dumps(note).encode()).hexdigest()[:16]
-    runstate.write_json(os.path.join(_folder(root), f"{_TOLD}{mark}.json"), note, durable=False)
+    where = os.path.join(_folder(root), f"{_TOLD}{mark}.json")
+    runstate.write_json(where, note)
+    return where
 
 
 def _folder(root: str) -> str:
@@ -101,7 +103,7 @@ def _notes(root: str, names: Iterable[str]) -> list[dict[str, Any]]:
     for name in names:
         path = os.path.join(_folder(root), name)
         note = runstate.read_json(path)
-        if not isinstance(note, dict) or "path" not in note:
+        if not isinstance(note, dict):
             raise GtError(f"{path} cannot be read", "it may hold a bead that lost its id; look into it, then move it")
         found.append(note)
     return found
@@ -137,10 +139,10 @@ def _settle(change: Change, names: list[str], mark: object) -> After:
     losts = [_lost(note) for note in notes if "data" in note]
     new_ids = renumber.settle(change, [*losts, *(renumber.doubled(change, ids) if ids else ())])
     for old, new in new_ids.items():
-        tell(change, "", Settled("id", new, old))
+        _tell(change, "", Settled("id", new, old))
     for note in notes:
-        for one in note.get("settled") or ():
-            tell(change, str(note["path"]), Settled(*map(str, one)))
+        for path, *one in note.get("settled") or ():
+            _tell(change, path, Settled(*one))
     return After(new_ids, tuple(mailjoin.join(change, boxes)))
 
 
@@ -163,7 +165,7 @@ def _came(change: Change, mark: object) -> tuple[set[str], set[str]]:
     return {box for box in boxes if "/." not in box}, ids
 
 
-def tell(change: Change, path: str, one: Settled) -> None:
+def _tell(change: Change, path: str, one: Settled) -> None:
     """The feed event of one conflict that was decided, with both values."""
     bead = layout.bead_of_path(path)
     if one.key == "id" and bead is None:

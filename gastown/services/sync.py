@@ -15,7 +15,7 @@ from gastown.runtime import git
 from gastown.runtime.remotes import PushRejected
 from gastown.services import claims, handedits, settle, wire
 from gastown.services.wire import Wire
-from gastown.store import layout, mergewrite, treediff, treemerge
+from gastown.store import files, layout, mergewrite, treediff, treemerge
 from gastown.store import yaml as yaml_store
 from gastown.store.gitrepo import Repo, new_commit
 from gastown.store.town import Town
@@ -203,10 +203,12 @@ def _merge(town: Town, line: Wire, head: bytes, there: bytes) -> treemerge.TreeM
         message = f"sync: merge {line.remote} ({there.decode()[:10]}) into {town.machine}\n"
         commit = new_commit(merged.tree, [head, there], author=who, epoch=change.now, message=message)
         made = [*merged.made, commit]
+        # Noted first: a kill after the merge must not swallow what was decided in it.
+        note = settle.told(town.root, merged.settled) if merged.settled else None
         if not mergewrite.move(town.repo, commit.id, made, old=head, who=who, message=f"gt {message}"):
+            if note is not None:
+                files.remove(note)
             return None
-        for path, one in merged.settled:
-            settle.tell(change, path, one)
     town.refresh()
     return merged
 

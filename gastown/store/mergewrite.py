@@ -8,7 +8,7 @@ Killed in between, the next writer finishes. All of it under the town lock.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from dulwich.objects import ShaFile
 
@@ -81,7 +81,7 @@ def _follow(repo: Repo, old: bytes, new: bytes) -> None:
             replaced[path] = before[1]
         todo.append((path, after))
     editbases.remember(repo.root, started=started, replaced=replaced)
-    _write(repo, todo)
+    _write(repo, todo, {path for path, (before, _) in changes.items() if before is not None})
     gitindex.update(repo, {path: after for path, (_, after) in changes.items()})
 
 
@@ -94,28 +94,37 @@ def _read(path: str) -> bytes | None:
         return b""
 
 
-def _write(repo: Repo, todo: list[tuple[str, Entry | None]]) -> None:
-    done: list[str] = []
-    for path, entry in todo:
-        if entry is None:
-            where = layout.absolute(repo.root, path)
-            files.remove(where)
-            _remove_empty(repo.root, os.path.dirname(where))
-    for path, entry in todo:
-        if entry is None:
-            continue
+def _write(repo: Repo, todo: list[tuple[str, Entry | None]], old: Collection[str]) -> None:
+    """New files first, then changed ones, then removals: what moves is never nowhere. `old`: paths that were there."""
+    new = {path: entry for path, entry in todo if entry is not None}
+    gone = {path for path, entry in todo if entry is None}
+    in_the_way = {path for path in gone if any(one.startswith(path + "/") for one in new)}
+    in_the_way |= {path for path in gone if any(path.startswith(one + "/") for one in new)}
+    for path in sorted(in_the_way):
+        _remove(repo.root, path)
+    done: set[str] = set()
+    for path in sorted(new, key=lambda path: (path in old, path)):
         where = layout.absolute(repo.root, path)
         files.make_folders(os.path.dirname(where))
-        data = bytes(repo.get(entry[1]).as_raw_string())
+        mode, sha = new[path]
         temp = files.temp_path(where)
-        files.fill(temp, data, durable=len(todo) <= _ONE_BY_ONE, mode=0o777 if entry[0] & 0o111 else 0o666)
+        data = bytes(repo.get(sha).as_raw_string())
+        files.fill(temp, data, durable=len(todo) <= _ONE_BY_ONE, mode=0o777 if mode & 0o111 else 0o666)
         files.rename(temp, where)
-        done.append(os.path.dirname(where))
+        done.add(os.path.dirname(where))
     if len(todo) > _ONE_BY_ONE:
         os.sync()
     else:
-        for folder in sorted(set(done)):
+        for folder in sorted(done):
             files.sync_folder(folder)
+    for path in sorted(gone - in_the_way):
+        _remove(repo.root, path)
+
+
+def _remove(root: str, path: str) -> None:
+    where = layout.absolute(root, path)
+    files.remove(where)
+    _remove_empty(root, os.path.dirname(where))
 
 
 def _remove_empty(root: str, folder: str) -> None:
