@@ -35,7 +35,7 @@ def _where() -> tuple[str, str] | None:
     try:
         here = os.getcwd()
         root = layout.find_root(os.environ.get("GT_TOWN") or here)
-        if root is None or os.path.exists(layout.run(root, "journal.json")):
+        if root is None or any(os.path.exists(layout.run(root, name)) for name in layout.UNFINISHED):
             return None
         actor = os.environ.get("GT_ACTOR") or layout.worker_of_cwd(root, here)
     except OSError:

@@ -5,10 +5,22 @@ from __future__ import annotations
 from gastown.model.errors import InvalidFile
 from gastown.runtime import git
 from gastown.services import lint, mailbox, settle
-from gastown.store import layout, mergewrite, runstate
+from gastown.store import commit, layout, lock, mergewrite, runstate
 from gastown.store.town import Town
 
 WAKE = "wake"
+
+
+def finish_killed(town: Town) -> bool:
+    """Finish what a killed gt left, once no gt is at work; True if there was something.
+
+    What a person staged before may be older than the branch then: committing it would take back what had come.
+    """
+    with lock.town_lock(town.root, "recover"):
+        if not town.unsettled:
+            return False
+        commit.recover(town.repo)
+        return True
 
 
 def staged_problems(town: Town) -> list[InvalidFile]:

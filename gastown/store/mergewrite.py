@@ -13,11 +13,11 @@ from collections.abc import Collection, Iterable
 from dulwich.objects import ShaFile
 
 from gastown.model.errors import GtError, InvalidFile
-from gastown.store import editbases, files, gitindex, layout, runstate, treediff
+from gastown.store import editbases, files, git, gitindex, layout, runstate, treediff
 from gastown.store.gitrepo import Repo, ident, new_blob
 from gastown.store.treediff import Entry
 
-_NOTE = "merge.json"
+_NOTE = layout.UNFINISHED[1]
 # More files than this are made durable by one sync of the disk.
 _ONE_BY_ONE = 64
 
@@ -45,7 +45,7 @@ def move(repo: Repo, new: bytes, made: Iterable[ShaFile], *, old: bytes, who: tu
         return False
     epoch = repo.commit(new).commit_time
     repo.finish_ref(ref, new, old, who=ident(who) + b" %d +0000" % epoch, message=message)
-    _follow(repo, old, new)
+    _follow(repo, old, new, new)
     files.remove(_note(repo.root))
     return True
 
@@ -57,15 +57,25 @@ def recover(repo: Repo) -> bool:
         return False
     old, new, ref = str(note["old"]).encode(), str(note["new"]).encode(), str(note["ref"])
     repo.drop_ref_lock(ref, [new])
-    if repo.head() == (ref, new):
-        _follow(repo, old, new)
+    name, head = repo.head()
+    if name == ref and head is not None and (head == new or _holds(repo, head, new)):
+        _follow(repo, old, new, head)
     files.remove(_note(repo.root))
     return True
 
 
-def _follow(repo: Repo, old: bytes, new: bytes) -> None:
-    """Bring files and index from one commit to the other."""
+def _holds(repo: Repo, head: bytes, commit: bytes) -> bool:
+    """True if a person's git went on from that commit before gt could finish."""
+    args = ["merge-base", "--is-ancestor", commit.decode(), head.decode()]
+    return git.run(args, cwd=repo.root, check=False)[0] == 0
+
+
+def _follow(repo: Repo, old: bytes, new: bytes, head: bytes) -> None:
+    """Bring files and index from one commit to the other, as far as `head` still says the same."""
     changes = treediff.changes(repo, repo.commit(old).tree, repo.commit(new).tree)
+    if head != new:
+        tree = repo.commit(head).tree
+        changes = {path: pair for path, pair in changes.items() if repo.find(tree, path) == pair[1]}
     started: dict[str, bytes | None] = {}
     replaced: dict[str, bytes] = {}
     todo: list[tuple[str, Entry | None]] = []

@@ -147,3 +147,24 @@ def test_settling_after_a_plain_pull(ground: Ground, clock: Clock, step: int) ->
     git("config", "gt.command", "/nowhere", cwd=here.root)
     plain(here, "-c", "core.hooksPath=/nowhere", "pull", "--no-rebase", "--no-edit")
     assert kill_everywhere(ground, clock, here, REFRESH, step) > 30
+
+
+def test_a_person_who_commits_after_a_kill_takes_nothing_back(ground: Ground, clock: Clock) -> None:
+    """The branch is where the sync put it, the files are not yet: `git add --all` would revert all that came."""
+    here = behind(ground, clock)
+    fault = 1
+    while True:
+        town = ground.twin(here, "killed")
+        run(ACT, town, clock, fault)
+        if town.repo.head()[1] != here.repo.head()[1] and "Renamed" not in {row.title for row in town.index().rows}:
+            break
+        shutil.rmtree(town.root)
+        shutil.rmtree(f"{town.root}.git")
+        fault += 1
+    git("config", "gt.command", f"{town.root}/.gt/run/bin/gt", cwd=town.root)
+    plain(town, "add", "--all")
+    refused = plain(town, "commit", "--message", "all mine", code=1)
+    assert "a gt was killed" in refused.stderr
+    assert "Renamed" in {row.title for row in town.index().rows}
+    plain(town, "commit", "--message", "all mine", code=1)  # there is nothing left that would be theirs
+    check_clean(town)
