@@ -26,14 +26,14 @@ def next_lines(view: Files, machine: str, epoch: float, new: list[dict[str, Any]
     Only the machine itself appends, under the town lock; a torn last line is cut off.
     """
     day = day_of(epoch)
-    number, segment_day = _last_segment(view, machine)
-    path, old = "", b""
-    if number and segment_day == day:
-        path = layout.feed_segment(day, machine, number)
+    number = _last(view, machine, day)
+    path, old = layout.feed_segment(day, machine, number), b""
+    if number:
         old = view.read(path)
     whole = old[: old.rfind(b"\n") + 1]
-    if not path or len(whole) >= SEGMENT_BYTES:
-        number += 1
+    if not number or len(whole) >= SEGMENT_BYTES:
+        # Over all days: a clock that was put back must not number a segment twice.
+        number = 1 + max((_last(view, machine, one) for one in view.names(layout.FEED)), default=0)
         path, old, whole = layout.feed_segment(day, machine, number), b"", b""
     count = whole.count(b"\n")
     lines = []
@@ -43,12 +43,9 @@ def next_lines(view: Files, machine: str, epoch: float, new: list[dict[str, Any]
     return FileOp(path, old or None, whole + b"".join(lines), append_at=len(whole))
 
 
-def _last_segment(view: Files, machine: str) -> tuple[int, str]:
-    for day in sorted(view.names(layout.FEED), reverse=True):
-        numbers = [n for name in view.names(f"{layout.FEED}/{day}") if (n := _number(name, machine))]
-        if numbers:
-            return max(numbers), day
-    return 0, ""
+def _last(view: Files, machine: str, day: str) -> int:
+    """The number of this machine's newest segment of a day; 0 if it has none."""
+    return max((_number(name, machine) for name in view.names(f"{layout.FEED}/{day}")), default=0)
 
 
 def _number(name: str, machine: str) -> int:

@@ -10,7 +10,8 @@ import pytest
 
 from gastown.model.errors import InvalidFile, Stale, UsageError
 from gastown.store.town import open_town
-from tests.store.towns import assert_sound, git, small_town
+from tests.conftest import Clock
+from tests.store.towns import NOW, assert_sound, git, small_town
 
 
 def create(town, title="Refactor auth"):
@@ -238,3 +239,16 @@ def test_feed_segments_roll_over(tmp_path):
     found = [event["id"] for event in town.events()]
     assert found == sorted(set(found))
     assert len(found) == 8
+
+
+def test_a_clock_that_is_put_back_a_day_loses_no_event(tmp_path):
+    clock = Clock(NOW)
+    town = small_town(tmp_path / "town", clock=clock)
+    for number, now in enumerate((NOW, NOW - 86_400, NOW - 86_400 + 1, NOW, NOW - 86_400 + 2, NOW + 86_400)):
+        clock.now = now
+        with town.change("note") as change:
+            change.emit("note", f"said {number}")
+    assert sorted(event["text"] for event in town.events()) == [f"said {number}" for number in range(6)]
+    ids = [event["id"] for event in town.events()]
+    assert len(set(ids)) == 6
+    assert_sound(tmp_path / "town")
