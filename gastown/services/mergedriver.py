@@ -43,7 +43,7 @@ def _keep(sides: _Sides, merged: Merged) -> str:
     if merged.settled:
         from gastown.services import settle
 
-        settle.told(sides.root, [(sides.path, one) for one in merged.settled])
+        settle.told(sides.root, [(sides.path, one) for one in merged.settled], proof=sides.proof())
     if merged.aside is None:
         return ""
     name = f"{sides.path}.theirs-{(sides.tips()[1] or 'unknown')[:8]}"
@@ -73,7 +73,9 @@ def _parted(sides: _Sides, inner: bool) -> Merged | None:
         began = sides.base if old is not None and same_bead(old, docs[loser]) else None
         lost, kept = (sides.whole(side) for side in (loser, 1 - loser))
         data, doc = sides.contents[loser], docs[loser]
-        settle.remember(sides.root, sides.path, data, doc, base=began, lost=lost, kept=kept)
+        # What was made here is lost unless it lies here; what the other side has comes again if this is given up.
+        proof = {} if loser == sides.here else sides.proof()
+        settle.remember(sides.root, sides.path, data, doc, base=began, lost=lost, kept=kept, proof=proof)
     return Merged(sides.contents[1 - loser])
 
 
@@ -131,15 +133,28 @@ class _Sides:
             self._tips = self._rev("HEAD"), self._theirs()
         return self._tips
 
+    @property
+    def here(self) -> int:
+        """Which side was made in this clone: a rebase calls the other branch ours."""
+        return 1 if self._rebase("onto") else 0
+
+    def proof(self) -> dict[str, str]:
+        """How to tell later that git went through with it (services.settle)."""
+        ours, theirs = self.tips()
+        if self._rebase("onto"):
+            return {"holds": self._rebase("onto")}
+        merged = theirs and theirs in {self._rev(name) for name in self.heads}
+        return {"holds": theirs} if merged else {"left": ours}
+
     def whole(self, side: int) -> str:
         """The newest commit of a side; of a branch that is rebased commit by commit, its tip before."""
-        if side == 1:
-            from gastown.store.gitrepo import Repo
+        return (self._rebase("orig-head") if side == 1 else "") or self.tips()[side]
 
-            tip = files.read_or_none(os.path.join(Repo(self.root).git_dir, "rebase-merge", "orig-head"))
-            if tip is not None:
-                return tip.decode().strip()
-        return self.tips()[side]
+    def _rebase(self, name: str) -> str:
+        from gastown.store.gitrepo import Repo
+
+        said = files.read_or_none(os.path.join(Repo(self.root).git_dir, "rebase-merge", name))
+        return (said or b"").decode().strip()
 
     def _rev(self, name: str) -> str:
         from gastown.store import git

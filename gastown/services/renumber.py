@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from gastown.model.errors import InvalidFile
-from gastown.model.merge import Doc
+from gastown.model.merge import Doc, text_of
 from gastown.model.merge_bead import born, collision_loses, former_ids, note_renumbered, renumber, same_bead
-from gastown.store import collisions, filemerge, layout, moves, orders, treediff
+from gastown.store import collisions, filemerge, layout, moves, orders, treediff, treemerge
 from gastown.store import yaml as yaml_store
 from gastown.store.change import Change
 from gastown.store.gitrepo import Repo
@@ -70,6 +70,29 @@ def doubled(change: Change, added: Iterable[str]) -> list[Lost]:
     return losts
 
 
+def twice(change: Change, paths: Iterable[str]) -> list[Lost]:
+    """Beads at `paths` that were renumbered, and lie at their old place as well: somebody changed them there meanwhile.
+
+    git stops at such a bead, changed here and gone there; whoever keeps the change brings it back under its old id.
+    """
+    losts = []
+    for path in paths:
+        data = change.read(path)
+        if data is None or not moves.speaks_of_one(data):
+            continue
+        try:
+            doc = filemerge.load(path, data)
+            olds = [moves.beside(path, old) for old in former_ids(doc)]
+            there = [(old, found) for old in olds if (found := change.read(old)) is not None]
+            there = [(old, found) for old, found in there if same_bead(filemerge.load(old, found), doc)]
+        except InvalidFile:
+            continue
+        for old, found in there:
+            lost, kept = _sides(change.town.repo, old, path)
+            losts.append(Lost(old, found, _base(change.town.repo, lost, kept, old), lost, kept, keeper=path))
+    return losts
+
+
 def _bead_paths(change: Change) -> Iterator[str]:
     view = change.view
     for place in ["beads", *(f"{layout.RIGS}/{name}/beads" for name in view.names(layout.RIGS))]:
@@ -95,7 +118,8 @@ def _losers(change: Change, paths: list[str]) -> list[Lost]:
     for path in paths:
         if path != first:
             lost, kept = _sides(change.town.repo, path, first)
-            losts.append(Lost(path, docs[path][1], None, lost, kept, keeper=first))
+            base = _base(change.town.repo, lost, kept, path)
+            losts.append(Lost(path, docs[path][1], base, lost, kept, keeper=first))
     return losts
 
 
@@ -109,6 +133,14 @@ def _sides(repo: Repo, lost: str, kept: str) -> tuple[str, str]:
     alone = [tip for tip in tips if has(tip, lost) and not has(tip, kept)]
     other = [tip for tip in tips if has(tip, kept) and not has(tip, lost)]
     return (alone or [""])[0], (other or [""])[0]
+
+
+def _base(repo: Repo, lost: str, kept: str, path: str) -> bytes | None:
+    """What the bead was where the two sides parted; None if it was made since, or nobody knows."""
+    if not lost or not kept:
+        return None
+    found = treemerge.bases(repo, lost.encode(), kept.encode())
+    return repo.blob(repo.commit(found[0]).tree, path) if found else None
 
 
 def _tips(repo: Repo) -> Iterator[bytes]:
@@ -138,6 +170,10 @@ def _undone(change: Change, one: Lost) -> bool:
         return False
 
 
+def _born(one: Lost) -> str:
+    return text_of(one.doc.get("created"))
+
+
 class _Renumbering:
     def __init__(self, change: Change, losts: list[Lost]) -> None:
         self.change = change
@@ -146,6 +182,7 @@ class _Renumbering:
         self.ids: dict[str, str] = {}
         self.fresh: dict[str, str] = {}
         self.there: dict[str, str] = {}
+        self.homes: dict[str, str] = {}
         self.below: dict[str, Lost] = {}
 
     # -- which ids -----------------------------------------------------------
@@ -155,18 +192,23 @@ class _Renumbering:
         lost_ids = {one.id for one in self.losts}
         for one in self.losts:
             if one.id in self.ids:
+                self._settle_at(one)
                 continue
-            where = self._place_of(one)
+            where = self.homes.get(_born(one)) or self._place_of(one)
             if where is not None:
                 self.there[one.id] = where
                 self.ids[one.id] = str(layout.bead_of_path(where))
                 continue
             self._give(one.id, collisions.fresh_id(one.id, one.doc, taken), taken)
+            self._settle_at(one)
             children = self._children(one)
             for child in sorted({*children, *(bead for bead in lost_ids if bead.startswith(one.id + "."))}):
                 if child not in self.ids:
                     self._give(child, self.ids[one.id] + child[len(one.id) :], taken)
             self.below |= {bead: lost for bead, lost in children.items() if bead not in lost_ids}
+
+    def _settle_at(self, one: Lost) -> None:
+        self.homes[_born(one)] = moves.beside(one.path, self.ids[one.id])
 
     def _give(self, old: str, new: str, taken: set[str]) -> None:
         self.ids[old] = self.fresh[old] = new
@@ -218,7 +260,7 @@ class _Renumbering:
     # -- files -----------------------------------------------------------------
     def place(self) -> None:
         """Write each where it belongs, with a note on it and on the bead that keeps the id."""
-        for one in self.losts:
+        for one in sorted(self.losts, key=lambda one: one.id in self.there):
             new = self.ids[one.id]
             if one.id in self.there:
                 self._join(one, self.there[one.id])
@@ -240,11 +282,12 @@ class _Renumbering:
         """It has its new id already: what was said of it under the old one goes there."""
         now = self.change.read(where)
         assert now is not None
-        base = renumber(filemerge.load(one.path, one.base or one.data), self.ids)
         order = orders.for_path(where)
-        old = yaml_store.rewrite(one.base or one.data, base, order, where)
+        base = None
+        if one.base is not None:
+            base = yaml_store.rewrite(one.base, renumber(filemerge.load(one.path, one.base), self.ids), order, where)
         said = yaml_store.rewrite(one.data, renumber(one.doc, self.ids), order, where)
-        self.change.write(where, filemerge.merge_file(where, old, now, said).data)
+        self.change.write(where, filemerge.merge_file(where, base, now, said).data)
 
     def _note(self, path: str, old: str, new: str, epoch: float) -> None:
         data = self.change.read(path)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from gastown.model import merge_maildir as places
 from gastown.model.errors import GtError
 from gastown.model.merge import Doc, Settled, text_of
+from gastown.runtime import git
 from gastown.services import mailjoin, renumber
 from gastown.services.renumber import Lost
 from gastown.store import filemerge, files, layout, mergewrite, runstate, treediff
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from gastown.store.town import Town
 
 _LOST, _TOLD = "lost-", "told-"
+# What is true if git went through with it: HEAD `holds` a commit, or has `left` one.
+Proof = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,12 @@ class After:
 
 # -- notes of the merge driver ------------------------------------------------------------------------
 def remember(
-    root: str, path: str, data: bytes, doc: Doc, *, base: bytes | None, lost: str, kept: str
+    root: str, path: str, data: bytes, doc: Doc, *, base: bytes | None, lost: str, kept: str, proof: Proof
 ) -> None:
     """Keep the bead that lost its id at `path` until git is done; `doc` is what `data` says, `base` what it was.
 
-    `lost`, `kept`: the newest commits of its side and of the other, "" if unknown.
+    `lost`, `kept`: the newest commits of its side and of the other, "" if unknown. `proof`: how to tell later that
+    git was not told to give up.
     """
     where = _lost_path(root, path, doc)
     before = runstate.read_json(where)
@@ -53,7 +57,7 @@ def remember(
         one = _lost(before)
         data = filemerge.merge_file(path, base, one.data, data).data
         base, lost, kept = one.base, lost or one.lost, one.kept or kept
-    note = {"path": path, "data": _text(data), "base": _text(base), "lost": lost, "kept": kept}
+    note = {"path": path, "data": _text(data), "base": _text(base), "lost": lost, "kept": kept, **proof}
     runstate.write_json(where, note)
 
 
@@ -67,9 +71,12 @@ def _lost_path(root: str, path: str, doc: Doc) -> str:
     return os.path.join(_folder(root), f"{_LOST}{layout.bead_of_path(path)}-{mark}.json")
 
 
-def told(root: str, settled: Iterable[tuple[str, Settled]]) -> str:
-    """Keep conflicts that were decided (path, what) for the feed, until `after`. Returns the note's path."""
-    note = {"settled": [[path, *one] for path, one in settled]}
+def told(root: str, settled: Iterable[tuple[str, Settled]], *, proof: Proof) -> str:
+    """Keep conflicts that were decided (path, what) for the feed, until `after`. Returns the note's path.
+
+    `proof`: as for `remember`.
+    """
+    note = {"settled": [[path, *one] for path, one in settled], **proof}
     mark = hashlib.sha256(json.dumps(note).encode()).hexdigest()[:16]
     where = os.path.join(_folder(root), f"{_TOLD}{mark}.json")
     runstate.write_json(where, note)
@@ -122,7 +129,10 @@ def after(town: Town, *, finished: bool = False) -> After:
     mark = runstate.read_json(_mark(town.root))
     if mark == head.decode() and not names:
         return After()
-    done = town.transact("sync", lambda change: _settle(change, names, mark), actor="deacon")
+    came = _came(town, mark)
+    # One bead under two ids first: whoever gives one of them away must find all that was said of it there.
+    town.transact("sync", lambda change: renumber.settle(change, renumber.twice(change, came.beads)), actor="deacon")
+    done = town.transact("sync", lambda change: _settle(change, names, came), actor="deacon")
     for name in names:
         files.remove(os.path.join(_folder(town.root), name))
     runstate.write_json(_mark(town.root), (town.repo.head()[1] or b"").decode(), durable=False)
@@ -133,36 +143,55 @@ def _mark(root: str) -> str:
     return layout.run(root, "settled.json")
 
 
-def _settle(change: Change, names: list[str], mark: object) -> After:
-    boxes, ids = _came(change, mark)
-    notes = _notes(change.town.root, names)
+def _settle(change: Change, names: list[str], came: _Came) -> After:
+    notes = [note for note in _notes(change.town.root, names) if _came_true(change.town, note)]
     losts = [_lost(note) for note in notes if "data" in note]
-    new_ids = renumber.settle(change, [*losts, *(renumber.doubled(change, ids) if ids else ())])
+    new_ids = renumber.settle(change, [*losts, *(renumber.doubled(change, came.ids) if came.ids else ())])
     for old, new in new_ids.items():
         _tell(change, "", Settled("id", new, old))
     for note in notes:
         for path, *one in note.get("settled") or ():
             _tell(change, path, Settled(*one))
-    return After(new_ids, tuple(mailjoin.join(change, boxes)))
+    return After(new_ids, tuple(mailjoin.join(change, came.boxes)))
 
 
-def _came(change: Change, mark: object) -> tuple[set[str], set[str]]:
-    """The mailboxes that got files and the ids of beads that were added since `mark`; all of them if it is unknown."""
-    repo = change.town.repo
+def _came_true(town: Town, note: dict[str, Any]) -> bool:
+    """False for what a merge, rebase or pick noted that was given up."""
+    _, head = town.repo.head()
+    holds, left = str(note.get("holds") or ""), str(note.get("left") or "")
+    if holds and git.run(["merge-base", "--is-ancestor", holds, "HEAD"], cwd=town.root, check=False).code:
+        return False
+    return left != (head or b"").decode()
+
+
+@dataclass(frozen=True)
+class _Came:
+    """Mailboxes that got files, ids of beads that were added, paths of beads that were added or changed."""
+
+    boxes: set[str]
+    ids: set[str]
+    beads: list[str]
+
+
+def _came(town: Town, mark: object) -> _Came:
+    """What commits brought since `mark`; all there is, if it is unknown."""
+    repo = town.repo
     _, head = repo.head()
     assert head is not None
     try:
         old = repo.commit(str(mark).encode()).tree if mark else None
     except (KeyError, ValueError):
         old = None
-    boxes, ids = set(), set()
+    came = _Came(set(), set(), [])
     for path, (before, now) in treediff.changes(repo, old, repo.commit(head).tree).items():
         bead, spot = layout.bead_of_path(path), places.parse(path)
         if now is not None and spot is not None:
-            boxes.add(spot[0].removeprefix(layout.MAIL + "/"))
-        if now is not None and before is None and bead:
-            ids.add(bead)
-    return {box for box in boxes if "/." not in box}, ids
+            box = spot[0].removeprefix(layout.MAIL + "/")
+            came.boxes.update(() if "/." in box else (box,))
+        if now is not None and bead:
+            came.beads.append(path)
+            came.ids.update((bead,) if before is None else ())
+    return came
 
 
 def _tell(change: Change, path: str, one: Settled) -> None:

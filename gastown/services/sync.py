@@ -204,7 +204,9 @@ def _merge(town: Town, line: Wire, head: bytes, there: bytes) -> treemerge.TreeM
         commit = new_commit(merged.tree, [head, there], author=who, epoch=change.now, message=message)
         made = [*merged.made, commit]
         # Noted first: a kill after the merge must not swallow what was decided in it.
-        note = settle.told(town.root, merged.settled) if merged.settled else None
+        note = None
+        if merged.settled:
+            note = settle.told(town.root, merged.settled, proof={"holds": there.decode()})
         if not mergewrite.move(town.repo, commit.id, made, old=head, who=who, message=f"gt {message}"):
             if note is not None:
                 files.remove(note)

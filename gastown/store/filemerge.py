@@ -141,11 +141,26 @@ def _bytes(path: str, base: bytes | None, ours: bytes, theirs: bytes, doc: Doc) 
     if not free:
         return yaml_store.dump(doc, order)
     woven = _weave(base, ours, theirs)
-    if woven is not None:
-        there = _load_or(path, woven)
-        if there is not None and same(there, doc):
-            return woven
-    return yaml_store.rewrite(free[0], doc, order, path)
+    there = _load_or(path, woven)
+    if woven is not None and there is not None and same(there, doc):
+        return woven
+    return _with_comments(path, base, ours, theirs, yaml_store.rewrite(free[0], doc, order, path), doc)
+
+
+def _with_comments(path: str, base: bytes | None, ours: bytes, theirs: bytes, merged: bytes, doc: Doc) -> bytes:
+    """The comments of both sides, but for those that one of them took away."""
+    from gastown.store import comments  # dear, and only for files that people write in
+
+    mine, other, old = (comments.found(side, path) for side in (ours, theirs, base or b""))
+    there = {words for words, _ in comments.found(merged, path)}
+    said = [{words for words, _ in side} for side in (mine, other)]
+    gone = {words for words, _ in old if words not in said[0] or words not in said[1]}
+    missing = sorted({one for one in (*mine, *other) if one[0] not in there | gone})
+    if not missing:
+        return merged
+    full = comments.kept(merged, missing, path)
+    now = _load_or(path, full)
+    return full if now is not None and same(now, doc) else merged
 
 
 def _weave(base: bytes | None, ours: bytes, theirs: bytes) -> bytes | None:

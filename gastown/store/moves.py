@@ -60,7 +60,7 @@ def follow(moved: Mapping[str, str], side: Files, base: Base) -> Followed:
     ids = {_id(old): _id(new) for old, new in moved.items()}
     for old, new in moved.items():
         before = _load(old, base(old))
-        if before is None:
+        if before is None or not _free(new, side, before):
             continue
         done.base[new] = _bytes(new, None, renumber(before, ids))
         if old in side and _is(old, side[old], before):
@@ -68,7 +68,7 @@ def follow(moved: Mapping[str, str], side: Files, base: Base) -> Followed:
             _take(done, old, new, side[old], ids)
     for path, data in side.items():
         below = _below(_id(path), ids) if data is not None and base(path) is None else None
-        if below and path not in done.dropped:
+        if below and path not in done.dropped and side.get(beside(path, below)) is None:
             ids[_id(path)] = below
             _take(done, path, beside(path, below), data, ids, told=True)
     for path, data in side.items():
@@ -127,6 +127,12 @@ def _is(path: str, data: bytes | None, before: Doc) -> bool:
         return True
     doc = _load(path, data)
     return doc is not None and same_bead(doc, before)
+
+
+def _free(path: str, side: Files, bead: Doc) -> bool:
+    """True if no other bead lies there on a side."""
+    doc = _load(path, side.get(path))
+    return doc is None or same_bead(doc, bead)
 
 
 def _below(bead_id: str, ids: Mapping[str, str]) -> str | None:

@@ -11,6 +11,8 @@ from gastown.store.moves import Files, Followed
 from gastown.store.treediff import Entry
 
 Side = dict[str, Entry | None]
+# One id after another may turn out to be taken; more than this never was seen.
+_ROUNDS = 8
 
 
 class SameIds:
@@ -36,10 +38,24 @@ class SameIds:
 
     def settle(self, ids: Callable[[], Iterable[str]]) -> dict[str, str]:
         """Old id to new id of what was renumbered now. `ids` gives every id of both trees; asked only if needed."""
-        self._follow_moves()
+        new_ids: dict[str, str] = {}
+        for _ in range(_ROUNDS):
+            # A new id may be another bead's on the other side, and a bead that follows may meet one there.
+            fresh = self._part(ids)
+            new_ids |= fresh
+            if not self._follow_moves() and not fresh:
+                break
+        return new_ids
+
+    def _part(self, ids: Callable[[], Iterable[str]]) -> dict[str, str]:
         if not self._added(self.mine) & self._added(self.other):
             return {}
-        left, right = collisions.settle(self._beads(self.mine), self._beads(self.other), self._is_old, ids)
+
+        def taken() -> set[str]:
+            here = (layout.bead_of_path(path) for path in (*self.mine, *self.other))
+            return {*ids(), *(bead_id for bead_id in here if bead_id)}
+
+        left, right = collisions.settle(self._beads(self.mine), self._beads(self.other), self._is_old, taken)
         for side, done, was, log in (
             (self.mine, left, self.was[0], "ours"),
             (self.other, right, self.was[1], "theirs"),
@@ -52,25 +68,29 @@ class SameIds:
         return left.new_ids | right.new_ids
 
     # -- renumbered before ---------------------------------------------------------------------------
-    def _follow_moves(self) -> None:
+    def _follow_moves(self) -> bool:
+        """True if something followed."""
         mine, other = self._moved(self.mine), self._moved(self.other)
         if not mine and not other:
-            return
+            return False
         ours, theirs = self._beads(self.mine), self._beads(self.other)
+        changed = False
         for side, done in zip((self.mine, self.other), moves.agree(mine, other, ours, theirs), strict=True):
-            self._put(side, done)
+            changed |= self._put(side, done)
         base = dict(self.old)
         for number, (side, moved) in enumerate(((self.mine, other), (self.other, mine))):
             if moved:
-                self._put(side, moves.follow(moved, self._beads(side), lambda path: self.data(base.get(path))))
+                done = moves.follow(moved, self._beads(side), lambda path: self.data(base.get(path)))
+                changed |= self._put(side, done)
                 self.was[number].update({new: old for old, new in moved.items()})
+        return changed
 
     def _moved(self, side: Side) -> dict[str, str]:
         """The beads of the base that a side renumbered: old path to new path."""
         added = {path: self.data(side[path]) for path in self._new_beads(side)}
         return moves.found(added, lambda path: self.data(self.old.get(path)))
 
-    def _put(self, side: Side, done: Followed) -> None:
+    def _put(self, side: Side, done: Followed) -> bool:
         for path in done.dropped:
             self._drop(side, path)
         for path, data in done.files.items():
@@ -79,6 +99,7 @@ class SameIds:
             self.old[path] = None if data is None else self.blob(data)
         for path in done.files:
             self.old.setdefault(path, None)
+        return bool(done.files or done.dropped)
 
     def _drop(self, side: Side, path: str) -> None:
         side.pop(path, None)

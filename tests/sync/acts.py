@@ -96,7 +96,7 @@ class Actor:
         return self._change(f"note {text} on", body)
 
     def value(self) -> str:
-        key = self.rng.choice(["title", "title", "priority", "x-word", "dispatch.a", "dispatch.b"])
+        key = self.rng.choice(["title", "title", "priority", "x-word", "x-map.a", "x-map.b"])
         new: object = self.word(key.replace(".", "-"))
 
         def body(change: Change, bead: Bead) -> None:
@@ -104,8 +104,8 @@ class Actor:
             if key == "priority":  # cannot be unique: only its change is an act
                 bead.set("priority", self.rng.randrange(5))
                 return
-            if key.startswith("dispatch."):
-                bead.set("dispatch", {**bead.dispatch, key[9:]: new})
+            if key.startswith("x-map."):
+                bead.set("x-map", {**(bead.doc.get("x-map") or {}), key[6:]: new})
             else:
                 bead.set(key, new)
             self.ledger.wrote(bead.created_at, key, old, new)
@@ -167,9 +167,9 @@ class Actor:
             old = values_of(bead.doc)
             self._move(change, bead, word)
             now = values_of(bead.doc)
-            for key in ("closed", "assignee"):
-                if now.get(key) == word:
-                    self.ledger.wrote(bead.created_at, key, old.get(key), word)
+            for key, mine in (("closed", word), ("assignee", f"greenplace/{word}")):
+                if now.get(key) == mine:
+                    self.ledger.wrote(bead.created_at, key, old.get(key), mine)
                 elif key in old and key not in now:
                     self.ledger.over.add((bead.created_at, key, old[key]))
 
@@ -190,7 +190,7 @@ class Actor:
             bead.move({"hooked": "in_progress", "in_progress": "merging", "merging": "in_progress"}[bead.status])
         else:
             bead.move("hooked")
-            bead.set("assignee", word)
+            bead.set("assignee", f"greenplace/{word}")
             bead.set("machine", self.town.machine)
             bead.set("branch", f"polecat/{word}/{bead.id}.a1")
 
@@ -232,7 +232,8 @@ class Actor:
             path.unlink()
             self.ledger.deleted.add(message)
             return f"delete mail {spot[1]}"
-        place = Place(what == "archive" or spot[2].archived, True, spot[2].flags | ({what} if len(what) == 1 else set()))
+        flags = spot[2].flags | ({what} if what != "archive" else set())
+        place = Place(what == "archive" or spot[2].archived, True, flags)
         target = Path(self.town.root, path_of(spot[0], spot[1], place))
         target.parent.mkdir(parents=True, exist_ok=True)
         path.rename(target)
@@ -262,14 +263,14 @@ class Actor:
     def edit_by_hand(self) -> str:
         """An editor at a file: a comment, a title, a line of the description, a note; nobody commits it."""
         if self.rng.random() < 0.2:
-            return self._comment(RIG_FILE)
+            return self._comment(RIG_FILE, RIG_FILE)
         bead_id = self._bead()
         if bead_id is None:
             return ""
         bead = self.town.bead(bead_id)
         what = self.rng.choice(["comment", "title", "line", "word"])
         if what == "comment":
-            return self._comment(bead.path)
+            return self._comment(bead.path, bead.created_at)
         path = Path(self.town.root, bead.path)
         text = path.read_text()
         if what == "title":
@@ -293,14 +294,14 @@ class Actor:
         self._save(path, after)
         return f"edit {what} of {bead_id} by hand: {new}"
 
-    def _comment(self, where: str) -> str:
+    def _comment(self, where: str, born: str) -> str:
         words = f"# {self.word('comment')}"
         path = Path(self.town.root, where)
         lines = path.read_text().split("\n")
         tops = [n for n, line in enumerate(lines) if re.match(r"[a-z-]+:", line)]
         lines.insert(self.rng.choice(tops), words)
         self._save(path, "\n".join(lines))
-        self.ledger.comments.add(words)
+        self.ledger.comments.add((born, words))
         return f"comment {words} in {where}"
 
     def remove_by_hand(self) -> str:

@@ -32,7 +32,7 @@ class Ledger:
     lines: set[tuple[str, str]] = field(default_factory=set)
     lines_over: set[tuple[str, str]] = field(default_factory=set)
     settings: set[Key] = field(default_factory=set)
-    comments: set[str] = field(default_factory=set)
+    comments: set[tuple[str, str]] = field(default_factory=set)
     mail: dict[str, str] = field(default_factory=dict)
     flags: set[tuple[str, str]] = field(default_factory=set)
     archived: set[str] = field(default_factory=set)
@@ -63,6 +63,8 @@ def check(ledger: Ledger, town: Town) -> list[str]:
 
 
 def _check_bead(ledger: Ledger, at: str, doc: dict[str, Any], by_birth: dict[str, Any], said: str) -> list[str]:
+    if at in ledger.removed:
+        return []  # somebody took it away as it was then; it is there because another one changed it
     name = f"{doc['id']} (born {at})"
     texts = [note["text"].rstrip("\n") for note in doc.get("notes") or ()]
     notes = "\n".join(texts)
@@ -90,7 +92,7 @@ def _check_bead(ledger: Ledger, at: str, doc: dict[str, Any], by_birth: dict[str
 def values_of(doc: dict[str, Any]) -> dict[str, str]:
     """The values of a bead that the ledger follows."""
     found = {key: str(doc[key]) for key in ("title", "priority", "assignee", "x-word") if key in doc}
-    found |= {f"dispatch.{key}": str(value) for key, value in (doc.get("dispatch") or {}).items()}
+    found |= {f"x-map.{key}": str(value) for key, value in (doc.get("x-map") or {}).items()}
     return found | ({"closed": str(doc["closed"].get("reason"))} if doc.get("closed") else {})
 
 
@@ -99,9 +101,10 @@ def _check_settings(ledger: Ledger, town: Town, said: str) -> list[str]:
     texts = {path: town.read(path).decode() for path in ("town.yaml", "rigs/greenplace/rig.yaml")}
     for path, key, value in ledger.settings - ledger.over:
         if str(town.load(path).get(key)) != value and value not in said:
-            missing.append(f"{key} {value!r} of {path}: it is {town.load(path).get(key)!r} now, and nothing tells of it")
+            missing.append(f"{key} {value!r} of {path}: it is {town.load(path).get(key)!r} now, and nothing tells")
     whole = "\n".join([*texts.values(), *(town.read(row.path).decode() for row in town.index().rows)])
-    return missing + [f"the comment {words!r}" for words in ledger.comments if words not in whole + said]
+    return missing + [f"the comment {words!r}" for bead, words in ledger.comments
+                      if bead not in ledger.removed and words not in whole + said]  # fmt: skip
 
 
 def _check_mail(ledger: Ledger, town: Town) -> list[str]:
@@ -118,7 +121,7 @@ def _check_mail(ledger: Ledger, town: Town) -> list[str]:
         paths = found.get(one, [])
         if len(paths) != 1 and (paths or one not in ledger.deleted):
             missing.append(f"the message {subject!r} is there {len(paths)} times: {paths}")
-        spot = parse(paths[0]) if paths else None
+        spot = parse(paths[0]) if paths and one not in ledger.deleted else None
         flags = {flag for message, flag in ledger.flags if message == one}
         if spot and not (spot[2].flags >= flags and (spot[2].archived or one not in ledger.archived)):
             missing.append(f"the message {subject!r} should have {sorted(flags)}, "
