@@ -52,10 +52,13 @@ def sync(
     *,
     on_step: Step | None = None,
     accept_rewrite: bool = False,
+    watched: bool = False,
     timeout: float = wire.TIMEOUT,
     rng: random.Random | None = None,
 ) -> SyncReport:
     """Bring this clone and the remote to the same commit.
+
+    `watched`: somebody adopts hand edits as they are made; they are looked for only where something came or goes.
 
     Raises RemoteUnreachable (nothing is lost, all of it is committed), RaceLost after 10 tries, Refused for a remote
     that is no clone of this town, was rewritten, or holds what may not become files here, and GtError while git has
@@ -68,7 +71,7 @@ def sync(
         before = town.repo.ref(_tracking(line, ref))
         if before is not None and town.repo.ref(SEEN) is None:
             _remember(town, before)
-        changed = _fetch_and_look(town, line, tell)
+        changed = _fetch(town, line, ref, tell) if watched else _fetch_and_look(town, line, tell)
         report = SyncReport(remote=line.remote)
         if changed:
             done = handedits.commit(town, changed)
@@ -84,6 +87,13 @@ def _require_rest(town: Town) -> None:
     if what:
         raise GtError(f"a {what} is under way in {town.root}", "gt sync --continue settles and finishes it")
     mergewrite.require_branch(town.repo)
+
+
+def _fetch(town: Town, line: Wire, ref: str, tell: Step) -> list[str]:
+    """Fetch; what was edited by hand where something came or goes, else nothing."""
+    tell(f"fetching from {line.remote}")
+    line.fetch()
+    return [] if town.repo.ref(ref) == town.repo.ref(_tracking(line, ref)) else handedits.uncommitted(town.root)
 
 
 def _fetch_and_look(town: Town, line: Wire, tell: Step) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gastown.store import runstate
 from gastown.store.town import Town, open_town
+from tests.bench import syncing
 from tests.bench.measure import GT, Row, environment, gt_ratio, milliseconds, seconds
 from tests.bench.towns import HELD, town_of
 from tests.store.towns import git
@@ -206,4 +207,6 @@ GROUPS: dict[str, Callable[[Path, bool], Iterator[Row]]] = {
     "writing": writing,
     "together": together,
     "slinging": slinging,
+    "syncing": syncing.syncing,
+    "many syncs": syncing.many,
 }

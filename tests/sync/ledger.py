@@ -69,8 +69,8 @@ def _check_bead(ledger: Ledger, at: str, doc: dict[str, Any], by_birth: dict[str
     texts = [note["text"].rstrip("\n") for note in doc.get("notes") or ()]
     notes = "\n".join(texts)
     missing = [f"the note {text!r} of {name}" for bead, text in ledger.notes if bead == at and text not in texts]
-    doubled = [text for text, count in Counter(texts).items() if count > 1]
-    missing += [f"the note {text!r} of {name} stands there more than once" for text in doubled]
+    counted = Counter((str(note.get("at")), note["text"]) for note in doc.get("notes") or ())
+    missing += [f"the note {one} of {name} stands there {count} times" for one, count in counted.items() if count > 1]
     now = values_of(doc)
     for bead, key, value in ledger.values - ledger.over:
         if bead == at and now.get(key) != value and value not in notes and value not in said:

@@ -34,7 +34,7 @@ class Sync(Action):
         from gastown.services import claims, sync
 
         stamps.set_stamp(town.root, STAMP, town.clock())
-        sync.sync(town)
+        sync.sync(town, watched=True)  # hand edits are a patrol of their own
         trouble: list[GtError] = []
         for held in claims.due(town):
             try:
