@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC
 
 from gastown.model.errors import UsageError
 
@@ -37,7 +36,7 @@ def day(epoch: float) -> str:
 
 def parse(stamp: str) -> float:
     """Seconds since 1970 of an RFC 3339 time with zone; raises UsageError."""
-    from datetime import datetime
+    from datetime import UTC, datetime
 
     try:
         value = datetime.fromisoformat(stamp)

@@ -57,7 +57,7 @@ def release(town: Town, bead: Bead, *, force: bool = False) -> Released:
         raise Refused(f"{bead.id} is {bead.status}: nobody has it on a hook", f"gt show {bead.id}")
     if bead.machine and bead.machine != town.machine and not force:
         where = f"{bead.id} is worked on by {bead.assignee} on machine {bead.machine}"
-        raise Refused(where, "release it there, or --force")
+        raise Refused(where, f"release it there, or --force; if that machine is gone: gt machine retire {bead.machine}")
     if bead.machine and bead.machine != town.machine and claims.needed(town):
         return _release_elsewhere(town, bead)
     former = str(bead.assignee)

@@ -117,6 +117,7 @@ def status(town: Town, view: View) -> Status:
         summaries.append(_summary(rig, index, workers))
     problems = [*_machine_problems(town, view, rigs), *_worker_problems(summaries), *_merge_problems(view, town, index)]
     problems += _escalations(index)
+    problems += [_to_choose(row) for row in sorted(index.rows, key=queries.work_order) if row.conflicts]
     problems += [Problem("invalid_file", one.path, one.reason, f"$EDITOR {one.path}") for one in bad]
     return Status(
         view.name,
@@ -307,6 +308,11 @@ def _escalations(index: Index) -> list[Problem]:
         for row in sorted(index.rows, key=queries.work_order)
         if row.type == "escalation" and row.status != "closed"
     ]
+
+
+def _to_choose(row: Row) -> Problem:
+    text = f"{row.title}: its {' and its '.join(row.conflicts)} was changed in two ways; choose one"
+    return Problem("conflict", row.id, text, f"gt bead resolve {row.id}")
 
 
 @dataclass(frozen=True)

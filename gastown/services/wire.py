@@ -25,7 +25,7 @@ from gastown.store.town import Town
 TIMEOUT = 120.0
 CLAIMS = "refs/gt/claims/"
 _MIRROR = (f"+{CLAIMS}*:{CLAIMS}*",)
-_FETCH = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
+_FETCH = ("fetch", "--progress", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
 # A server that accepts a connection and then says nothing is given up.
 _PATIENCE = (
     "-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=30", "-c", "gc.auto=0", "-c", "maintenance.auto=false",
@@ -43,9 +43,9 @@ class Wire:
     clock: Callable[[], float] = time.time
 
     def run(self, args: list[str], *, check: bool = False) -> Result:
-        """Run git with the lock in its hands."""
+        """Run git with the lock in its hands; ended when nothing is heard of it for `timeout` seconds."""
         return git.run(
-            [*_PATIENCE, *args], cwd=self.root, check=check, timeout=self.timeout, pass_fds=[self.handle]
+            [*_PATIENCE, *args], cwd=self.root, check=check, silence=self.timeout, pass_fds=[self.handle]
         )
 
     def fetch(self) -> None:
@@ -66,14 +66,15 @@ class Wire:
         try:
             result = self.run(args)
         except git.GitFailed as error:
-            raise RemoteUnreachable(
-                f"the remote {self.remote} did not answer within {self.timeout:g} s", self._hint()
-            ) from error
+            raise self._silent() from error
         if result.code != 0:
             said = git.tail(result.err)
             raise RemoteUnreachable(f"the remote {self.remote} cannot be reached" + (f":\n{said}" if said else ""),
                                     self._hint())  # fmt: skip
         return result
+
+    def _silent(self) -> RemoteUnreachable:
+        return RemoteUnreachable(f"the remote {self.remote} said nothing for {self.timeout:g} s", self._hint())
 
     def _hint(self) -> str:
         return (
@@ -83,15 +84,13 @@ class Wire:
 
     def push(self, spec: str, *, lease: str | None = None) -> Result:
         """Push one refspec; the caller reads the ref back. Raises RemoteUnreachable only for a timeout."""
-        args = ["push", "--porcelain", "--no-verify", "--no-recurse-submodules"]
+        args = ["push", "--porcelain", "--progress", "--no-verify", "--no-recurse-submodules"]
         if lease is not None:
             args.append(f"--force-with-lease={lease}")
         try:
             return self.run([*args, self.remote, spec])
         except git.GitFailed as error:
-            raise RemoteUnreachable(
-                f"the remote {self.remote} did not answer within {self.timeout:g} s", self._hint()
-            ) from error
+            raise self._silent() from error
 
     def read(self, ref: str) -> str | None:
         """The sha a ref has on the remote right now; None if it is not there."""

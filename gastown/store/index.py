@@ -25,7 +25,7 @@ from gastown.model.row import Row, row_of
 from gastown.store import files, layout
 from gastown.store import yaml as yaml_store
 
-_MAGIC = f"gt-index 2 {sys.implementation.cache_tag} {marshal.version}\n".encode()
+_MAGIC = f"gt-index 3 {sys.implementation.cache_tag} {marshal.version}\n".encode()
 # Clocks of file systems tick: an entry written within this long before the cache may change unseen.
 _RACY_NS = 20_000_000
 # Rewriting the cache costs more than reading a few files again.

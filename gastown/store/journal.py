@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from gastown.model.errors import GtError
 from gastown.store import files, layout
 
-_NAME = "journal.json"
+_NAME = layout.UNFINISHED[0]
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,8 @@ RIGS = "rigs"
 FEED = "feed"
 MAIL = "mail"
 MACHINES = "machines"
+# Below .gt/run/ while a change, or a sync, is being written: whoever finds one of a dead process finishes it.
+UNFINISHED = ("journal.json", "merge.json")
 # A temporary file lies beside the file it will replace, for the rename to be atomic.
 TEMP_SUFFIX = ".gt-tmp"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gastown.model import bead, rig
+from gastown.model import bead
 from gastown.store import layout
 
 TOWN = (
@@ -22,6 +22,8 @@ def for_path(path: str) -> tuple[str, ...]:
     if path == layout.TOWN_FILE:
         return TOWN
     if parts[0] == layout.RIGS and len(parts) == 3 and parts[2] == "rig.yaml":
+        from gastown.model import rig  # git's merge driver has no use for it
+
         return rig.KEYS
     if parts[0] == layout.RIGS and len(parts) == 4 and parts[2] in ("polecats", "crew"):
         return WORKER

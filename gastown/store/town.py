@@ -118,11 +118,14 @@ class Town(LiveView):
                 time.sleep(0.01 * attempt)
         raise AssertionError("unreachable")
 
+    @property
+    def unsettled(self) -> bool:
+        """True if a change or a sync was killed in the middle and nobody finished it yet."""
+        return any(os.path.exists(layout.run(self.root, name)) for name in layout.UNFINISHED)
+
     def settle(self) -> None:
         """Finish what a killed process left, if nobody is writing right now. For commands that only read."""
-        from gastown.store import journal
-
-        if not os.path.exists(journal.path(self.root)):
+        if not self.unsettled:
             return
         from gastown.store import commit, identity, lock
 

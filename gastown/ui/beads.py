@@ -42,11 +42,23 @@ def full(
     for name, text in (("description", bead.description), ("acceptance", bead.acceptance)):
         if text.strip():
             lines += ["", f"{name}:", *_indented(text)]
+    lines += _versions(bead)
     if bead.notes:
         lines += ["", "notes:"]
         for note in bead.notes:
             lines.append(f"  {safe(note.get('at', '?'))}  {safe(note.get('by', '?'))}")
             lines += _indented(note.get("text", ""), 4)
+    return lines
+
+
+def _versions(bead: Bead) -> list[str]:
+    """The versions of texts that somebody has to choose from."""
+    there = bead.doc.get("conflicts")
+    items = [item for item in there if isinstance(item, dict)] if isinstance(there, list) else []
+    lines = ["", f"conflicts: (gt bead resolve {bead.id} N keeps version N)"] if items else []
+    for number, item in enumerate(items, start=1):
+        lines.append("  " + safe(f"{number}  {item.get('key')}  {item.get('at', '?')}  {item.get('by', '?')}"))
+        lines += _indented(item.get("text", ""), 4)
     return lines
 
 
