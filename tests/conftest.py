@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from gastown.services.init import make_town
+from gastown.store import identity
 from gastown.store.town import Town, open_town
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -74,11 +75,17 @@ def template_town(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return base / "demo"
 
 
+def copy_town(source: Path, root: Path) -> None:
+    """A copy of a town that takes itself for the one there is: gt refuses to write in a copy."""
+    shutil.copytree(source, root, symlinks=True)
+    identity.settle(str(root))
+
+
 @pytest.fixture
 def town(template_town: Path, tmp_path: Path, clock: Clock) -> Town:
     """A fresh town named `demo` at tmp_path/demo, opened for the overseer with the fixed clock."""
     root = tmp_path / "demo"
-    shutil.copytree(template_town, root, symlinks=True)
+    copy_town(template_town, root)
     return open_town(str(root), clock=clock)
 
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from gastown.cli.context import Ctx
-from gastown.cli.options import Json, Quiet, RigName
-from gastown.cli.output import problems, put, put_json, put_lines, say
+from gastown.cli.options import At, Json, Quiet, RigName
+from gastown.cli.output import hint, problems, put, put_json, put_lines, say
 from gastown.model import address
 from gastown.model.text import safe
 
@@ -19,7 +19,7 @@ Who = Annotated[str, typer.Argument(metavar="RIG/NAME", help="The polecat.")]
 Preset = Annotated[str, typer.Argument(metavar="PRESET", help="Its name.")]
 
 
-def agents(ctx: typer.Context, rig: RigName = None, json: Json = False) -> int:
+def agents(ctx: typer.Context, rig: RigName = None, json: Json = False, at: At = None) -> int:
     """Every worker and what it does now."""
     from gastown.services import polecats
     from gastown.services.status import age
@@ -27,13 +27,15 @@ def agents(ctx: typer.Context, rig: RigName = None, json: Json = False) -> int:
     from gastown.ui.tables import columns
 
     gt: Ctx = ctx.obj
-    town = gt.town
+    town, view = gt.town, gt.view(at)
     if rig is not None:
-        town.rig(rig)
-    index = town.index()
-    found = polecats.polecats(town, rig, index=index)
+        view.rig(rig)
+    index = view.index()
+    found = polecats.polecats(town, rig, index=index) if at is None else polecats.as_it_was(view, rig)
     if json:
         put_json([one.as_json() for one in found])
+    elif not found:
+        hint("nobody works here yet: gt sling WORK RIG makes a polecat")
     else:
         now = town.clock()
         rows = [
@@ -45,24 +47,25 @@ def agents(ctx: typer.Context, rig: RigName = None, json: Json = False) -> int:
                 colour=style.wanted(), width=style.width() if style.wanted() else None,
             )
         )  # fmt: skip
-    return 1 if problems([*polecats.problems(town, rig), *index.problems]) else 0
+    return 1 if problems([*polecats.problems(view, rig), *index.problems]) else 0
 
 
 @polecat_app.command("list")
-def polecat_list(ctx: typer.Context, rig: RigName = None, json: Json = False) -> int:
+def polecat_list(ctx: typer.Context, rig: RigName = None, json: Json = False, at: At = None) -> int:
     """The polecats and what each does now."""
-    return agents(ctx, rig, json)
+    return agents(ctx, rig, json, at)
 
 
 @polecat_app.command("show")
-def polecat_show(ctx: typer.Context, who: Who, json: Json = False) -> None:
+def polecat_show(ctx: typer.Context, who: Who, json: Json = False, at: At = None) -> None:
     """One polecat: its state, its work, its worktree, and what of its work is unfinished."""
     from gastown.services import nuke, polecats
 
     gt: Ctx = ctx.obj
-    one = polecats.find(gt.town, address.parse(who))
-    left = nuke.unfinished(gt.town, one.address)
-    path = polecats.worktree_of(gt.town, one.address)
+    one = polecats.find(gt.town, address.parse(who), gt.view(at))
+    # A worktree is only there now.
+    left = nuke.unfinished(gt.town, one.address) if at is None else []
+    path = polecats.worktree_of(gt.town, one.address) if at is None else None
     if json:
         put_json({**one.as_json(), "worktree": path, "unfinished": left})
         return

@@ -18,6 +18,7 @@ from gastown.model.text import nearest
 # On every Typer, or help turns back into boxes and completion options appear.
 SETTINGS: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
 _CONTEXT = {"help_option_names": ["-h", "--help"]}
+_NUMBERS = ("int", "integer", "int range", "integer range", "float", "float range")
 _TOWN_HELP = "The town to work on (else GT_TOWN, else upward from here)."
 _AS_HELP = "Act as this address (only the overseer may)."
 
@@ -65,10 +66,13 @@ def build(name: str) -> Any:
 
 
 def _finish(command: Any) -> None:
-    """--town, --as and -h are understood by every command, wherever they stand."""
+    """--town, --as and -h are understood by every command, wherever they stand; what an option takes has a name."""
     command.context_settings = {**_CONTEXT, **(command.context_settings or {})}
     for child in getattr(command, "commands", {}).values():
         _finish(child)
+    for param in command.params:
+        if param.metavar is None and param.param_type_name == "option" and not param.is_flag:
+            param.metavar = "N" if param.type.name in _NUMBERS else max(param.opts, key=len).lstrip("-").upper()
     if not hasattr(command, "commands"):
         command.params += [_shared("--town", "PATH", "town_option"), _shared("--as", "ADDRESS", "as_option")]
 

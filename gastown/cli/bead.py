@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from gastown.cli.context import Ctx
-from gastown.cli.options import File, Json, Quiet, Stdin
+from gastown.cli.options import At, File, Json, Quiet, Stdin
 from gastown.cli.output import put, put_json, text_from
 from gastown.model.bead import Bead
 from gastown.model.errors import UsageError
@@ -191,11 +191,12 @@ def dep_remove(
 
 
 @dep.command("list")
-def dep_list(ctx: typer.Context, bead_id: Id, json: Json = False) -> None:
+def dep_list(ctx: typer.Context, bead_id: Id, json: Json = False, at: At = None) -> None:
     """What a bead waits for, and what waits for it."""
     gt: Ctx = ctx.obj
-    index = gt.town.index()
-    bead = gt.town.bead(gt.resolve(bead_id))
+    view = gt.view(at)
+    index = view.index()
+    bead = view.bead(view.resolve(bead_id, gt.actor))
     dependents = sorted(row.id for row in index.rows if bead.id in row.needs)
     if json:
         put_json({"id": bead.id, "needs": bead.needs, "needed_by": dependents})

@@ -9,7 +9,7 @@ import typer
 from gastown.cli.context import Ctx
 from gastown.cli.options import Json
 from gastown.cli.output import put, put_json, say
-from gastown.model.errors import InvalidFile, UsageError
+from gastown.model.errors import GtError, InvalidFile, UsageError
 from gastown.model.text import safe
 
 
@@ -59,14 +59,20 @@ def town_hook(
 ) -> int:
     """What git's hooks in a town call."""
     from gastown.services import townhooks
+    from gastown.store.town import open_town
 
     gt: Ctx = ctx.obj
     if name == "pre-commit":
+        if townhooks.finish_killed(open_town(gt.root)):
+            raise GtError(
+                "a gt was killed in the middle of writing; that is finished now, and nothing was committed",
+                "look at git status, stage what is yours, and commit again",
+            )
         return _refuse(townhooks.staged_problems(gt.town), "nothing was committed")
     if name == "pre-push":
         return _refuse(townhooks.unusable(gt.town), "nothing was pushed")
     if name in ("post-merge", "post-rewrite", "post-checkout"):
-        townhooks.refresh(gt.town)
+        townhooks.refresh(gt.town, finished=name != "post-checkout")
         return 0
     raise UsageError(f"no hook {name!r}")
 

@@ -82,8 +82,16 @@ class Ctx:
 
             self._town = open_town(self.root, actor=self.actor)
             self._check_worker(self._town)
+            self._follow(self._town)
             self._town.settle()
         return self._town
+
+    def _follow(self, town: Town) -> None:
+        """A town that was moved knows its new place from the first command on; a copy is left as it is."""
+        if town.may_have_moved():
+            from gastown.services import moving
+
+            moving.follow(town)
 
     def _check_worker(self, town: Town) -> None:
         """An actor named by hand must be of this town, or a typing error would become an author."""

@@ -13,7 +13,9 @@ from gastown.cli.output import put, put_json, say
 from gastown.model.text import safe
 from gastown.services import demo as service
 from gastown.services import demomachines as across
+from gastown.services.launch import check_runtime
 from gastown.services.refinery import Step
+from gastown.store import layout
 from gastown.store.town import Town
 from gastown.ui import feed as render
 from gastown.ui import style
@@ -31,6 +33,8 @@ def demo(
     machines work crosses between two clones of one town, and edits made apart meet again without a conflict.
     """
     began = time.monotonic()
+    if runtime is not None:
+        check_runtime(runtime)
     if machines == 2:
         return _on_two_machines(path, runtime, json, began)
     place = service.new_place(path)
@@ -86,6 +90,9 @@ def _summary(done: service.Demo, seconds: float) -> None:
     wrapped = done.ids["wrap"]
     put(f"  gt show {wrapped}     # the one that the gate sent back, with its note")
     put("  git log --oneline    # the same story in git")
+    worker = done.town.bead(wrapped).assignee
+    if worker:
+        put(f"  mutt -f {layout.mailbox(worker)}    # what the refinery wrote to its worker")
     put(f"  git -C {shlex.quote(done.project)} log --graph --oneline main")
 
 

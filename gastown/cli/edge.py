@@ -26,6 +26,11 @@ _ENVIRONMENT = {
     errno.ENAMETOOLONG: ("the name is too long", ""),
     errno.ELOOP: ("too many symbolic links", ""),
 }
+# How typer calls the kinds of values, and how a person does.
+_WORDS = (
+    ("a valid int range", "a whole number"), ("a valid float range", "a number"), ("a valid int", "a whole number"),
+    ("a valid float", "a number"),
+)  # fmt: skip
 
 
 def report(args: list[str], error: Exception) -> int:
@@ -70,6 +75,8 @@ def _usage(args: list[str], error: Any) -> int:
     if not hint and context is not None:
         hint = f"`{context.command_path} --help` tells more"
     message = message.strip().removesuffix(".")
+    for theirs, ours in _WORDS:
+        message = message.replace(theirs, ours)
     return _tell(args, "usage", message[:1].lower() + message[1:], hint, 2)
 
 

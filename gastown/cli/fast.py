@@ -40,7 +40,7 @@ def _where() -> tuple[str, str] | None:
     try:
         here = os.getcwd()
         root = layout.find_root(os.environ.get("GT_TOWN") or here)
-        if root is None or os.path.exists(layout.journal(root)):
+        if root is None or any(os.path.exists(layout.run(root, name)) for name in layout.UNFINISHED):
             return None
         actor = os.environ.get("GT_ACTOR") or layout.worker_of_cwd(root, here)
     except OSError:
@@ -141,7 +141,13 @@ def _merge_driver(args: list[str]) -> int | None:
     if layout.find_root(root) != root or any(one.startswith("-") for one in args[1:5]):
         return None
     heads = [key[8:] for key in os.environ if key.startswith("GITHEAD_")]
-    return mergedriver.run(root, args[1], args[2], args[3], args[4], heads)
+    said = mergedriver.run(root, args[1], args[2], args[3], args[4], heads, inner=args[5] == mergedriver.BASE)
+    if said:
+        from gastown.cli.output import say
+        from gastown.model.text import safe
+
+        say(safe(said))
+    return 0
 
 
 def _names(folder: str) -> list[str]:

@@ -9,8 +9,9 @@ import typer
 from gastown.cli import plain
 from gastown.cli.context import Ctx
 from gastown.cli.options import At, Json, RigName
-from gastown.cli.output import dumps, problems, put, put_json, put_lines
+from gastown.cli.output import dumps, hint, problems, put, put_json, put_lines
 from gastown.model import address
+from gastown.model.bead import Bead
 from gastown.model.errors import GtError
 from gastown.model.text import safe
 from gastown.services import queries
@@ -37,6 +38,8 @@ def blocked(ctx: typer.Context, rig: RigName = None, limit: Limit = None, json: 
     pairs = queries.blocked(index, rig)[:limit]
     if json:
         return plain.rows(view, index, [row for row, _ in pairs], True)
+    if not pairs:
+        hint("nothing waits for anything; `gt ready` shows what can start")
     named = [(row, [_blocker(need, index) for need in waits]) for row, waits in pairs]
     put_lines(render.blocked_table(named, colour=style.wanted()))
     return 1 if problems(index.problems) else 0
@@ -106,9 +109,22 @@ def show(
             put()
         index = queries.around(view, bead)
         waits = queries.as_json(bead, index)["blocked_by"]
-        put_lines(render.full(bead, index.by_id, waits, now=gt.town.clock(), colour=style.wanted()))
+        stands = _last_session(gt, bead) if view.revision is None else ""
+        put_lines(render.full(bead, index.by_id, waits, now=gt.town.clock(), colour=style.wanted(), session=stands))
     problems(failed)
     return failed[0].exit_code if failed else 0
+
+
+def _last_session(gt: Ctx, bead: Bead) -> str:
+    """How the last session of a held bead stands, if it is over and nobody has noted that yet; else ""."""
+    if not bead.held or (bead.last_session or {}).get("ended"):
+        return ""
+    from gastown.services import attempts
+
+    life = attempts.look(gt.town, bead)
+    if life.state == "unknown":
+        return f"unknown: {life.why}"
+    return f"over, go on with: gt resume {bead.id}" if life.state in attempts.OVER else ""
 
 
 def tree(

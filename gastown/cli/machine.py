@@ -1,4 +1,4 @@
-"""`gt machine`: who shares this town."""
+"""`gt machine`: who shares this town, taking one out of it, giving this one another name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import typer
 
 from gastown.cli.context import Ctx
 from gastown.cli.options import At, Json
-from gastown.cli.output import problems, put, put_json, put_lines
+from gastown.cli.output import problems, put, put_json, put_lines, say
+from gastown.model import times
 from gastown.model.text import safe
 from gastown.services import machine as machines
 from gastown.services.machine import Machine
@@ -21,23 +22,32 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-
-
-def _json(one: Machine) -> dict[str, Any]:
-    return {**one.doc, "name": one.name, "here": one.here}
+_STATES = {"active": "green", "retired": "dim"}
 
 
 @app.command("list")
 def list_(ctx: typer.Context, json: Json = False, at: At = None) -> int:
-    """Every machine; this one is marked `here`."""
+    """Every machine: whether it is this one, takes part, how much it may run, what it holds, when it was seen."""
     gt: Ctx = ctx.obj
-    found, broken = machines.machines(gt.view(at), gt.town.machine)
+    view = gt.view(at)
+    index = view.index()
+    found, broken = machines.machines(view, gt.town.machine, index.rows)
     if json:
-        put_json([_json(one) for one in found])
+        put_json([one.as_json() for one in found])
     else:
-        rows = [(one.name, "here" if one.here else "-", one.doc.get("platform")) for one in found]
-        put_lines(columns(rows, head=("NAME", "HERE", "PLATFORM"), colour=style.wanted()))
-    return 1 if problems(broken) else 0
+        now = gt.town.clock()
+        rows = [
+            (one.name, "here" if one.here else "-", one.state, one.doc.get("capacity"), len(one.held), _seen(one, now))
+            for one in found
+        ]
+        head = ("NAME", "HERE", "STATE", "CAPACITY", "HELD", "SEEN")
+        put_lines(columns(rows, head=head, styles={2: _STATES}, colour=style.wanted()))
+    return 1 if problems([*broken, *index.problems]) else 0
+
+
+def _seen(one: Machine, now: float) -> str:
+    at = machines.seen_at(one.doc)
+    return "now" if one.here else f"{times.ago(now - at)} ago" if at is not None else "-"
 
 
 @app.command("show")
@@ -47,11 +57,94 @@ def show(
     json: Json = False,
     at: At = None,
 ) -> None:
-    """One machine's facts."""
+    """One machine's facts, and the beads it holds."""
     gt: Ctx = ctx.obj
-    found = machines.machine(gt.view(at), name or gt.town.machine, gt.town.machine)
+    view = gt.view(at)
+    found = machines.machine(view, name or gt.town.machine, gt.town.machine, view.index().rows)
     if json:
-        put_json(_json(found))
+        put_json(found.as_json())
         return
-    for key, value in _json(found).items():
-        put(f"{key:<10}{safe(value.get('at') if isinstance(value, dict) else value)}")
+    facts: dict[str, Any] = {**found.as_json(), "held": " ".join(found.held), "seen": _seen(found, gt.town.clock())}
+    for key, value in facts.items():
+        shown = value.get("at") if isinstance(value, dict) else value
+        put(f"{key:<10}{'-' if shown in (None, '') else safe(shown)}")
+
+
+@app.command("retire")
+def retire(
+    ctx: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The machine that will not come back.")],
+    force: Annotated[bool, typer.Option("--force", help="Also the machine you are on.")] = False,
+    json: Json = False,
+) -> None:
+    """Take a machine out of the town: what it held is open again. It may join again: gt machine join."""
+    from gastown.services import retire as service
+
+    gt: Ctx = ctx.obj
+    done = service.retire(gt.town, name, force=force)
+    if json:
+        put_json(
+            {
+                **vars(done), "missing": [{"bead": bead, "reason": why} for bead, why in done.missing],
+                "standing": [{"bead": bead, "reason": why} for bead, why in done.standing],
+            }
+        )  # fmt: skip
+        return
+    put(f"{done.machine}  {'was retired before' if done.already else 'retired'}")
+    told = (
+        ("released", done.released), ("for any machine now", done.unaddressed), ("claim taken away", done.claims),
+        ("its refinery runs on any machine now", done.rigs),
+        (f"its repository lies on {name}: give it one that others can push to", done.stranded),
+    )  # fmt: skip
+    for word, names in told:
+        for one in names:
+            put(f"  {one}  {word}")
+    for one in done.merging:
+        why = dict(done.missing).get(one)
+        put(f"  {one}  " + (f"cannot be merged: {safe(why)}" if why else "stays in the merge queue"))
+    for one, why in done.standing:
+        say(f"the claim on {one} stands until its lease ends ({safe(why)}); again later: gt machine retire {name}")
+
+
+@app.command("rename")
+def rename(
+    ctx: typer.Context,
+    new: Annotated[str, typer.Argument(metavar="NEW", help="What this machine shall be called.")],
+    json: Json = False,
+) -> None:
+    """Give this machine another name; its work follows. A copied folder or disk becomes a machine of its own."""
+    from gastown.services import rename as service
+
+    gt: Ctx = ctx.obj
+    done = service.rename(gt.town, new)
+    if json:
+        put_json({**vars(done), "claims": [{"bead": bead, "reason": why} for bead, why in done.claims]})
+        return
+    said = {
+        "renamed": f"was {done.old}", "apart": f"a machine of its own now; {done.old} keeps what it has",
+        "unchanged": "is this machine's name already",
+    }  # fmt: skip
+    put(f"{done.new}  {said[done.how]}")
+    for one in (*done.beads, *(f"refinery of {rig}" for rig in done.rigs), *done.workers):
+        put(f"  {one}")
+    if done.aside:
+        say(f"sessions, claims and other state of {done.old} were put aside: {safe(done.aside)}")
+    for one, why in done.claims:
+        say(f"the claim on {one} still names {done.old} ({safe(why)}); it is renewed with a later sync")
+
+
+@app.command("join")
+def join(
+    ctx: typer.Context,
+    here: Annotated[
+        bool, typer.Option("--here", help="This folder is the machine now: it was moved here, or restored.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Let this machine take part again after it was retired."""
+    gt: Ctx = ctx.obj
+    changed = machines.rejoin(gt.town, here=here)
+    if json:
+        put_json({"machine": gt.town.machine, "changed": changed})
+    else:
+        put(f"{gt.town.machine}  " + ("takes part in the town" if changed else "takes part already"))

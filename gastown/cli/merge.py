@@ -8,8 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from gastown.cli.context import Ctx
-from gastown.cli.options import At, Json, Quiet
-from gastown.cli.output import hint, problems, put, put_json, put_lines, say
+from gastown.cli.options import At, File, Json, Quiet, Stdin
+from gastown.cli.output import hint, problems, put, put_json, put_lines, say, text_from
 from gastown.model import times
 from gastown.model.errors import NotFound, RaceLost, UsageError
 from gastown.model.queue import Entry
@@ -105,7 +105,7 @@ def show(ctx: typer.Context, merge_id: MergeId, json: Json = False, at: At = Non
     facts += [(f"gate {one.get('name')}", f"{one.get('result')}  {one.get('log', '')}") for one in bead.gates]
     for key, value in facts:
         if value is not None:
-            put(f"{safe(key):<10} {safe_block(value)}")
+            put(f"{safe(key):<10} " + safe_block(value).rstrip().replace("\n", "\n" + " " * 11))
 
 
 def _merge_of(view: View, bead_id: str) -> str:
@@ -139,13 +139,16 @@ def retry(
 def reject(
     ctx: typer.Context,
     merge_id: MergeId,
-    reason: Annotated[str, typer.Option("-r", "--reason", metavar="WHY", help="The worker reads it.")] = "",
+    reason: Annotated[str | None, typer.Option("-r", "--reason", metavar="WHY", help="The worker reads it.")] = None,
+    file: File = None,
+    stdin: Stdin = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Take an entry out of the queue; its work goes back to the worker, who gets the reason by mail."""
     gt: Ctx = ctx.obj
-    bead = sentback.reject(gt.town, gt.resolve(merge_id), why=reason)
+    why = text_from(reason, file, stdin, option="-r") or ""
+    bead = sentback.reject(gt.town, gt.resolve(merge_id), why=why)
     _tell(gt, bead.id, f"rejected {bead.id} ({bead.source or bead.branch})", json=json, quiet=quiet)
 
 

@@ -62,7 +62,11 @@ def select(view: View, wanted: Filter, limit: int | None, as_json: bool) -> int:
     """The beads that match; the exit code."""
     queries.check_filter(view, wanted)
     index = view.index()
-    return rows(view, index, queries.select(index, wanted)[:limit], as_json)
+    found = queries.select(index, wanted)[:limit]
+    if not found and not as_json:
+        looked = wanted.all or wanted.statuses
+        hint("no bead is like that" + ("" if looked else "; --all looks among the closed ones, too"))
+    return rows(view, index, found, as_json)
 
 
 def status(gt: Ctx, view: View, as_json: bool, *, clear: bool = False) -> int:

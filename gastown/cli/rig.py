@@ -11,7 +11,7 @@ from gastown.cli.context import Ctx
 from gastown.cli.options import At, Json, Quiet
 from gastown.cli.output import hint, problems, put, put_json, put_lines, say
 from gastown.model.errors import UsageError
-from gastown.model.text import safe
+from gastown.model.text import counted, safe
 from gastown.services import rigs
 from gastown.ui import style
 from gastown.ui.progress import Progress
@@ -71,6 +71,9 @@ def add(
     if pull and not quiet:
         say("landed work stays in the town's clone, your checkout is left alone; fetch it with:")
         say(f"  {safe(pull)}")
+    for text, command in [] if quiet else rigs.cautions(gt.town, rig):
+        say(f"warning: {safe(text)}")
+        hint(safe(command))
     if not rig.gates and not quiet:
         hint(f"no gates: whatever merges cleanly lands; gt rig config {name} gates '[{{name: test, run: make test}}]'")
 
@@ -112,7 +115,7 @@ def show(ctx: typer.Context, name: Name, json: Json = False, at: At = None) -> N
         ("polecats", " ".join(facts.polecats)), ("crew", " ".join(facts.crew)),
         *(("gate", f"{gate.name}: {gate.run}") for gate in rig.gates), *(("setup", one) for one in rig.setup),
         ("pull", facts.pull),
-        ("waiting", f"{facts.waiting} landed commits are not in your checkout" if facts.waiting else ""),
+        ("waiting", f"not in your checkout: {counted(facts.waiting, 'landed commit')}" if facts.waiting else ""),
     ]  # fmt: skip
     put_lines(f"  {key:<9}{safe(value)}" for key, value in values if value not in (None, ""))
     if not facts.cloned:
@@ -127,14 +130,18 @@ def config(
     value: Annotated[str | None, typer.Argument(metavar="[VALUE]")] = None,
     unset: Annotated[bool, typer.Option("--unset", help="Remove KEY.")] = False,
     json: Json = False,
-) -> None:
+    at: At = None,
+) -> int:
     """Show a rig's settings, one of them, or set it."""
     if key is None:
-        config_cli.list_(ctx, rig=name, json=json)
+        config_cli.list_(ctx, rig=name, json=json, at=at)
     elif value is None and not unset:
-        config_cli.get(ctx, f"rig.{name}.{key}", json=json)
+        return config_cli.get(ctx, f"rig.{name}.{key}", json=json, at=at)
+    elif at is not None:
+        raise UsageError("--at reads the past, and cannot set it", "leave out --at, or the value")
     else:
         config_cli.set_(ctx, f"rig.{name}.{key}", value, unset=unset, json=json)
+    return 0
 
 
 @app.command("park")
@@ -172,7 +179,8 @@ def remove(
     if json:
         put_json({**vars(done), "saved": list(done.saved)})
         return
-    put(f"{name}  removed with {done.beads} beads; they stay in git: gt list --rig {name} --at HEAD~1")
+    beads = f" with {counted(done.beads, 'bead')}; in git they stay: gt list --all --rig {name} --at HEAD~1"
+    put(f"{name}  removed{beads if done.beads else ''}")
     for line in done.saved:
         say(f"saved: {safe(line)}")
     if done.bundle:

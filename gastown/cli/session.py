@@ -9,9 +9,10 @@ import typer
 
 from gastown.cli.context import Ctx
 from gastown.cli.options import Json, Quiet
-from gastown.cli.output import problems, put, put_json, put_lines, say
+from gastown.cli.output import hint, problems, put, put_json, put_lines, say
 from gastown.model.errors import NotFound, UsageError
 from gastown.model.text import safe, safe_block
+from gastown.services import whereabouts
 
 app = typer.Typer(
     help="Sessions of agents on this machine.",
@@ -49,6 +50,8 @@ def list_(
             for one, state in shown
         ]
         put_lines(columns(rows, head=("SESSION", "STATE", "WHO", "BEAD", "AGENT", "IN", "AGE"), colour=style.wanted()))
+        if not rows and not everything:
+            hint("no session lives; --all shows those that are over")
     return 1 if problems(bad) else 0
 
 
@@ -67,16 +70,37 @@ def _newest(gt: Ctx, which: str) -> Any:
     """The session of that id, or the newest of that worker, over or not."""
     from gastown.model import address
     from gastown.runtime import sessions
-    from gastown.services import attempts
+    from gastown.services import attempts, polecats
 
     run = attempts.run_dir(gt.town)
     if "/" not in which:
-        return sessions.load(run, which)
+        try:
+            return sessions.load(run, which)
+        except NotFound:
+            whereabouts.require_here(gt.town, which)
+            raise
     who = address.parse(which)
-    mine = [one for one in sessions.all_sessions(run)[0] if one.address == who]
-    if not mine:
-        raise NotFound(f"{who} has had no session on this machine", "`gt agents` shows who is where")
-    return mine[-1]
+    found, unreadable = sessions.all_sessions(run)
+    mine = [one for one in found if one.address == who]
+    if mine:
+        return mine[-1]
+    if address.is_worker(who):
+        polecats.require(gt.town, who)
+    if unreadable:
+        raise unreadable[0]  # it may be the very one
+    whereabouts.require_here(gt.town, who)
+    raise NotFound(f"{who} has had no session on this machine", "`gt agents` shows who is where")
+
+
+def _living(gt: Ctx, which: str) -> str:
+    """The live session meant; of one on another machine it is said where. Raises NotFound."""
+    from gastown.services import release
+
+    try:
+        return release.find_session(gt.town, which)
+    except NotFound:
+        whereabouts.require_here(gt.town, which)
+        raise
 
 
 @app.command("log")
@@ -104,7 +128,7 @@ def stop(
     gt: Ctx = ctx.obj
     if bool(which) == everything:
         raise UsageError("which session?", "name one or several, or --all; `gt session list` shows them")
-    sids = service.every_session(gt.town) if everything else [service.find_session(gt.town, one) for one in which or ()]
+    sids = service.every_session(gt.town) if everything else [_living(gt, one) for one in which or ()]
     done = [service.stop_session(gt.town, sid, grace=grace, after=after) for sid in sids]
     if json:
         put_json([vars(one) for one in done] if everything or len(done) > 1 else vars(done[0]))
@@ -132,16 +156,19 @@ def peek(ctx: typer.Context, which: Which, lines: Lines = 40) -> None:
     from gastown.runtime import sessions
 
     gt: Ctx = ctx.obj
-    put_lines(safe_block(sessions.peek(_newest(gt, which), lines)).splitlines())
+    record = _newest(gt, which)
+    if "/" in which and sessions.liveness(record) not in ("running", "starting"):
+        whereabouts.require_here(gt.town, which)  # what it did here before is not what it does now
+    put_lines(safe_block(sessions.peek(record, lines)).splitlines())
 
 
 def attach(ctx: typer.Context, which: Which) -> None:
     """Sit down at an agent's terminal; without tmux its output is followed. Ctrl-B d leaves it running."""
     from gastown.runtime import sessions
-    from gastown.services import release as service
 
     gt: Ctx = ctx.obj
-    record = _newest(gt, service.find_session(gt.town, which))
+    gt.town.require_own()
+    record = _newest(gt, _living(gt, which))
     if record.runtime == "tmux" and not (os.isatty(0) and os.isatty(1)):
         raise UsageError("attaching needs a terminal", f"gt peek {record.address} shows the last lines")
     argv = sessions.attach_argv(record)

@@ -118,7 +118,10 @@ def merge_driver(
 
     gt: Ctx = ctx.obj
     heads = [key.removeprefix("GITHEAD_") for key in gt.env if key.startswith("GITHEAD_")]
-    return mergedriver.run(gt.cwd, base, ours, theirs, path, heads)
+    said = mergedriver.run(gt.cwd, base, ours, theirs, path, heads, inner=mergedriver.BASE in (rest or ()))
+    if said:
+        say(safe(said))
+    return 0
 
 
 def resolve(
@@ -148,6 +151,7 @@ def resolve(
         if not versions:
             say(f"{bead_id} has no text to choose between")
         return
-    if choice is not None and not choice.isdigit():
+    if choice is not None and not (choice.isascii() and choice.isdigit()):
         raise UsageError(f"{choice!r} is no number", f"gt bead resolve {bead_id} lists the versions")
-    service.resolve(gt.town, bead_id, choice=int(choice) if choice else None, key=key, text=text)
+    chosen = service.resolve(gt.town, bead_id, choice=int(choice) if choice else None, key=key, text=text)
+    put(f"{bead_id}  {safe(chosen)}: chose {f'version {choice}' if choice else 'another text'}")

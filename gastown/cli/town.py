@@ -105,6 +105,7 @@ def doctor(
 ) -> int:
     """Look for what is broken. Exit 1 if an error remains."""
     from gastown.services import doctor as service
+    from gastown.services.findings import FAIL
     from gastown.ui import doctor as render
 
     gt: Ctx = ctx.obj
@@ -113,4 +114,4 @@ def doctor(
         put_json(service.as_json(findings))
     else:
         put_lines(render.lines(findings, colour=style.wanted()))
-    return 1 if any(one.state == service.FAIL for one in findings) else 0
+    return 1 if any(one.state == FAIL for one in findings) else 0

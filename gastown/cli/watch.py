@@ -12,6 +12,7 @@ from gastown.cli.options import At, Json, RigName
 from gastown.cli.output import put, put_json, put_json_line, put_lines
 from gastown.model import address, times
 from gastown.model.errors import UsageError
+from gastown.model.event import PROBLEMS
 from gastown.services import trail as trails
 from gastown.services.trail import Event, Wanted
 from gastown.ui import feed as render
@@ -30,6 +31,8 @@ def feed(
     actor: Annotated[str | None, typer.Option("--actor", "-a", metavar="ADDRESS")] = None,
     rig: RigName = None,
     bead: Annotated[str | None, typer.Option("--bead", "-b", metavar="ID")] = None,
+    problems: Annotated[bool, typer.Option("--problems", help="Only what somebody may have to look at.")] = False,
+    plain: Annotated[bool, typer.Option("--plain", help="One line an event, also on a terminal.")] = False,
     limit: Annotated[int | None, typer.Option("--limit", "-n", min=0, help="The newest so many; 0: all.")] = None,
     json: Json = False,
     at: At = None,
@@ -43,7 +46,7 @@ def feed(
     now = gt.town.clock()
     wanted = Wanted(
         since=times.text(times.moment(since, now)) if since else "",
-        types=tuple(kind or ()),
+        types=(*(kind or ()), *(sorted(PROBLEMS) if problems else ())),
         actor=address.parse(actor) if actor else None,
         rig=view.rig(rig).name if rig else None,
         bead=view.resolve(bead, gt.actor) if bead else None,
@@ -51,18 +54,18 @@ def feed(
     most = (None if since else _DEFAULT) if limit is None else limit or None
     coming = trails.follow(gt.town, wanted) if follow else iter(())
     for one in trails.events(view, wanted, limit=most, now=now):
-        _put_event(one, json)
+        _put_event(one, json, plain=plain)
     sys.stdout.flush()
     for one in coming:
-        _put_event(one, json)
+        _put_event(one, json, plain=plain)
         sys.stdout.flush()
 
 
-def _put_event(event: Event, json: bool) -> None:
+def _put_event(event: Event, json: bool, *, plain: bool = False) -> None:
     if json:
         put_json_line(event)
     else:
-        put(render.event_line(event, colour=style.wanted()))
+        put(render.event_line(event, colour=style.wanted() and not plain))
 
 
 def trail(
@@ -81,7 +84,7 @@ def trail(
     if what == "all":
         found = trails.everything(town, view, rig=name, limit=most, now=now)
     elif what == "commits":
-        found = trails.commits(town, rig=name, limit=most)
+        found = trails.commits(town, view, rig=name, limit=most)
     elif what == "beads":
         found = trails.bead_events(view, rig=name, limit=most, now=now)
     elif what == "sessions":

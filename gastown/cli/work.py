@@ -9,7 +9,7 @@ import typer
 
 from gastown.cli import worktold as told
 from gastown.cli.context import Ctx
-from gastown.cli.options import DryRun, File, Json, Quiet, Stdin
+from gastown.cli.options import At, DryRun, File, Json, Quiet, Stdin
 from gastown.cli.output import put, put_json, say, text_from
 from gastown.model import address
 from gastown.model.bead import Bead
@@ -67,12 +67,16 @@ def sling(
         titles=tuple(title or ()), new=new, here=gt.rig_here, dry_run=dry_run, offline=offline, machine=machine,
         on_step=None if json or quiet else lambda text: say(safe(text)),
     )  # fmt: skip
+    if machine and report.queued and not dry_run:
+        told.send_off(gt)
     if wait and not dry_run:
         return told.follow(gt, report, json=json, quiet=quiet)
     if json:
         put_json(report.as_json())
     else:
         told.sling(report, quiet=quiet, dry_run=dry_run)
+        if report.queued and not quiet and not machine:
+            told.who_starts_it(town.root)
     return report.refused[0].exit_code if report.refused else 0
 
 
@@ -142,6 +146,8 @@ def resume(
     runtime: Runtime = None,
     force: Annotated[bool, typer.Option("--force", help="Though nobody knows whether the old session lives.")] = False,
     message: Annotated[str | None, typer.Option("-m", "--message", metavar="TEXT", help="Tell the agent.")] = None,
+    file: File = None,
+    stdin: Stdin = False,
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -155,9 +161,10 @@ def resume(
     names, command = split_command(names, sys.argv)
     if not names:
         raise UsageError("which work?", "gt resume ID, or RIG/NAME; `gt agents` shows what is stalled")
+    words = text_from(message, file, stdin) or ""
     done = [
         service.resume(
-            gt.town, service.find(gt.town, one), agent=agent, runtime=runtime, force=force, context=message or "",
+            gt.town, service.find(gt.town, one), agent=agent, runtime=runtime, force=force, context=words,
             command=command or (), say=lambda text: say(safe(text)),
         )
         for one in names
@@ -206,6 +213,7 @@ def hook(
     ctx: typer.Context,
     who: Annotated[str | None, typer.Argument(metavar="[ADDRESS]", help="Somebody else's.")] = None,
     json: Json = False,
+    at: At = None,
 ) -> None:
     """What is on your hook, in one line."""
     from gastown.services import hook as service
@@ -214,9 +222,14 @@ def hook(
 
     gt: Ctx = ctx.obj
     name = _who(gt, who)
-    bead = service.read(gt.town, name)
-    if name == gt.actor:
+    view = gt.view(at)
+    bead = service.read(gt.town, name) if at is None else service.find(view, name)
+    if name == gt.actor and at is None:
         bead = _alive(gt, bead)
+    elif bead is None:
+        from gastown.services import polecats
+
+        polecats.require(view, name)
     if json:
         doc = {**bead.doc, "path": bead.path, "rig": rig_of_path(bead.path)} if bead else None
         put_json({"address": name, "bead": doc})

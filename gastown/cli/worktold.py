@@ -27,6 +27,25 @@ def sling(report: SlingReport, *, quiet: bool, dry_run: bool) -> None:
     refusals(report)
 
 
+def send_off(gt: Ctx) -> None:
+    """Let other machines know at once of what was given to them."""
+    from gastown.model.errors import GtError
+    from gastown.services.exchange import exchange
+
+    try:
+        exchange(gt.town)
+    except GtError as error:
+        say(f"not sent yet: {safe(error.message.splitlines()[0])}; it goes with the next sync")
+
+
+def who_starts_it(root: str) -> None:
+    """What is queued waits for somebody: without a deacon that is the person."""
+    from gastown.services import powers
+
+    if powers.deacon(root) is None:
+        hint("no deacon runs: `gt up` starts what is queued when it can; so does `gt sling ID --wait`")
+
+
 def refusals(report: SlingReport) -> None:
     """What was not started, as users see errors."""
     for refused in report.refused:

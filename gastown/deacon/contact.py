@@ -8,7 +8,7 @@ from gastown.model.errors import GtError, NotFound
 from gastown.runtime import sessions
 from gastown.runtime.presets import load_preset
 from gastown.runtime.tmux import Server
-from gastown.services import attempts
+from gastown.services import attempts, keyboard
 from gastown.services import nudge as nudges
 from gastown.store import files
 from gastown.store.town import Town
@@ -31,7 +31,7 @@ def prompt_again(town: Town, sid: str) -> str:
     if record.runtime != "tmux" or not record.socket:
         return nudge(town, record.address, AGAIN)
     form = load_preset(record.agent, Path(town.root)).terminal
-    if form is not None and (form.get("idle") or {}).get("screen") and not nudges.at_prompt(record, form):
+    if form is not None and (form.get("idle") or {}).get("screen") and not keyboard.at_prompt(record, form):
         return nudge(town, record.address, AGAIN)
     data = files.read_or_none(record.prompt_file) if record.prompt_file else None
     try:

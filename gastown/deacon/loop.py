@@ -56,7 +56,11 @@ class Deacon:
 
     # -- life --------------------------------------------------------------
     def run(self) -> str:
-        """Work until `stop`, or until the town is gone; says why it ended. Raises RaceLost for a second deacon."""
+        """Work until `stop`, or until the town is gone; says why it ended. Raises RaceLost for a second deacon.
+
+        Raises Refused in a copy of the machine's folder: what it would look after is the original's.
+        """
+        self.town.require_own()
         with sole(self.town.root):
             try:
                 return self._run()

@@ -84,7 +84,8 @@ class InvalidFile(GtError):
 
     def __init__(self, path: str, reason: str, *, line: int = 0, key: str = "") -> None:
         where = path + (f":{line}" if line else "") + (f" ({key})" if key else "")
-        super().__init__(f"{where}: {reason}", f"mend {path} in an editor, or restore it: git checkout -- {path}")
+        mend = f"mend {path} in an editor, or go back to what git has: git checkout -- {path}"
+        super().__init__(f"{where}: {reason}", mend)
         self.path = path
         self.reason = reason
         self.line = line

@@ -10,7 +10,13 @@ TYPES = frozenset(
     mail done merge_queued merge_started merged merge_failed merge_rejected bisect close reopen create edit hand_edit
     invalid_file defer release escalation escalation_ack escalation_raise convoy_create convoy_land sync
     sync_conflict_resolved rescue recover deacon_start deacon_stop estop thaw trust untrusted_command rig_add rig_remove
-    rig_park machine_add town_init note config doctor_fix""".split()
+    rig_park machine_add machine_retire machine_rename town_init note config doctor_fix""".split()
+)
+
+# Those that somebody may have to look at.
+PROBLEMS = frozenset(
+    """session_death mass_death heartbeat_stale merge_failed merge_rejected invalid_file escalation escalation_raise
+    claim_lost untrusted_command""".split()
 )
 
 

@@ -6,12 +6,14 @@ pure and give the same whichever side is called ours (sync.md, One merge functio
 
 from __future__ import annotations
 
-import json
+from collections import namedtuple
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final
 
-Doc = dict[str, Any]
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final, NamedTuple
+
+Doc = dict[str, "Any"]
 
 
 class _Missing:
@@ -21,24 +23,26 @@ class _Missing:
 
 MISSING: Final = _Missing()
 
+# git starts a merge driver once a file: what it imports is bare Python, so no dataclasses here.
+if TYPE_CHECKING:
 
-@dataclass(frozen=True)
-class Step:
-    """One commit that changed the file: when (epoch seconds), by whom, and the document before and after."""
+    class Step(NamedTuple):
+        """One commit that changed the file: when (epoch seconds), by whom, and the document before and after."""
 
-    epoch: float
-    by: str
-    before: Doc
-    after: Doc
+        epoch: float
+        by: str
+        before: Doc
+        after: Doc
 
+    class Settled(NamedTuple):
+        """One conflict that was decided. `kept` and `lost` are the two values as text."""
 
-@dataclass(frozen=True)
-class Settled:
-    """One conflict that was decided. `kept` and `lost` are the two values as text."""
-
-    key: str
-    kept: str
-    lost: str
+        key: str
+        kept: str
+        lost: str
+else:
+    Step = namedtuple("Step", "epoch by before after")
+    Settled = namedtuple("Settled", "key kept lost")
 
 
 class History:
@@ -74,12 +78,12 @@ class History:
         return max(left, default=None)
 
 
-@dataclass
 class Record:
     """Collects what a merge decided: `settled` for the feed, `notes` that keep the values that lost."""
 
-    settled: list[Settled] = field(default_factory=list)
-    notes: list[Doc] = field(default_factory=list)
+    def __init__(self) -> None:
+        self.settled: list[Settled] = []
+        self.notes: list[Doc] = []
 
 
 def at(doc: object, where: tuple[str, ...]) -> Any:
@@ -95,7 +99,14 @@ def text_of(value: object) -> str:
     """A value as one text: equal for equal values, whatever the order of their keys (1 and true differ)."""
     if value is MISSING:
         return ""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+    if isinstance(value, dict):
+        items = sorted((str(key), text_of(one)) for key, one in value.items())
+        return "{" + ", ".join(f"{text_of(key)}: {text}" for key, text in items) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(text_of, value)) + "]"
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return repr(value)
 
 
 def same(one: object, other: object) -> bool:
@@ -107,4 +118,8 @@ def shown(value: object) -> str:
     """A value as a person reads it in a note or in the feed."""
     if value is MISSING:
         return "(removed)"
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    if isinstance(value, str):
+        return value
+    import json
+
+    return json.dumps(value, ensure_ascii=False, default=str)

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from gastown.model.bead import HELD
+from gastown.model.errors import UsageError
 from gastown.model.merge import Doc, History, Record, same, text_of
 from gastown.model.merge_doc import DocMerge, add_conflicts, union
+from gastown.model.times import parse
 from gastown.model.times import text as time_text
 
 GROUP = ("status", "assignee", "machine", "branch", "fence", "closed")
 _RANK = {"closed": 4, "merging": 3, "in_progress": 2, "hooked": 1, "deferred": 0, "open": -1}
 _MERGED = 5
+# What the notes on two beads that had one id say in between; no other note is likely to.
+_MADE = "two beads were made as "
+RENUMBERED = " in different places; the later one is now"
 Confirmed = Callable[[Doc], bool]
 
 
@@ -139,9 +144,19 @@ def same_bead(ours: Doc, theirs: Doc) -> bool:
     return same(ours.get("created"), theirs.get("created"))
 
 
-def _birth(doc: Doc) -> tuple[str, str]:
+def _birth(doc: Doc) -> tuple[str, str, str]:
+    """Equal times are decided by who made it, which never changes, so that every clone decides alike."""
     created = doc.get("created")
-    return str(created.get("at", "")) if isinstance(created, dict) else "", text_of(doc)
+    return str(created.get("at", "")) if isinstance(created, dict) else "", text_of(created), text_of(doc)
+
+
+def born(doc: Doc) -> float:
+    """When a bead was created, epoch seconds; 0 if it does not say."""
+    created = doc.get("created")
+    try:
+        return parse(str(created.get("at"))) if isinstance(created, dict) else 0.0
+    except UsageError:
+        return 0.0
 
 
 def renumber(doc: Doc, new_ids: dict[str, str]) -> Doc:
@@ -158,6 +173,29 @@ def renumber(doc: Doc, new_ids: dict[str, str]) -> Doc:
 
 def note_renumbered(doc: Doc, old: str, new: str, epoch: float) -> None:
     """Say on both beads that two were made with one id."""
-    words = f"two beads were made as {old} in different places; the later one is now {new}\n"
-    note = {"at": time_text(epoch), "by": "deacon", "text": words}
+    note = {"at": time_text(epoch), "by": "deacon", "text": f"{_MADE}{old}{RENUMBERED} {new}\n"}
     doc["notes"] = union(doc.get("notes") or [], [note])
+
+
+def _told(doc: Doc) -> list[tuple[str, str]]:
+    """(old id, new id) of every renumbering a bead's notes tell of."""
+    found = []
+    for note in doc.get("notes") or []:
+        text = str(note.get("text", "")) if isinstance(note, dict) else ""
+        head, mark, new = text.partition(RENUMBERED)
+        if mark and head.startswith(_MADE):
+            found.append((head.removeprefix(_MADE), new.strip()))
+    return found
+
+
+def former_ids(doc: Doc) -> list[str]:
+    """The ids a bead had before it was renumbered, the newest of them first."""
+    moves, names = _told(doc), [str(doc.get("id"))]
+    for name in names:  # grows: an id may have been given up more than once
+        names += [old for old, new in moves if new == name and old not in names]
+    return names[1:]
+
+
+def was_renumbered(doc: Doc, bead_id: str) -> bool:
+    """True if a bead knows of another one that had `bead_id` once."""
+    return any(old == bead_id != new for old, new in _told(doc))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
 
 from gastown.model.merge import MISSING, Doc, History, Record, Settled, same, shown, text_of
 from gastown.model.merge_text import merge_lines
 from gastown.model.times import text as time_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 SETS = frozenset(("needs", "labels", "tracks", "watchers"))
 LOGS = frozenset(("notes", "sessions"))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from difflib import SequenceMatcher
 
 # Beyond this a line-by-line comparison takes longer than anybody waits; such texts count as one line.
 _MOST_LINES = 20_000
@@ -35,6 +34,8 @@ def _hunks(old: Sequence[str], new: Sequence[str]) -> list[Hunk]:
     most = min(len(old), len(new))
     head = next((i for i in range(most) if old[i] != new[i]), most)
     tail = next((i for i in range(most - head) if old[-1 - i] != new[-1 - i]), most - head)
+    from difflib import SequenceMatcher  # dear, and few merges come here
+
     middle_old, middle_new = old[head : len(old) - tail], new[head : len(new) - tail]
     matcher = SequenceMatcher(None, middle_old, middle_new, autojunk=False)
     return [

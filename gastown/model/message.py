@@ -44,7 +44,7 @@ def check_header(value: str) -> str:
 
 
 def header_text(text: str) -> str:
-    """`text` made fit for a header: on one line, without control characters."""
+    """`text` made fit for a header, or a commit's subject: on one line, without control characters."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         closed_reason: str | None
         closed_commit: str | None
         since: str | None
+        conflicts: tuple[str, ...]
 
         @property
         def path(self) -> str:
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 else:
     _FIELDS = (
         "id folder rig status priority type assignee title created created_by parent needs labels machine agent "
-        "branch target source worker commit closed_at closed_reason closed_commit since"
+        "branch target source worker commit closed_at closed_reason closed_commit since conflicts"
     )
 
     class Row(namedtuple("Row", _FIELDS)):
@@ -57,7 +58,7 @@ else:
 
 
 def row_of(doc: dict[str, Any], path: str, rig: str | None) -> Row:
-    """Summarise a checked document. `since` is when the last session began."""
+    """Summarise a checked document. `since` is when the last session began, `conflicts` the texts to choose from."""
     created, closed = doc.get("created") or {}, doc.get("closed") or {}
     sessions = doc.get("sessions") or ()
     return Row(
@@ -85,7 +86,15 @@ def row_of(doc: dict[str, Any], path: str, rig: str | None) -> Row:
         _shared(closed.get("reason")),
         _text(closed.get("commit")),
         _text(sessions[-1].get("started")) if sessions else None,
+        open_texts(doc) if "conflicts" in doc else (),
     )
+
+
+def open_texts(doc: dict[str, Any]) -> tuple[str, ...]:
+    """The keys under `conflicts:` whose versions nobody has chosen from yet."""
+    there = doc.get("conflicts")
+    items = there if isinstance(there, list) else ()
+    return tuple(sorted({str(item.get("key")) for item in items if isinstance(item, dict)}))
 
 
 def _shared(value: object) -> str | None:

@@ -28,6 +28,11 @@ def safe_block(text: object) -> str:
     return "".join(c if c in "\n\t" else _visible(c) for c in str(text))
 
 
+def counted(count: int, what: str) -> str:
+    """`1 bead`, `2 beads`."""
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
 def clip(text: str, width: int) -> str:
     """`text` cut to `width` characters, with an ellipsis where it was cut."""
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import os
 import re
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,8 @@ _KEEP_STARTS = ("GIT_SSL_", "GIT_TRACE", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_")
 # Settings of a person's own that would change what a command does or prints, or make it wait for them.
 _STEADY = ("-c", "submodule.recurse=false", "-c", "color.ui=false", "-c", "safe.bareRepository=all")
 _TAIL_LINES = 12
+# How long an interrupted git may take to clear up behind itself, in seconds.
+_GRACE = 2.0
 StrPath = str | os.PathLike[str]
 
 
@@ -72,7 +76,10 @@ def _hint(said: str) -> str:
         return "free some disk space, then run the same command again"
     if "dubious ownership" in said:
         return "the repository belongs to another user; git config --global --add safe.directory <path> accepts it"
-    return "run the same command in that folder to see all it says"
+    with contextlib.suppress(GtError):
+        require_git()  # an old one fails at what it does not know, and does not say so
+        return "run the same command in that folder to see all it says"
+    return f"git is too old here, or missing: {'.'.join(map(str, MIN_GIT))} or newer is needed"
 
 
 def mask(text: str) -> str:
@@ -110,13 +117,15 @@ def run(
     input: bytes | None = None,
     check: bool = True,
     timeout: float | None = None,
+    silence: float | None = None,
     on_progress: Callable[[str], None] | None = None,
     pass_fds: Sequence[int] = (),
 ) -> Result:
     """Run git and return what it left; with `check` a code other than 0 raises GitFailed.
 
-    `env` is added to `clean_env()`. stdin is empty unless `input`. After `timeout` seconds, or when
-    interrupted, its whole process group is killed (it runs in a session of its own, so no prompt can hang it).
+    `env` is added to `clean_env()`. stdin is empty unless `input`. After `timeout` seconds, after `silence` seconds
+    without a word on stderr (give it --progress), or when interrupted, its whole process group is ended (it runs in
+    a session of its own, so no prompt can hang it).
     `on_progress` gets each line of stderr as it comes. `pass_fds` stay open in the child: a lock
     held by one of them outlives us together with the child.
     """
@@ -142,12 +151,11 @@ def run(
         raise _missing() from None
     with process:
         try:
-            out, err = _collect(process, input, timeout, on_progress)
+            out, err = _collect(process, input, timeout, silence, on_progress)
         except BaseException as error:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+            _end(process)
             if isinstance(error, subprocess.TimeoutExpired):
-                said = (error.stderr or b"") + f"\nkilled: not done after {timeout:g} s".encode()
+                said = (error.stderr or b"") + f"\nended: not done after {error.timeout:g} s".encode()
                 raise GitFailed(args, cwd or git_dir, -signal.SIGKILL, said) from None
             raise
     files.fault_point()
@@ -156,39 +164,75 @@ def run(
     return Result(process.returncode, out, err)
 
 
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End git and what it started: politely first, so that it takes its locks and temporary files away."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_GRACE)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 def _collect(
     process: subprocess.Popen[bytes],
     data: bytes | None,
     timeout: float | None,
+    silence: float | None,
     on_progress: Callable[[str], None] | None,
 ) -> tuple[bytes, bytes]:
-    if on_progress is None:
+    if on_progress is None and silence is None:
         return process.communicate(data, timeout)
     assert process.stderr is not None
-    said: list[bytes] = []
-    reader = threading.Thread(target=_follow, args=(process.stderr, said, on_progress), daemon=True)
-    followed: IO[bytes] = process.stderr
+    ear = _Ear(process.stderr, on_progress)
     process.stderr = None
-    reader.start()
+    ear.start()
     try:
-        out, _ = process.communicate(data, timeout)
+        out = _listen(process, data, timeout, silence, ear)
     finally:
         if process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-        reader.join(5)
-        followed.close()
-    return out, b"".join(said)
+            _end(process)
+        ear.join(5)
+        ear.stream.close()
+    return out, b"".join(ear.said)
 
 
-def _follow(stream: IO[bytes], said: list[bytes], on_progress: Callable[[str], None]) -> None:
-    line = b""
-    while chunk := os.read(stream.fileno(), 4096):
-        said.append(chunk)
-        *lines, line = re.split(rb"[\r\n]", line + chunk)
-        for one in lines:
-            if one.strip():
-                on_progress(mask(one.decode("utf-8", "replace").strip()))
+def _listen(
+    process: subprocess.Popen[bytes], data: bytes | None, timeout: float | None, silence: float | None, ear: _Ear
+) -> bytes:
+    """What it wrote; raises TimeoutExpired."""
+    end = time.monotonic() + timeout if timeout else math.inf
+    while True:
+        quiet = ear.heard + silence if silence else math.inf
+        wait = min(end, quiet) - time.monotonic()
+        try:
+            if wait > 0:
+                return process.communicate(data, None if wait == math.inf else wait)[0]
+        except subprocess.TimeoutExpired:
+            data = None  # goes on as begun; perhaps it said something meanwhile
+            continue
+        limit = timeout if timeout and end <= quiet else silence
+        raise subprocess.TimeoutExpired(process.args, limit or 0.0, stderr=b"".join(ear.said))
+
+
+class _Ear(threading.Thread):
+    """Takes in a git's stderr. `said` is all of it, `heard` when (monotonic) something came last."""
+
+    def __init__(self, stream: IO[bytes], tell: Callable[[str], None] | None) -> None:
+        super().__init__(daemon=True)
+        self.stream, self.tell = stream, tell
+        self.said: list[bytes] = []
+        self.heard = time.monotonic()
+
+    def run(self) -> None:
+        line = b""
+        while chunk := os.read(self.stream.fileno(), 4096):
+            self.heard = time.monotonic()
+            self.said.append(chunk)
+            *lines, line = re.split(rb"[\r\n]", line + chunk)
+            for one in lines:
+                if self.tell is not None and one.strip():
+                    self.tell(mask(one.decode("utf-8", "replace").strip()))
 
 
 def text(args: Sequence[str], **options: Any) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from gastown.model import times
 from gastown.model.errors import GtError, Refused
+from gastown.model.text import counted
 from gastown.runtime import git
 from gastown.runtime.git import StrPath
 
@@ -87,15 +88,16 @@ def save(repo: StrPath, path: StrPath, name: str, rescue_dir: StrPath, now: floa
     return Saved(refs, patch, text, bool(made), tuple(parts.left_out))
 
 
-def unsaved(repo: StrPath, path: StrPath, *, ignored: bool = True) -> list[str]:
+def unsaved(repo: StrPath, path: StrPath, *, ignored: bool = True) -> dict[str, str]:
     """What of the worktree is neither on a lasting ref nor saved by `save`; empty: it may be reset or removed.
 
-    Without `ignored` files that .gitignore names do not count.
+    By its part (work, index, commit-N, stash-N), the commit that would hold it. Without `ignored` files that
+    .gitignore names do not count.
     """
     with _scratch() as scratch:
         parts = _collect(path, scratch, ignored=ignored)
     known = _rescued(repo)
-    return [part for part, sha in parts.wanted.items() if sha not in known]
+    return {part: sha for part, sha in parts.wanted.items() if sha not in known}
 
 
 def snapshot(repo: StrPath, path: StrPath, name: str) -> str | None:
@@ -295,7 +297,7 @@ def _loose_commits(path: StrPath, parts: _Parts) -> None:
     for number, sha in enumerate(tips):
         parts.wanted[f"commit-{number}"] = sha
     if rows:
-        parts.counts.append(f"{len(rows)} commits on no branch")
+        parts.counts.append(f"{counted(len(rows), 'commit')} on no branch")
 
 
 def _exists(path: StrPath, sha: str) -> bool:

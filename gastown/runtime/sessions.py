@@ -21,7 +21,8 @@ from gastown.model.ids import ALPHABET
 from gastown.runtime.processes import Proc, alive, descendants, terminate, wait_gone
 from gastown.runtime.runner import AGENT, EXIT, RUNNER, SESSION
 from gastown.runtime.tmux import Server
-from gastown.store import files
+from gastown.store import files, identity
+from gastown.store.layout import LOCAL
 
 Runtime = Literal["tmux", "process"]
 Liveness = Literal["running", "starting", "exited", "dead"]
@@ -130,7 +131,7 @@ def folder_of(run: str, sid: str) -> str:
 
 
 def load(run: str, sid: str) -> SessionRecord:
-    """The session as it stands on disk. Raises NotFound, or InvalidFile if a file cannot be understood."""
+    """The session as it stands on disk. Raises NotFound, GtError if a file cannot be read or understood."""
     folder = folder_of(run, sid)
     own = _read(folder, SESSION)
     if own is None:
@@ -139,6 +140,7 @@ def load(run: str, sid: str) -> SessionRecord:
     values: dict[str, Any] = {key: value for key, value in own.items() if key in _OWN}
     try:
         values["argv"] = tuple(values["argv"])
+        values["log"] = os.path.join(folder, LOG)  # the town may have been moved since
         values["on_exit"] = tuple(values["on_exit"]) if values.get("on_exit") else None
         return SessionRecord(
             **values,
@@ -159,7 +161,11 @@ def load(run: str, sid: str) -> SessionRecord:
 
 def _read(folder: str, name: str) -> dict[str, Any] | None:
     path = os.path.join(folder, name)
-    data = files.read_or_none(path)
+    try:
+        data = files.read_or_none(path)
+    except OSError as error:
+        # Somebody else's, say. Whether it runs is unknown, and nobody may take it for over.
+        raise GtError(f"cannot read session {os.path.basename(folder)}: {error}", f"ls -ld {path}") from None
     if data is None:
         return None
     try:
@@ -188,8 +194,8 @@ def all_sessions(run: str) -> tuple[list[SessionRecord], list[GtError]]:
             if re.fullmatch(_ID, name) and not os.path.exists(os.path.join(home, name, RUNNER)):
                 continue
             problems.append(error)
-        except (GtError, OSError) as error:
-            problems.append(error if isinstance(error, GtError) else GtError(f"cannot read session {name}: {error}"))
+        except GtError as error:
+            problems.append(error)
     return sorted(records, key=lambda record: (record.started, record.id)), problems
 
 
@@ -267,8 +273,10 @@ def orphan(record: SessionRecord) -> Proc | None:
 def stop(record: SessionRecord, grace: float = 5.0) -> bool:
     """End the agent, its group and all below it: TERM, after `grace` seconds KILL. True if all of it is gone.
 
-    The runner then records the exit and runs `on_exit`; stop waits for the record, not for that command.
+    The runner then records the exit and runs `on_exit`; stop waits for the record, not for that command. Raises
+    Refused where the record lies in a copy of a town: the processes are those of the original.
     """
+    _require_own(record)
     record = reload(record)
     if record.runner is None and (abandon(record) or (record := reload(record)).runner is None):
         _close_pane(record)
@@ -287,6 +295,13 @@ def stop(record: SessionRecord, grace: float = 5.0) -> bool:
     if not alive(runner):
         _close_pane(record)
     return gone
+
+
+def _require_own(record: SessionRecord) -> None:
+    """`<root>/.gt/run/sessions/<id>` tells the town a record belongs to."""
+    local = os.path.dirname(os.path.dirname(os.path.dirname(record.folder)))
+    if os.path.basename(local) == LOCAL:
+        identity.require(os.path.dirname(local), time.time())
 
 
 def _await_exit(record: SessionRecord, runner: Proc, seconds: float) -> None:

@@ -296,8 +296,7 @@ def _require_saved(repo: StrPath, path: StrPath, now: WorktreeState, *, ignored:
     if missing and not ignored:
         missing = rescue.unsaved(repo, path, ignored=False)
     # A stash belongs to the repository and stays there whatever happens to this worktree.
-    missing = [part for part in missing if not part.startswith("stash-")]
-    if missing:
+    if any(not part.startswith("stash-") for part in missing):
         count = len(now.staged) + len(now.unstaged) + len(now.untracked) + len(now.conflicts)
         what = f"{count} changed files" if count else "commits or ignored files that are nowhere else"
         raise Refused(

@@ -46,7 +46,9 @@ def check(town: Town, name: str) -> AgentTest:
     preset = load_preset(name, Path(town.root))
     if preset.source != "built-in":
         trust.require(town, "agent", name, preset.content_hash())
-    return AgentTest((*_forms(town, preset), *_version(town, preset), *(_files(preset))))
+    forms = _forms(town, preset)
+    # What is not there has no version either.
+    return AgentTest((*forms, *(_version(town, preset) if forms[0].ok else ()), *_files(preset)))
 
 
 def _values(town: Town) -> dict[str, str]:

@@ -96,7 +96,8 @@ def check_type(kind: str) -> str:
         raise UsageError(f"beads of type {kind} are made by their own commands", "see `gt --help`")
     if kind not in bead_model.TYPES:
         near = nearest(kind, list(bead_model.TYPES))
-        raise UsageError(f"{kind!r} is no type of bead", f"one of: {' '.join(near or bead_model.TYPES)}")
+        hint = f"did you mean {' or '.join(near)}?" if near else "one of: " + " ".join(bead_model.TYPES)
+        raise UsageError(f"{kind!r} is no type of bead", hint)
     return kind
 
 
@@ -139,8 +140,8 @@ def create(town: Town, draft: Draft, *, here: str | None = None) -> Bead:
             "parent": draft.parent,
             "needs": list(draft.needs),
             "labels": labels,
-            "description": _block(draft.description),
-            "acceptance": _block(draft.acceptance),
+            "description": block(draft.description),
+            "acceptance": block(draft.acceptance),
         }
         bead = change.create(rig, title=title, type=kind, **fields)
         change.emit("create", f"created {bead.id}: {title}", bead=bead.id, rig=rig)
@@ -155,7 +156,8 @@ def _rig_of_draft(town: Town, draft: Draft, here: str | None) -> str | None:
     return rig_for(town, draft.rig, here)
 
 
-def _block(text: str) -> str | None:
+def block(text: str) -> str | None:
+    """A text as a bead holds it: plain line ends, one at the end; None for an empty one."""
     return text.replace("\r\n", "\n").rstrip("\n") + "\n" if text.strip() else None
 
 
@@ -197,7 +199,7 @@ def _apply(change: Change, bead: Bead, edit: Edit) -> None:
         bead.set("priority", check_priority(edit.priority))
     for key, text in (("description", edit.description), ("acceptance", edit.acceptance)):
         if text is not None:
-            bead.set(key, _block(text))
+            bead.set(key, block(text))
     if edit.parent is not None:
         _set_parent(change, bead, edit.parent)
     if edit.add_labels or edit.remove_labels:

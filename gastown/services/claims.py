@@ -187,10 +187,14 @@ def held_here(town: Town) -> list[Claim]:
 
 def everyone(town: Town) -> list[Claim]:
     """Every claim on a bead of the town, as last fetched."""
-    prefixes = [wire.CLAIMS, f"refs/remotes/{wire.remote_of(town.repo) or 'origin'}/gt-claims/"]
-    out = git.text(["for-each-ref", "--format=%(refname)", *prefixes], cwd=town.root)
-    names = sorted({line.rpartition("/")[2] for line in out.splitlines()})
+    names = sorted({line.rpartition("/")[2] for line in mirrored(town)})
     return [one for name in names if is_id(name) and (one := held(town, name))]
+
+
+def mirrored(town: Town) -> list[str]:
+    """The claims as last fetched, a line each: commit and ref."""
+    prefixes = [wire.CLAIMS, f"refs/remotes/{wire.remote_of(town.repo) or 'origin'}/gt-claims/"]
+    return git.text(["for-each-ref", "--format=%(objectname) %(refname)", *prefixes], cwd=town.root).splitlines()
 
 
 def is_due(town: Town, one: Claim) -> bool:

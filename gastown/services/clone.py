@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 from gastown.model.errors import GtError, Refused, UsageError
 from gastown.runtime import git
-from gastown.services import commands, machine, rigs, wiring
-from gastown.store import files, layout
+from gastown.services import commands, machine, news, rigs, wiring
+from gastown.store import files, layout, treediff
+from gastown.store.gitrepo import Repo
 from gastown.store.town import Town, open_town
 
 REMOTE = "origin"
-TIMEOUT = 600.0
+# A remote that says nothing for so long (seconds) is given up.
+SILENCE = 120.0
 # Local from within, as in a new town: the folders may not be in the remote's .gitignore.
 _IGNORED = b"# made by gt: everything in here is local to this machine\n*\n"
 
@@ -64,24 +66,16 @@ def clone(
 
 
 def _fetch(source: str, root: str) -> None:
-    git.run(["clone", "--quiet", "--template=", "--no-checkout", source, root], timeout=TIMEOUT)
-    if git.run(["rev-parse", "--verify", "--quiet", "HEAD"], cwd=root, check=False).code:
+    git.run(["clone", "--progress", "--template=", "--no-checkout", source, root], silence=SILENCE)
+    repo = Repo(root)
+    head = repo.head()[1]
+    if head is None:
         raise Refused(f"{source} is empty: there is no town in it", f"in your town: gt sync --remote {source}")
-    _check_tree(root)
+    # Before anything is checked out: links, names that lead elsewhere and the like never become files.
+    treediff.inspect(repo, None, repo.commit(head).tree, head)
     git.run(["checkout", "--quiet"], cwd=root)
     if not os.path.isfile(os.path.join(root, layout.TOWN_FILE)):
         raise Refused(f"{source} is no town (it has no town.yaml)", "make one: gt init PATH")
-
-
-def _check_tree(root: str) -> None:
-    """Links and submodules are refused before anything is checked out: a town holds plain files."""
-    listed = git.run(["ls-tree", "-r", "-z", "HEAD"], cwd=root).fields()
-    for line in listed:
-        mode, _, rest = line.partition(" ")
-        if mode not in ("100644", "100755"):
-            path = rest.partition("\t")[2]
-            kind = {"120000": "a symbolic link", "160000": "a submodule"}.get(mode, f"of mode {mode}")
-            raise Refused(f"{path!r} in that repository is {kind}", "a town holds plain files; remove it there")
 
 
 def _join(town: Town, wanted: str | None) -> Joined:
@@ -89,6 +83,7 @@ def _join(town: Town, wanted: str | None) -> Joined:
         os.makedirs(folder, exist_ok=True)
         files.write(os.path.join(folder, ".gitignore"), _IGNORED)
     wiring.wire(town)
+    news.note_met(town.root, town.clock())
     name = machine.join(town, wanted)
     return Joined(town.root, town.name, name, tuple(town.rig_names()))
 
@@ -113,10 +108,11 @@ def attach_remote(town: Town, url: str) -> None:
     try:
         ref = town.repo.head()[0]
         branch = ref.removeprefix("refs/heads/")
-        git.run(["push", "--quiet", "--no-verify", "--set-upstream", REMOTE, f"{ref}:refs/heads/{branch}"],
-                cwd=town.root, timeout=TIMEOUT)  # fmt: skip
+        git.run(["push", "--progress", "--no-verify", "--set-upstream", REMOTE, f"{ref}:refs/heads/{branch}"],
+                cwd=town.root, silence=SILENCE)  # fmt: skip
     except GtError as error:
         if not there:
             git.run(["remote", "remove", REMOTE], cwd=town.root, check=False)
         raise GtError(f"the town could not be sent to {git.mask(url)}:\n{error.message}", error.hint) from None
+    news.note_met(town.root, town.clock())
     wiring.wire(town)

@@ -1,4 +1,4 @@
-"""`gt demo --machines 2`: one town on two machines: work crosses over, one feed tells it, what was edited apart meets."""
+"""`gt demo --machines 2`: a town on two machines; work crosses over, one feed tells it, edits made apart meet again."""
 
 from __future__ import annotations
 

@@ -70,6 +70,7 @@ def set_up(town: Town, rig: Rig, path: str) -> str:
 
 def stop_orphan(town: Town, rig: Rig) -> None:
     """End the gate that a killed refinery left running in the worktree, if it is provably that one."""
+    town.require_own()
     note = gates.running_note(town, rig)
     doc = runstate.read_json(note)
     if doc is None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from gastown.model import times
 from gastown.model.errors import InvalidFile, NotFound, RaceLost
 from gastown.model.text import safe, safe_block
-from gastown.services import mail, mailbox, nudge
+from gastown.services import arrivals, mail, mailbox, nudge
 from gastown.services.mailbox import Letter
 from gastown.services.nudge import Nudge
 from gastown.store import flock, layout
@@ -45,7 +45,7 @@ def handing_over(town: Town, address: str) -> Iterator[Digest]:
     One reader at a time, so that nothing is told twice. Raises RaceLost after 20 s.
     """
     os.makedirs(layout.run(town.root, "nudges"), exist_ok=True)
-    with flock.hold(layout.run(town.root, "nudges", f".{address.replace('/', '__')}.lock"), timeout=20) as lock:
+    with flock.hold(nudge.turn_lock(town.root, address), timeout=20) as lock:
         if lock is None:
             raise RaceLost(f"another process hands {address} its news", "try again in a moment")
         now = town.clock()
@@ -63,17 +63,13 @@ def handing_over(town: Town, address: str) -> Iterator[Digest]:
 def _gather(town: Town, address: str, taken: list[Nudge], now: float) -> Digest:
     inside, problems = mailbox.letters(town, address)
     new = mailbox.most_urgent(one for one in inside if one.new)
-    travelled = [one for one in new if one.head.kind == "nudge"]
-    expired = [one for one in travelled if now > one.date + nudge.LIFE[_life(one)]]
+    travelled = [one for one in new if one.head.kind == arrivals.KIND]
+    expired = [one for one in travelled if arrivals.expired(one, now)]
     travelled = [one for one in travelled if one not in expired]
-    letters = [one for one in new if one.head.kind != "nudge"]
+    letters = [one for one in new if one.head.kind != arrivals.KIND]
     shown = letters[:MOST]
     text = _text(town, address, taken, travelled, shown, len(letters) - len(shown), problems, now)
     return Digest(text, tuple(taken), (*travelled, *shown), tuple(expired), len(letters) - len(shown))
-
-
-def _life(letter: Letter) -> str:
-    return "urgent" if letter.head.priority == "urgent" else "normal"
 
 
 def _text(

@@ -5,58 +5,65 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from gastown.model import ids
-from gastown.model.bead import HELD
 from gastown.model.errors import GtError, InvalidFile
-from gastown.model.rig import Rig
-from gastown.runtime import clones, git, processes, sessions, tmux
-from gastown.services import machine
-from gastown.services.rigs import ensure_clone
-from gastown.store import files, gitindex, layout, schema
-from gastown.store.resources import data_path
+from gastown.model.text import counted
+from gastown.runtime import git, processes, sessions, tmux
+from gastown.services import machine, rigdoctor, wiring
+from gastown.services.findings import FAIL, FIXED, NOTE, OK, WARN, Finding, Fix, Found
+from gastown.store import files, gitindex, identity, journal, layout, schema
 from gastown.store.town import Town
 
-OK, NOTE, WARN, FAIL, FIXED = "ok", "note", "warning", "error", "fixed"
 _LOW_DISK = 1 << 30
 _GRACE = 5.0
+# So many of one kind are named; in somebody else's town it would be every session there ever was.
+_MANY = 5
 # Where people's and our own temporary files may lie in committed folders.
 _COMMITTED = ("agents", "beads", "feed", "formulas", "machines", "mail", "rigs", "roles")
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing looked at. `state`: ok, note, warning, error or fixed; `hint`: what to do, "" if nothing."""
-
-    check: str
-    state: str
-    text: str
-    hint: str = ""
-
-
-Fix = Callable[[], None]
-# What a check yields: a finding, and how to mend it where that is ours to do.
-Found = tuple[Finding, Fix | None]
-
-
 def examine(town: Town, *, fix: bool = False) -> list[Finding]:
     """Every check in order. With `fix` what is ours is mended, and said in one feed event."""
+    if fix:
+        town.require_own()
     found, mended = [], []
     here = (_git, _tmux, _identity, _machine, _disk, _journal, _locks)
-    for check in (*here, _leftovers, _files, _beads, _rigs, _sessions):
-        for finding, mend in check(town):
+    for check in (*here, _leftovers, _files, _beads, _plain_git, rigdoctor.look, _sessions, _held):
+        for finding, mend in _looked(check, town):
             if mend is not None and fix:
-                mend()
-                finding = Finding(finding.check, FIXED, finding.text)
-                mended.append(finding.text)
+                finding = _mended(finding, mend)
+                mended += [finding.text] if finding.state == FIXED else []
             found.append(finding)
     if mended:
         with town.change("doctor") as change:
             change.emit("doctor_fix", f"doctor mended {len(mended)}: {mended[0]}", mended=mended)
     return found
+
+
+def _looked(check: Callable[[Town], Iterator[Found]], town: Town) -> Iterator[Found]:
+    """What a check finds. One that cannot be made is an error found, and no reason to leave out the others."""
+    try:
+        yield from check(town)
+    except (GtError, OSError) as error:
+        name = "rigs" if check is rigdoctor.look else check.__name__.strip("_").replace("_", "-")
+        yield _failed(name, "", error), None
+
+
+def _mended(finding: Finding, mend: Fix) -> Finding:
+    try:
+        mend()
+    except (GtError, OSError) as error:
+        return _failed(finding.check, f"{finding.text}, and that cannot be mended: ", error)
+    return Finding(finding.check, FIXED, finding.text)
+
+
+def _failed(check: str, what: str, error: GtError | OSError) -> Finding:
+    if isinstance(error, GtError):
+        return Finding(check, FAIL, what + error.message, error.hint)
+    return Finding(check, FAIL, f"{what}{error.filename or ''}: {error.strerror or error}", "")
 
 
 def _git(town: Town) -> Iterator[Found]:
@@ -96,8 +103,10 @@ def _identity(town: Town) -> Iterator[Found]:
 
 
 def _machine(town: Town) -> Iterator[Found]:
-    path = layout.local(town.root, "machine.yaml")
-    if not os.path.exists(path):
+    stands = identity.standing(town.root, town.clock())
+    if not stands.own:
+        yield Finding("machine", FAIL, stands.text, stands.hint), None
+    elif not os.path.exists(identity.path(town.root)):
         yield Finding("machine", FAIL, "this machine has no name here", "gt doctor --fix"), lambda: _join(town)
     elif not town.exists(layout.machine_file(town.machine)):
         yield Finding("machine", WARN, f"{town.machine} is not in machines/", "gt doctor --fix"), lambda: _join(town)
@@ -107,7 +116,7 @@ def _machine(town: Town) -> Iterator[Found]:
 
 def _join(town: Town) -> None:
     machine.join(town)
-    town.__dict__.pop("machine", None)
+    town.refresh()
 
 
 def _disk(town: Town) -> Iterator[Found]:
@@ -119,7 +128,7 @@ def _disk(town: Town) -> Iterator[Found]:
 
 
 def _journal(town: Town) -> Iterator[Found]:
-    if os.path.exists(layout.journal(town.root)):
+    if os.path.exists(journal.path(town.root)):
         yield Finding("journal", WARN, "a change was interrupted and is not finished", "gt doctor --fix"), town.settle
     elif gitindex.pending(town.root):
         text = "git's index lags behind the last change: another git held it"
@@ -179,7 +188,7 @@ def _files(town: Town) -> Iterator[Found]:
             bad += 1
             yield Finding("files", FAIL, str(problem), problem.hint), None
     if not bad:
-        yield Finding("files", OK, f"{count} files of the town are valid"), None
+        yield Finding("files", OK, f"{counted(count, 'valid file')} besides the beads"), None
 
 
 def _yaml_files(town: Town) -> Iterator[str]:
@@ -227,69 +236,32 @@ def _beads(town: Town) -> Iterator[Found]:
             doubtful += 1
             yield Finding("beads", WARN, f"{row.id}: {text}", f"gt show {row.id}; {row.path}"), None
     if not index.problems and not doubtful:
-        yield Finding("beads", OK, f"{len(index.rows)} beads are valid"), None
+        yield Finding("beads", OK, f"{counted(len(index.rows), 'valid bead')}"), None
 
 
-def _rigs(town: Town) -> Iterator[Found]:
-    rigs, problems = town.rigs()
-    for rig in rigs:
-        repo = layout.bare(town.root, rig.name)
-        if not os.path.isdir(repo):
-            text = f"rig {rig.name} has no clone on this machine"
-            yield Finding("rigs", WARN, text, "gt doctor --fix clones it"), partial(_clone, town, rig)
-            continue
-        yield from _hooks(rig, repo)
-        yield from _worktrees(town, rig, repo)
-    if not rigs and not problems:
-        yield Finding("rigs", NOTE, "no rigs yet", "gt rig add NAME URL-OR-PATH"), None
-
-
-def _clone(town: Town, rig: Rig) -> None:
-    ensure_clone(town, rig)
-
-
-def _hooks(rig: Rig, repo: str) -> Iterator[Found]:
-    lasting = os.path.join(repo, "hooks")
-    said = git.run(["config", "--get", "core.hooksPath"], git_dir=repo, check=False).text
-    stale = said != lasting
-    for source in (data_path("hooks") / "rig").iterdir():
-        stale = stale or files.read_or_none(os.path.join(lasting, source.name)) != source.read_bytes()
-    if stale:
-        text = f"the hooks of rig {rig.name}'s clone are not ours"
-        yield Finding("hooks", WARN, text, "gt doctor --fix"), lambda: clones.configure(repo)
+def _plain_git(town: Town) -> Iterator[Found]:
+    """What makes `git pull` and `git commit` right in a town: hooks, and a merge driver that is there."""
+    command = git.run(["config", "--local", "--get", "gt.command"], cwd=town.root, check=False).text
+    lacks = [f"hook {name}" for name in wiring.missing(town)]
+    if command != layout.run(town.root, "bin", "gt") or not os.access(command, os.X_OK):
+        lacks.append("merge driver")
+    if lacks:
+        text = f"plain git does not know the town's files: no {', '.join(lacks)}"
+        yield Finding("plain-git", WARN, text, "gt doctor --fix"), lambda: _wire(town)
     else:
-        yield Finding("hooks", OK, f"rig {rig.name}"), None
+        yield Finding("plain-git", OK, "hooks and merge driver are there"), None
 
 
-def _worktrees(town: Town, rig: Rig, repo: str) -> Iterator[Found]:
-    known = {os.path.realpath(one["worktree"]) for one in clones.worktrees(repo)}
-    here = _name(town)
-    for row in town.index().rows:
-        if row.rig != rig.name or row.status not in HELD or row.machine != here or not row.assignee:
-            continue
-        path = layout.worktree(town.root, rig.name, row.assignee.partition("/")[2])
-        if os.path.realpath(path) not in known or not os.path.isdir(path):
-            text = f"{row.assignee} holds {row.id}, but its worktree is missing"
-            yield Finding("worktrees", WARN, text, f"gt resume {row.id}"), None
-    folder = layout.work(town.root, rig.name)
-    for name in sorted(os.listdir(folder)):
-        path = os.path.join(folder, name)
-        if not name.startswith(".") and os.path.isdir(path) and os.path.realpath(path) not in known:
-            text = f"{layout.relative(town.root, path)} is no worktree of rig {rig.name}"
-            yield Finding("worktrees", WARN, text, "look at it, and move it away"), None
-
-
-def _name(town: Town) -> str | None:
-    try:
-        return town.machine
-    except GtError:
-        return None
+def _wire(town: Town) -> None:
+    wiring.wire(town)
 
 
 def _sessions(town: Town) -> Iterator[Found]:
     records, problems = sessions.all_sessions(layout.run(town.root))
-    for problem in problems:
+    for problem in problems[:_MANY]:
         yield Finding("sessions", FAIL, str(problem), problem.hint), None
+    if len(problems) > _MANY:
+        yield Finding("sessions", FAIL, f"and {len(problems) - _MANY} more like that", "gt session list --all"), None
     live = 0
     for record in records:
         stray = sessions.orphan(record)
@@ -300,6 +272,17 @@ def _sessions(town: Town) -> Iterator[Found]:
             live += 1
     if not problems:
         yield Finding("sessions", OK, f"{live} running"), None
+
+
+def _held(town: Town) -> Iterator[Found]:
+    """Work whose session is over, as after a restart of the machine: nothing is broken, but it waits."""
+    from gastown.services import polecats
+
+    waiting = [one for one in polecats.polecats(town) if one.state == "stalled"]
+    if waiting:
+        ids = " ".join(str(one.bead) for one in waiting)
+        text = f"{counted(len(waiting), 'bead')} on a hook, whose session is over: {ids}"
+        yield Finding("work", NOTE, text, f"gt resume {ids}; or gt up, which starts them again"), None
 
 
 def _end(stray: processes.Proc) -> None:

@@ -159,8 +159,7 @@ def _commit_leftovers(job: _Job) -> tuple[str, ...]:
     """Commit what is uncommitted as `wip: …`, deletions too; what it was, a line a file."""
     if not os.path.isdir(job.path):
         return ()
-    title = " ".join(job.bead.title.split())
-    sha, changes = worktrees.commit_all(job.path, f"wip: {title}\n", job.env)
+    sha, changes = worktrees.commit_all(job.path, f"wip: {header_text(job.bead.title)}\n", job.env)
     if sha:
         _checkpoint(job, "committed", commit=sha)
     signs = {"A": "+", "D": "-"}

@@ -1,7 +1,8 @@
 """The foreground loop behind `gt sling --wait` and `gt demo`: carries beads to their end, alone if need be.
 
 It does what the deacon would do, for these beads and what they need: recovers dead sessions, starts what is
-queued, runs the refinery. Safe beside a deacon, because every step it takes is.
+queued, runs the refinery, meets the remote while another machine has one of them. Safe beside a deacon, because
+every step it takes is.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from gastown.model.errors import GtError, RaceLost
 from gastown.model.queue import SET_ASIDE
 from gastown.model.row import Row
 from gastown.runtime import sessions
-from gastown.services import attempts, held, recover, refinery, resume, sling
+from gastown.services import attempts, exchange, held, recover, refinery, resume, sling
 from gastown.services.refinery import Step
 from gastown.store import layout
 from gastown.store.index import Index
@@ -28,6 +29,8 @@ MAX_RECOVERIES = 3
 POLL = 0.08
 LOOK_ANYWAY = 1.0
 QUEUED = "queued"
+# How often the remote is met for work that goes on on another machine; seconds.
+MEET = 5.0
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class _Loop:
         self.recoveries: dict[str, int] = {}
         self.told: dict[str, str] = {}
         self.run_dir = attempts.run_dir(town)
+        self.met = 0.0
 
     def run(self, until: float | None) -> DriveReport:
         while True:
@@ -94,6 +98,7 @@ class _Loop:
 
     # -- acting ------------------------------------------------------------------------------------
     def _act(self) -> bool:
+        self._meet()
         index = self.town.index()
         mine = [row for row in self._relevant(index) if row.status in HELD and self._here(row)]
         acted = False
@@ -109,6 +114,20 @@ class _Loop:
             row.rig for row in self.town.index().rows if row.type == "merge" and row.status != "closed" and row.rig
         }
         return any([self._refine(rig) for rig in sorted(waiting)]) or acted
+
+    def _meet(self) -> None:
+        """Hear of what goes on elsewhere, and let it be known what was given there."""
+        now = time.monotonic()
+        if now - self.met < MEET or not self._elsewhere(self.town.index()):
+            return
+        self.met = now
+        try:
+            exchange.exchange(self.town)
+        except GtError as error:
+            self.say(Step("note", f"the remote cannot be met: {error.message.splitlines()[0]}"))
+
+    def _elsewhere(self, index: Index) -> bool:
+        return any(row.status != "closed" and not self._here(row) for row in self._relevant(index))
 
     def _refine(self, rig: str) -> bool:
         if not refinery.due(self.town, rig):
@@ -166,6 +185,8 @@ class _Loop:
 
     def _may_move(self, index: Index) -> bool:
         """True while something runs that can bring one of the beads further."""
+        if self._elsewhere(index):
+            return True
         rows = self._relevant(index)
         live, _ = attempts.live_sessions(self.town)
         wanted = {row.id for row in rows}
@@ -200,7 +221,8 @@ class _Loop:
         for one in ends:
             if self.told.get(one.bead) != one.end:
                 self.told[one.bead] = one.end
-                self.say(Step("bead", f"{one.bead} is {one.end}" + (f": {one.why}" if one.why else ""), bead=one.bead))
+                why = f": {one.why}" if one.why and one.why != one.end else ""
+                self.say(Step("bead", f"{one.bead} is {one.end}{why}", bead=one.bead))
 
     def _end(self, index: Index, bead_id: str) -> End:
         row = index.by_id.get(bead_id)
@@ -216,7 +238,8 @@ class _Loop:
         if blockers:
             return End(bead_id, "blocked", "it needs " + ", ".join(blockers))
         if QUEUED in row.labels:
-            return End(bead_id, "waiting", "it waits for a free slot")
+            where = "" if self._here(row) else f"on machine {row.machine}, whose deacon starts it"
+            return End(bead_id, "waiting", where or "it waits for a free slot")
         return End(bead_id, "deferred" if row.status == "deferred" else "open", "nobody works on it")
 
     def _merging(self, index: Index, row: Row) -> End:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from gastown.model.bead import Bead
 from gastown.model.errors import GtError, Refused, UsageError
 from gastown.model.rig import Rig
-from gastown.services import beads, claim, claims, dispatch, launch, machine, targets
+from gastown.services import beads, claim, claims, dispatch, launch, targets
 from gastown.services.starts import Queued, Run, SlingReport, refusal
 from gastown.store.change import Change
 from gastown.store.town import Town
@@ -27,13 +27,9 @@ def check_home(town: Town, rig: Rig) -> None:
 def send(run: Run, works: Sequence[str], titles: Sequence[str], name: str, *, dry_run: bool) -> SlingReport:
     """Queue work for another machine: its deacon starts it, under the claims and trust of that machine.
 
-    Raises NotFound or Refused for a machine that is not there or does not work any more, UsageError in a town
-    without a remote.
+    Raises UsageError in a town without a remote.
     """
     town = run.town
-    known = machine.machine(town, name, town.machine)
-    if known.doc.get("retired"):
-        raise Refused(f"machine {name} is retired", "`gt machine list` shows who is there")
     if not claims.needed(town):
         raise UsageError("this town has no remote: no other machine can learn of it", "gt sync --remote URL")
     for work in [*works, *titles]:

@@ -60,6 +60,7 @@ def require(town: Town) -> None:
 
 def estop(town: Town, why: str = "") -> Frozen:
     """Stop every agent of this machine (SIGSTOP to its processes) and forbid new ones. Again: what appeared since."""
+    town.require_own()
     before = marker(town.root)
     note = before or {"at": times.text(town.clock()), "by": town.actor, "reason": why, "procs": []}
     # The marker first: what starts while we look must find it.
@@ -88,6 +89,7 @@ def thaw(town: Town) -> Frozen:
     note = marker(town.root)
     if note is None:
         return Frozen(unchanged=True)
+    town.require_own()
     live, unknown = attempts.live_sessions(town)
     family = {Proc(int(pid), str(start)) for pid, start in note.get("procs") or ()}
     going = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gastown.services import clone, sync, tenure, wire
+from gastown.services import clone, machine, sync, tenure, wire
 from gastown.services.sync import Step, SyncReport
 from gastown.services.tenure import Tenure
 from gastown.store.town import Town
@@ -19,17 +19,19 @@ class Exchange:
 
 
 def exchange(
-    town: Town, *, on_step: Step | None = None, accept_rewrite: bool = False, timeout: float = wire.TIMEOUT
-) -> Exchange:
-    """Sync, settle the claims, and send what that changed. Raises as `sync.sync` does.
+    town: Town, *, on_step: Step | None = None, accept_rewrite: bool = False, watched: bool = False,
+    timeout: float = wire.TIMEOUT,
+) -> Exchange:  # fmt: skip
+    """Sync, settle the claims, and send what that changed. `watched` and errors are as those of `sync.sync`.
 
     A claim that cannot be settled now is in `tenure.trouble`; the next meeting tries again.
     """
-    report = sync.sync(town, on_step=on_step, accept_rewrite=accept_rewrite, timeout=timeout)
-    found = tenure.settle(town, town.at(report.head))
+    machine.keep_seen(town)
+    report = sync.sync(town, on_step=on_step, accept_rewrite=accept_rewrite, watched=watched, timeout=timeout)
+    found = tenure.settle(town, report.head)
     if report.first:
         clone.first_sent(town)  # somebody gave it a remote by git alone
     if found.changed or sync.has_news(town.repo, report.remote):
-        again = sync.sync(town, on_step=on_step, timeout=timeout)
+        again = sync.sync(town, on_step=on_step, watched=watched, timeout=timeout)
         report = sync.joined(report, again)
     return Exchange(report, found)

@@ -76,7 +76,8 @@ def put_out(town: Town, rig: Rig, lost: Iterable[tuple[Entry, Claim]]) -> None:
 
 
 # -- one refinery a rig ---------------------------------------------------------------------------
-def _subject(rig: Rig) -> str:
+def subject(rig: Rig) -> str:
+    """The name under which machines claim to be the rig's refinery."""
     return f"refinery.{rig.name}"
 
 
@@ -88,7 +89,7 @@ def elsewhere(town: Town, rig: Rig) -> str:
         return "" if here else f"the refinery of {rig.name} runs on machine {home} (rig.yaml, refinery.machine)"
     if not claims.needed(town):
         return ""
-    one = claims.held(town, _subject(rig))
+    one = claims.held(town, subject(rig))
     if one is None or claims.is_ours(town, one) or claims.lapsed(town, one):
         return ""
     return f"the refinery of {rig.name} runs on machine {one.machine}"
@@ -101,11 +102,11 @@ def take_over(town: Town, rig: Rig) -> str:
     """
     if rig.refinery_machine or not claims.needed(town):
         return elsewhere(town, rig)
-    one = claims.held(town, _subject(rig))
+    one = claims.held(town, subject(rig))
     if one is not None and claims.is_ours(town, one) and one.until - town.clock() > LEASE / 2:
         return ""
     try:
-        claims.claim(town, _subject(rig), 1, claimant=f"{rig.name}/refinery", lease=LEASE)
+        claims.claim(town, subject(rig), 1, claimant=f"{rig.name}/refinery", lease=LEASE)
     except RaceLost:
         return elsewhere(town, rig) or f"another machine runs the refinery of {rig.name}"
     except GtError as error:

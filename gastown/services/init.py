@@ -140,7 +140,7 @@ def _undone_on_failure(root: str) -> Iterator[None]:
     while not os.path.exists(os.path.dirname(highest)):
         highest = os.path.dirname(highest)
     try:
-        os.makedirs(root, exist_ok=True)
+        _make_folder(root)
         yield
     except BaseException:
         if before is None:
@@ -149,6 +149,13 @@ def _undone_on_failure(root: str) -> Iterator[None]:
             for name in set(os.listdir(root)) - before:
                 _remove(os.path.join(root, name))
         raise
+
+
+def _make_folder(root: str) -> None:
+    try:
+        os.makedirs(root, exist_ok=True)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise UsageError(f"the folder {root} cannot be made: {error.strerror}", "choose another place") from None
 
 
 def _remove(path: str) -> None:
@@ -175,26 +182,26 @@ def _write(
     for folder in (layout.local(root), os.path.join(root, layout.WORK)):
         os.makedirs(folder, exist_ok=True)
         files.write(os.path.join(folder, ".gitignore"), _SELF_IGNORED)
-    local = machine.introduce(root, (), machine_name)
-    doc = {"name": name, "prefix": prefix, "version": FORMAT}
-    doc["created"] = {"at": times.text(clock()), "by": "overseer"}
-    base = contents.pop(layout.TOWN_FILE, None)
+    here = machine.introduce(root, (), machine_name)
+    own = {"name": name, "prefix": prefix, "version": FORMAT, "created": {"at": times.text(clock()), "by": "overseer"}}
+    doc = _merged(contents.pop(layout.TOWN_FILE, None), own)
     town = _Unborn(root, clock, doc)
     kept = [path for path in contents if os.path.lexists(layout.absolute(root, path))]
     with town.change("init") as change:
         for path, data in contents.items():
             if path not in kept:
                 change.write(path, data)
-        change.put(layout.TOWN_FILE, _merged(base, doc))
-        change.put(layout.machine_file(local["name"]), machine.committed_doc(local, change.now))
-        change.emit("town_init", f"town {name} made on {local['name']}", machine=local["name"])
+        change.put(layout.TOWN_FILE, doc)
+        most = machine.capacity(town)
+        change.put(layout.machine_file(here.name), machine.committed_doc(root, here, change.now, most))
+        change.emit("town_init", f"town {name} made on {here.name}", machine=here.name)
     head = town.repo.head()[1]
     if head is None:
         raise GtError(f"the first commit of {root} is missing", "look at it with: git log")
     commit = head.decode()
     said = git.run(["diff-tree", "-r", "-z", "--root", "--no-commit-id", "--name-only", commit], cwd=root).fields()
     return Made(
-        root, name, prefix, str(local["name"]), commit, tuple(said), tuple(kept), git.identity(root), new_repository
+        root, name, prefix, here.name, commit, tuple(said), tuple(kept), git.identity(root), new_repository
     )
 
 

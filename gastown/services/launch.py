@@ -58,6 +58,14 @@ def agent_name(view: View, rig: Rig, bead: Bead | None, worker: Mapping[str, Any
     return str(found)
 
 
+def check_runtime(wanted: str) -> None:
+    """Raise UsageError for a way to run sessions that there is not, or not on this machine."""
+    if wanted not in ("tmux", "process", "auto"):
+        raise UsageError(f"runtime {wanted!r} is none of: tmux process auto", "--runtime tmux, or --runtime process")
+    if wanted == "tmux" and not tmux.available():
+        raise UsageError("tmux is not installed, or too old", "install tmux, or use --runtime process")
+
+
 def choose(town: Town, name: str, runtime: str | None) -> Agent:
     """The preset and the way to run it. Raises NotFound, InvalidFile, Refused (untrusted, needs a terminal) or
     UsageError before anything was touched.
@@ -66,10 +74,7 @@ def choose(town: Town, name: str, runtime: str | None) -> Agent:
     if preset.source != "built-in":
         trust.require(town, "agent", name, preset.content_hash())
     wanted = runtime or str(town.setting("runtime", "auto"))
-    if wanted not in ("tmux", "process", "auto"):
-        raise UsageError(f"runtime {wanted!r} is none of: tmux process auto", "--runtime tmux, or --runtime process")
-    if wanted == "tmux" and not tmux.available():
-        raise UsageError("tmux is not installed, or too old", "install tmux, or use --runtime process")
+    check_runtime(wanted)
     chosen: Runtime = "tmux" if wanted != "process" and tmux.available() else "process"
     form = preset.form(terminal=chosen == "tmux")
     program = form.command[0]

@@ -6,60 +6,99 @@ Started once a file by merge, rebase, cherry-pick and stash: what is dear is imp
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 
 from gastown.store import files, layout
 from gastown.store.filemerge import Merged, Meta, Revision, merge_file
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-def run(root: str, base: str, ours: str, theirs: str, path: str, heads: Iterable[str] = ()) -> int:
-    """Merge the three files git made of the town file `path` and put the result into `ours`; 0.
+    from gastown.model.merge import Doc
 
-    `heads` are commits that the other side may be (git names them in its environment). A version that could not
-    be merged in is kept beside the file. Raises OSError.
+# What stands in place of git's marker size where two common ancestors are merged to get one base.
+BASE = "base"
+
+
+def run(
+    root: str, base: str, ours: str, theirs: str, path: str, heads: Iterable[str] = (), *, inner: bool = False
+) -> str:
+    """Merge the three files git made of the town file `path` and put the result into `ours`; what to tell the person.
+
+    `heads` are commits that the other side may be (git names them in its environment); `inner`: only a base is made
+    by it, so nothing is noted. A version that could not be merged in is kept beside the file. Raises OSError.
     """
     old, mine, other = (files.read(os.path.join(root, one)) for one in (base, ours, theirs))
-    sides = _Sides(root, path, mine, other, list(heads))
-    parted = _parted(sides, path, old, mine, other)
-    merged = parted or merge_file(
+    sides = _Sides(root, path, old, mine, other, list(heads))
+    merged = _parted(sides, inner) or merge_file(
         path, old or None, mine, other, mine=sides.meta(0), other=sides.meta(1), confirmed=sides.confirmed
     )
     if merged.data != mine:
         files.write(os.path.join(root, ours), merged.data, durable=False)
-    if merged.aside is not None:
-        name = f"{path}.theirs-{(sides.tips()[1] or 'unknown')[:8]}"
-        files.write(layout.absolute(root, name), merged.aside)
-    return 0
+    return "" if inner else _keep(sides, merged)
 
 
-def _parted(sides: _Sides, path: str, old: bytes, mine: bytes, other: bytes) -> Merged | None:
-    """Two different beads made with one id: the earlier one keeps it, the other is renumbered when git is done."""
-    if old or not layout.bead_of_path(path):
+def _keep(sides: _Sides, merged: Merged) -> str:
+    """Note what was decided, and put what could not be merged beside the file."""
+    if merged.settled:
+        from gastown.services import settle
+
+        settle.told(sides.root, [(sides.path, one) for one in merged.settled], proof=sides.proof())
+    if merged.aside is None:
+        return ""
+    name = f"{sides.path}.theirs-{(sides.tips()[1] or 'unknown')[:8]}"
+    files.write(layout.absolute(sides.root, name), merged.aside)
+    return f"{sides.path} could not be merged: one version stays, the other is kept as {name}"
+
+
+def _parted(sides: _Sides, inner: bool) -> Merged | None:
+    """Two different beads at one path: one keeps the id, the other is renumbered when git is done. None: one bead."""
+    if not layout.bead_of_path(sides.path):
         return None
     from gastown.model.errors import InvalidFile
-    from gastown.model.merge_bead import collision_loses, same_bead
+    from gastown.model.merge_bead import same_bead
     from gastown.store import filemerge
 
     try:
-        first, second = filemerge.load(path, mine), filemerge.load(path, other)
+        docs = [filemerge.load(sides.path, data) for data in sides.contents]
+        old = filemerge.load(sides.path, sides.base) if sides.base else None
     except InvalidFile:
         return None
-    if same_bead(first, second):
+    loser = None if same_bead(*docs) else _loser(sides, old, docs)
+    if loser is None:
         return None
+    if not inner:
+        from gastown.services import settle
+
+        began = sides.base if old is not None and same_bead(old, docs[loser]) else None
+        lost, kept = (sides.whole(side) for side in (loser, 1 - loser))
+        data, doc = sides.contents[loser], docs[loser]
+        # What was made here is lost unless it lies here; what the other side has comes again if this is given up.
+        proof = {} if loser == sides.here else sides.proof()
+        settle.remember(sides.root, sides.path, data, doc, base=began, lost=lost, kept=kept, proof=proof)
+    return Merged(sides.contents[1 - loser])
+
+
+def _loser(sides: _Sides, old: Doc | None, docs: list[Doc]) -> int | None:
+    """Which of two different beads gives up the id; None if they differ because somebody edited `created`."""
+    from gastown.model.merge_bead import collision_loses, same_bead, was_renumbered
     from gastown.services import settle
 
-    we_lose = collision_loses(first, second)
-    tips = sides.tips()
-    settle.remember(sides.root, path, mine if we_lose else other, lost=tips[0 if we_lose else 1],
-                    kept=tips[1 if we_lose else 0])  # fmt: skip
-    return Merged(other if we_lose else mine)
+    still = [old is not None and same_bead(old, doc) for doc in docs]
+    if old is None or not any(still):
+        return 0 if collision_loses(*docs) else 1
+    # One side has the bead they started from, the other another one in its place: that it was renumbered is known
+    # from the other's notes, or lies here until a rebase is done.
+    one, other = old, docs[still.index(False)]
+    known = was_renumbered(other, str(one["id"])) or settle.is_lost(sides.root, sides.path, one)
+    return still.index(True) if known else None
 
 
 class _Sides:
     """Who the two sides are, found out only when a conflict has to be decided."""
 
-    def __init__(self, root: str, path: str, mine: bytes, other: bytes, heads: list[str]) -> None:
-        self.root, self.path = root, path
+    def __init__(self, root: str, path: str, base: bytes, mine: bytes, other: bytes, heads: list[str]) -> None:
+        self.root, self.path, self.base = root, path, base
         self.contents = mine, other
         self.heads = heads
         self._tips: tuple[str, str] | None = None
@@ -73,10 +112,13 @@ class _Sides:
         from gastown.store.sidelog import SideLog
 
         tips = self.tips()
-        if not all(tips):
+        if not tips[side]:
             return []
         log = SideLog(Repo(self.root), tips[side].encode(), tips[1 - side].encode())
-        return list(log.meta(self.path).revisions())
+        meta = log.meta(self.path)
+        # A stash, or what was made in a merge, stands in no commit of its own.
+        alone = Revision(meta.epoch, meta.by, self.base or None, self.contents[side])
+        return (list(meta.revisions()) if tips[1 - side] else []) or [alone]
 
     def confirmed(self, doc: dict[str, object]) -> bool:
         """Whether a claim confirms a state, as last fetched."""
@@ -90,6 +132,29 @@ class _Sides:
         if self._tips is None:
             self._tips = self._rev("HEAD"), self._theirs()
         return self._tips
+
+    @property
+    def here(self) -> int:
+        """Which side was made in this clone: a rebase calls the other branch ours."""
+        return 1 if self._rebase("onto") else 0
+
+    def proof(self) -> dict[str, str]:
+        """How to tell later that git went through with it (services.settle)."""
+        ours, theirs = self.tips()
+        if self._rebase("onto"):
+            return {"holds": self._rebase("onto")}
+        merged = theirs and theirs in {self._rev(name) for name in self.heads}
+        return {"holds": theirs} if merged else {"left": ours}
+
+    def whole(self, side: int) -> str:
+        """The newest commit of a side; of a branch that is rebased commit by commit, its tip before."""
+        return (self._rebase("orig-head") if side == 1 else "") or self.tips()[side]
+
+    def _rebase(self, name: str) -> str:
+        from gastown.store.gitrepo import Repo
+
+        said = files.read_or_none(os.path.join(Repo(self.root).git_dir, "rebase-merge", name))
+        return (said or b"").decode().strip()
 
     def _rev(self, name: str) -> str:
         from gastown.store import git

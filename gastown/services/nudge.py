@@ -1,8 +1,7 @@
 """Nudges: words for now. They wait in local files for the agent's next turn, and expire; nothing here is mail.
 
 Delivery is the hook's (`gt mail check --inject`). Only where an agent's runtime has no hook is a nudge typed
-into its terminal, and only while that shows an idle prompt: a screen is a poor transport (typed text joins
-what stands there, or interrupts).
+into its terminal (keyboard.py). To an agent on another machine it travels as mail (arrivals.py).
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
@@ -20,22 +19,19 @@ from gastown.model.address import name_of
 from gastown.model.bead import HELD
 from gastown.model.errors import GtError, UsageError
 from gastown.model.message import Draft, header_text
-from gastown.services import attempts, mail, outbox, recipients
+from gastown.services import attempts, keyboard, mail, outbox, recipients
 from gastown.services.recipients import Place
-from gastown.store import files, flock, layout, runstate
+from gastown.store import files, layout, runstate
 from gastown.store.town import Town
 
 if TYPE_CHECKING:
-    from gastown.runtime.presets import Form
     from gastown.runtime.sessions import SessionRecord
 
 MODES = ("wait", "queue", "now")
 PRIORITIES = ("urgent", "normal")
 LIFE = {"normal": 30 * 60.0, "urgent": 2 * 3600.0}
 MOST = 50
-WAIT = 15.0
 LONGEST = 4000
-_POLL = 0.2
 # A claim whose reader died is handed out again after this many seconds.
 _CLAIM = 60.0
 
@@ -72,6 +68,11 @@ class Nudged:
 def folder(root: str, address: str) -> str:
     """Where the nudges of an address wait on this machine."""
     return layout.run(root, "nudges", *address.split("/"))
+
+
+def turn_lock(root: str, address: str) -> str:
+    """The lock of whoever hands something over to `address`: one at a time, so that nothing is told twice."""
+    return layout.run(root, "nudges", f".{address.replace('/', '__')}.lock")
 
 
 def waiting(root: str, address: str, now: float) -> list[Nudge]:
@@ -188,6 +189,7 @@ def nudge(town: Town, word: str, text: str, *, mode: str = "wait", priority: str
     Raises NotFound for an unknown recipient, UsageError for an empty text, for one who reads no nudges, and
     GtError if `now` cannot be done or too many wait.
     """
+    town.require_own()
     address = recipients.known(town, word)
     _check(address, text, mode, priority)
     done = _deliver(town, address, text, mode=mode, priority=priority)
@@ -202,6 +204,7 @@ def broadcast(
 
     The sender is left out. One that cannot be nudged does not keep the others from it (`how` is failed).
     """
+    town.require_own()
     if rig is not None:
         rig = town.rig(rig).name
     sessions, held = _at_work(town)
@@ -250,22 +253,32 @@ def _deliver(town: Town, address: str, text: str, *, mode: str, priority: str) -
     live, held = _at_work(town)
     elsewhere = held.get(address, town.machine)
     if address == "overseer" or (elsewhere != town.machine and address not in live):
+        if mode == "now" and address != "overseer":
+            raise GtError(
+                f"{address} cannot be told now: it works on machine {elsewhere}",
+                "leave out --mode now: then it goes there with the next sync",
+            )
         _mail(town, address, text, priority)
         return Nudged(address, "mailed", "" if address == "overseer" else f"works on machine {elsewhere}")
-    if muted(town.root, address) and priority != "urgent":
+    return hand(town, address, Nudge(town.actor, text, priority, town.clock()), record=live.get(address), mode=mode)
+
+
+def hand(town: Town, address: str, one: Nudge, *, record: SessionRecord | None, mode: str = "wait") -> Nudged:
+    """Give a nudge to an agent of this machine, whose live session is `record`; modes as in `nudge`."""
+    if muted(town.root, address) and one.priority != "urgent":
         return Nudged(address, "muted", "only urgent nudges get through")
-    record = live.get(address)
-    form = _typing_form(town, record) if record is not None and mode != "queue" else None
+    form = keyboard.form_of(town, record) if record is not None and mode != "queue" else None
     why = ""
     if record is not None and form is not None:
-        if _type(town, record, form, text, wait=WAIT if mode == "wait" else 0.0):
+        words = f"[nudge from {one.sender}] {one.text}"
+        if keyboard.type_in(town, record, form, words, wait=keyboard.WAIT if mode == "wait" else 0.0):
             return Nudged(address, "typed", "into its terminal, at an idle prompt")
         why = "it is busy"
     if mode == "now":
         raise GtError(
             f"{address} cannot be told now: {why or _why_not(record)}", "leave out --mode now: then it is queued"
         )
-    put(town.root, address, Nudge(town.actor, text, priority, town.clock()))
+    put(town.root, address, one)
     return Nudged(address, "queued", why)
 
 
@@ -288,83 +301,3 @@ def _tell(town: Town, done: list[Nudged], text: str, priority: str) -> None:
     said = f"{town.actor} nudged {names}: {header_text(text)[:200]}"
     to = {one.address: one.how for one in done}
     town.transact("nudge", lambda change: change.emit("nudge", said, to=to, priority=priority))
-
-
-# -- typing ---------------------------------------------------------------------------------------
-def _typing_form(town: Town, record: SessionRecord) -> Form | None:
-    """How to see an idle prompt of this session, if words may be typed into it at all."""
-    from pathlib import Path
-
-    from gastown.runtime.presets import load_preset
-
-    if record.runtime != "tmux" or not record.socket:
-        return None
-    preset = load_preset(record.agent, Path(town.root))
-    form = preset.terminal
-    if form is None or preset.hooks.get("supported") or not (form.get("idle") or {}).get("screen"):
-        return None
-    return form
-
-
-def _type(town: Town, record: SessionRecord, form: Form, text: str, *, wait: float) -> bool:
-    """Type `text` once the session shows an idle prompt; False if it did not within `wait` seconds."""
-    deadline = time.monotonic() + wait
-    with _one_typist(town, record.id) as ours:
-        while ours and not at_prompt(record, form):
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(_POLL)
-        if ours:
-            _send(record, form, f"[nudge from {town.actor}] {text}")
-    return ours
-
-
-@contextlib.contextmanager
-def _one_typist(town: Town, sid: str) -> Iterator[bool]:
-    """False if somebody else types into this session right now and does not end soon."""
-    os.makedirs(layout.run(town.root, "nudges"), exist_ok=True)
-    with flock.hold(layout.run(town.root, "nudges", f".{sid}.lock"), timeout=WAIT, poll=0.05) as lock:
-        yield lock is not None
-
-
-def at_prompt(record: SessionRecord, form: Form) -> bool:
-    """True if the terminal waits at its prompt, in two looks that show the same."""
-    idle, busy = dict(form.get("idle") or {}), dict(form.get("busy") or {})
-    first = _screen(record, idle)
-    if first is None or not _sees(first, idle) or (busy.get("screen") and _sees(_screen(record, busy) or "", busy)):
-        return False
-    time.sleep(times.duration(str(idle.get("stable", "0.2s"))))
-    return _screen(record, idle) == first
-
-
-def _screen(record: SessionRecord, sight: dict[str, Any]) -> str | None:
-    """The last lines of the session's screen; None if it cannot be seen."""
-    from gastown.runtime.tmux import Server
-
-    try:
-        return Server(str(record.socket)).capture(record.id, int(sight.get("lines", 20)))
-    except GtError:
-        return None
-
-
-def _sees(text: str, sight: dict[str, Any]) -> bool:
-    import re
-
-    absent = sight.get("absent")
-    # A title cannot be looked at from here: what asks for one is not seen.
-    if sight.get("title") or (absent and re.search(absent, text)):
-        return False
-    return bool(sight.get("screen") and re.search(sight["screen"], text))
-
-
-def _send(record: SessionRecord, form: Form, text: str) -> None:
-    from gastown.runtime.tmux import ENTER_PAUSE, Server
-
-    paste = form.get("paste") or {}
-    server = Server(str(record.socket))
-    # A control character in the text would be a key press.
-    plain = "".join(c if c in "\n\t" or c.isprintable() else " " for c in text)
-    server.send_text(record.id, plain, enter=False)
-    time.sleep(times.duration(str(paste.get("pause", f"{ENTER_PAUSE}s"))))
-    for key in paste.get("submit") or ["Enter"]:
-        server.send_key(record.id, key)

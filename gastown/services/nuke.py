@@ -8,6 +8,7 @@ from gastown.model.address import name_of, rig_of
 from gastown.model.bead import Bead
 from gastown.model.errors import GtError, Refused
 from gastown.model.rig import Rig
+from gastown.model.text import counted
 from gastown.runtime import git, rescue, worktrees
 from gastown.services import attempts, hook, landing, polecats, worksite
 from gastown.services import release as releasing
@@ -29,7 +30,7 @@ def unfinished(town: Town, address: str) -> list[str]:
     elif unknown:
         found.append(f"it is not known whether a session of it runs ({unknown[0]})")
     found += _in_worktree(town, rig, name)
-    found += [f"{branch} has {count} commits that are not merged" for branch, count in _unmerged(town, rig, name)]
+    found += [f"{branch} has {counted(count, 'commit')} not merged" for branch, count in _unmerged(town, rig, name)]
     return found
 
 
@@ -39,14 +40,14 @@ def _in_worktree(town: Town, rig: Rig, name: str) -> list[str]:
         return [f"{path} holds files and is no worktree"] if os.path.isdir(path) and os.listdir(path) else []
     now = worktrees.state(path)
     found = [
-        f"{len(files)} {what} files"
+        counted(len(files), f"{what} file")
         for what, files in (("staged", now.staged), ("changed", now.unstaged), ("untracked", now.untracked),
                             ("conflicting", now.conflicts))
         if files
     ]  # fmt: skip
     if now.operation:
         found.append(f"a {now.operation} is under way")
-    loose = rescue.unsaved(repo, path, ignored=False)
+    loose = worksite.unsaved(town, repo, path, ignored=False)
     if any(part.startswith("commit-") for part in loose):
         found.append("commits that are on no branch")
     if any(part.startswith("stash-") for part in loose):
@@ -110,6 +111,8 @@ def _save_everything(town: Town, rig: Rig, name: str) -> str:
         return ""
     worktrees.clear_locks(path)
     saved = rescue.save(repo, path, f"{rig.name}-{name}", layout.rescue(town.root), town.clock())
+    if worksite.all_landed(town, saved):
+        return ""
     where = layout.relative(town.root, saved.patch) if saved.patch else ", ".join(sorted(saved.refs))
     return f"{saved.description}, saved to {where}"
 

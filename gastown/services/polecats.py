@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gastown.model import times
@@ -15,6 +15,7 @@ from gastown.services import attempts, heartbeat
 from gastown.store import layout
 from gastown.store.index import Index
 from gastown.store.town import Town
+from gastown.store.view import View
 
 QUIET = "15m"
 
@@ -56,22 +57,46 @@ def polecats(town: Town, rig: str | None = None, *, index: Index | None = None) 
     return sorted(found, key=lambda one: (one.address.partition("/")[0], one.kind != "polecats", one.address))
 
 
-def problems(town: Town, rig: str | None = None) -> list[InvalidFile]:
+def as_it_was(view: View, rig: str | None = None) -> list[Polecat]:
+    """As `polecats`, for the past: what the files say. Of sessions nothing is known, so held work was worked on."""
+    held = {row.assignee: row for row in view.index().rows if row.assignee and row.status in HELD}
+    found = []
+    for name in [rig] if rig else view.rig_names():
+        for doc in view.workers(name)[0]:
+            address = f"{name}/{doc['name']}"
+            row, kind = held.get(address), str(doc["kind"])
+            found.append(Polecat(address, kind, "idle") if row is None else _held(address, kind, "working", row))
+    return sorted(found, key=lambda one: (one.address.partition("/")[0], one.kind != "polecats", one.address))
+
+
+def problems(view: View, rig: str | None = None) -> list[InvalidFile]:
     """The worker files that cannot be used."""
-    return [one for name in ([rig] if rig else town.rig_names()) for one in town.workers(name)[1]]
+    return [one for name in ([rig] if rig else view.rig_names()) for one in view.workers(name)[1]]
 
 
-def find(town: Town, address: str) -> Polecat:
-    """One worker; raises NotFound with near addresses."""
-    rig = town.rig(address.partition("/")[0]).name
-    everyone = polecats(town, rig)
+def find(town: Town, address: str, view: View | None = None) -> Polecat:
+    """One worker, now or as a past view has it; raises NotFound with near addresses."""
+    seen = view or town
+    rig = seen.rig(address.partition("/")[0]).name
+    everyone = polecats(town, rig) if seen.revision is None else as_it_was(seen, rig)
     for one in everyone:
         if one.address == address:
             return one
-    for problem in problems(town, rig):
+    for problem in problems(seen, rig):
         if problem.path.rpartition("/")[2] == f"{address.partition('/')[2]}.yaml":
             raise problem
     raise NotFound(f"no worker {address}", near=nearest(address, [one.address for one in everyone]))
+
+
+def require(view: View, address: str) -> None:
+    """Raise NotFound, with near addresses, unless there is a worker of that address."""
+    rig, _, name = address.partition("/")
+    if rig not in view.rig_names():
+        view.rig(rig)
+    if not any(view.exists(layout.worker_file(rig, kind, name)) for kind in ("polecats", "crew")):
+        known = [f"{rig}/{doc['name']}" for doc in view.workers(rig)[0]]
+        near = nearest(address, known)
+        raise NotFound(f"no worker {address}", "" if near else "`gt agents` shows them", near)
 
 
 def _one(town: Town, address: str, kind: str, row: Row | None, session: SessionRecord | None) -> Polecat:
@@ -81,10 +106,15 @@ def _one(town: Town, address: str, kind: str, row: Row | None, session: SessionR
         return Polecat(address, kind, "zombie", session=session.id, agent=session.agent, machine=town.machine,
                        why="a session without work on its hook")  # fmt: skip
     state, why, sid, agent = _state(town, address, row)
+    return replace(_held(address, kind, state, row), agent=agent or row.agent, session=sid or None, why=why)
+
+
+def _held(address: str, kind: str, state: str, row: Row) -> Polecat:
+    """What the bead alone says of its holder."""
+    attempt = parse_branch(row.branch)[2] if row.branch else 0
     return Polecat(
-        address, kind, state, row.id, row.title, parse_branch(row.branch)[2] if row.branch else 0, agent or row.agent,
-        row.machine, sid or None, row.since, why,
-    )  # fmt: skip
+        address, kind, state, row.id, row.title, attempt, row.agent, machine=row.machine, since=row.since
+    )
 
 
 def _state(town: Town, address: str, row: Row) -> tuple[str, str, str, str]:

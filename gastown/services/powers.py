@@ -13,7 +13,7 @@ import gastown
 from gastown.model.errors import GtError
 from gastown.runtime import plain, shell
 from gastown.runtime.processes import Proc, alive, current, terminate
-from gastown.store import layout, runstate
+from gastown.store import identity, layout, runstate
 
 _PACKAGE_HOME = os.path.dirname(os.path.dirname(os.path.abspath(gastown.__file__)))
 START_TIMEOUT = 20.0
@@ -77,6 +77,7 @@ def deacon(root: str) -> Deacon | None:
 
 def start(root: str, *, poll: float = 0.02) -> tuple[Deacon, bool]:
     """Start the deacon in the background; (who it is, whether it is new). Raises GtError if it does not come up."""
+    identity.require(root, time.time())
     there = deacon(root)
     if there is not None:
         return there, False
@@ -101,6 +102,7 @@ def environment() -> dict[str, str]:
 
 def stop(root: str, *, grace: float = 10.0) -> Deacon | None:
     """End the deacon and its errands; returns who it was, None if none ran. Raises GtError if it does not end."""
+    identity.require(root, time.time())  # in a copy the note names the deacon of the original
     there = deacon(root)
     if there is not None and not terminate(there.proc, grace):
         raise GtError(f"the deacon (process {there.proc.pid}) does not end", "look at it with ps; then again")

@@ -97,6 +97,8 @@ def _work(bead: Bead) -> str:
 
 
 def _next(view: View, address: str, bead: Bead | None) -> str:
+    if bead is None and address == "overseer":
+        return "## What to do next\nYou are the person here, not an agent: `gt status` shows what needs you."
     if bead is None:
         return "## What to do next\nNothing is on your hook: stop here. Do not look for work, and do not poll."
     return "\n".join(

@@ -12,7 +12,7 @@ from gastown.model.bead import Bead
 from gastown.model.errors import GtError, NotFound, Refused
 from gastown.runtime import plain, presets, sessions, shell
 from gastown.runtime.sessions import SessionRecord
-from gastown.services import attempts, claims, dispatch, launch, worksite
+from gastown.services import attempts, claims, dispatch, launch, polecats, worksite
 from gastown.store import layout, runstate
 from gastown.store.change import Change
 from gastown.store.town import Town
@@ -57,7 +57,7 @@ def release(town: Town, bead: Bead, *, force: bool = False) -> Released:
         raise Refused(f"{bead.id} is {bead.status}: nobody has it on a hook", f"gt show {bead.id}")
     if bead.machine and bead.machine != town.machine and not force:
         where = f"{bead.id} is worked on by {bead.assignee} on machine {bead.machine}"
-        raise Refused(where, "release it there, or --force")
+        raise Refused(where, f"release it there, or --force; if that machine is gone: gt machine retire {bead.machine}")
     if bead.machine and bead.machine != town.machine and claims.needed(town):
         return _release_elsewhere(town, bead)
     former = str(bead.assignee)
@@ -135,6 +135,8 @@ def find_session(town: Town, text: str) -> str:
         return live[who].id
     if problems:
         raise GtError(f"cannot tell whether {who} has a session: {problems[0]}", "`gt session list` shows them all")
+    if address.is_worker(who):
+        polecats.require(town, who)
     raise NotFound(f"{who} has no live session on this machine", "`gt session list` shows them")
 
 

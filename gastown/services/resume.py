@@ -9,7 +9,7 @@ from gastown.model.address import name_of, rig_of
 from gastown.model.bead import Bead
 from gastown.model.errors import NotFound, RaceLost, Refused
 from gastown.model.rig import Rig
-from gastown.services import attempts, hook, launch, trust, worksite
+from gastown.services import attempts, hook, launch, polecats, trust, worksite
 from gastown.services.launch import Agent
 from gastown.store import layout, runstate
 from gastown.store.change import Change
@@ -38,6 +38,7 @@ def find(town: Town, text: str) -> Bead:
         who = address.parse(text)
         bead = hook.find(town, who, town.machine)
         if bead is None:
+            polecats.require(town, who)
             raise NotFound(f"nothing is on the hook of {who}", "`gt agents` shows who has what")
         return bead
     return town.bead(town.resolve(text, town.actor))

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gastown.model import times
+from gastown.model.bead import parse_branch
 from gastown.model.errors import GtError, Refused
 from gastown.model.rig import Rig
+from gastown.model.text import counted
 from gastown.runtime import clones, git, rescue, sessions, worktrees
-from gastown.services import rigs
+from gastown.services import rigs, worksite
 from gastown.store import layout
 from gastown.store.town import Town
 
@@ -34,18 +36,20 @@ def at_risk(town: Town, rig: Rig) -> list[str]:
     found = []
     rows = [row for row in town.index().rows if row.rig == rig.name and row.status != "closed"]
     if rows:
-        found.append(f"{len(rows)} beads are not closed: {_some([row.id for row in rows])}")
+        found.append(f"not closed: {counted(len(rows), 'bead')}: {_some([row.id for row in rows])}")
     repo = layout.bare(town.root, rig.name)
     if not os.path.isdir(repo):
         return found
-    unmerged = _unmerged(rig, repo)
+    unmerged = _unmerged(town, rig, repo)
     if unmerged:
         found.append(f"branches are not merged: {_some(unmerged)}")
     waiting = rigs.waiting_commits(town, rig)
     if waiting:
-        found.append(f"{waiting} landed commits are only in {repo}; {rigs.pull_command(town, rig)}")
+        found.append(f"only in {repo}: {counted(waiting, 'landed commit')}; {rigs.pull_command(town, rig)}")
     for path in _worktrees(town, rig, repo):
-        if os.path.isdir(path) and rescue.unsaved(repo, path):
+        # In the refinery's worktree lie stacks that it made from branches, and nothing of anybody's.
+        ours = os.path.realpath(path) == os.path.realpath(layout.worktree(town.root, rig.name, "refinery"))
+        if os.path.isdir(path) and not ours and worksite.unsaved(town, repo, path):
             found.append(f"{os.path.relpath(path, town.root)} holds work that is on no branch")
     return found
 
@@ -54,12 +58,16 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
-def _unmerged(rig: Rig, repo: str) -> list[str]:
-    """Local branches with commits that neither the target nor anything fetched from the remote holds."""
+def _unmerged(town: Town, rig: Rig, repo: str) -> list[str]:
+    """Local branches with commits that neither the target nor anything fetched from the remote holds.
+
+    An earlier attempt at a bead that has landed since is nothing that waits.
+    """
+    merged = {row.id for row in town.index().rows if row.closed_reason == "merged"}
     heads = git.run(["for-each-ref", "--format=%(refname:short)", "refs/heads"], git_dir=repo).text.split()
     found = []
     for head in heads:
-        if head == rig.branch:
+        if head == rig.branch or parse_branch(head)[1] in merged:
             continue
         known = ["--remotes=origin"]
         if clones.resolve(repo, f"refs/heads/{rig.branch}"):
@@ -124,7 +132,8 @@ def _save(town: Town, rig: Rig, repo: str) -> tuple[tuple[str, ...], str | None]
     for path in _worktrees(town, rig, repo):
         if os.path.isdir(path) and rescue.unsaved(repo, path):
             done = rescue.save(repo, path, os.path.basename(path), folder, now)
-            saved.append(f"{os.path.relpath(path, town.root)}: {done.description}")
+            if not worksite.all_landed(town, done):
+                saved.append(f"{os.path.relpath(path, town.root)}: {done.description}")
     refs = git.run(["for-each-ref", "--format=%(refname)", "refs/heads", "refs/gt", "refs/stash"], git_dir=repo).text
     if not refs:
         return tuple(saved), None

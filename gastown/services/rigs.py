@@ -42,6 +42,7 @@ def add(town: Town, new: NewRig, *, base: str, progress: Callable[[str], None] |
     Everything is checked first, the clone is made outside of the change, and after any failure
     nothing is left. The gates given are recorded as trusted: they were typed here.
     """
+    git.require_git()
     ids.check_name(new.name, "rig")
     _check_free(town, new.name)
     prefix = _prefix(town, new)
@@ -221,6 +222,24 @@ def waiting_commits(town: Town, rig: Rig) -> int | None:
         theirs = clones.resolve(repo, f"refs/remotes/origin/{rig.branch}") or ""
     counted = git.run(["rev-list", "--count", ours, *([f"^{theirs}"] if theirs else []), "--"], git_dir=repo)
     return int(counted.text)
+
+
+def cautions(town: Town, rig: Rig) -> list[tuple[str, str]]:
+    """What of a rig's repository a worktree will not hold by itself, each with what to do."""
+    repo = layout.bare(town.root, rig.name)
+    target = clones.resolve(repo, f"refs/remotes/origin/{rig.branch}")
+    if target is None:
+        return []
+    names = git.run(["ls-tree", "--name-only", "-z", target], git_dir=repo).fields()
+    found = []
+    if ".gitmodules" in names and not any("submodule" in one for one in rig.setup):
+        command = f"gt rig config {rig.name} setup '[git submodule update --init --recursive]'"
+        found.append(("it has submodules, which stay empty in worktrees unless a setup command fetches them", command))
+    attributes = git.run(["show", f"{target}:.gitattributes"], git_dir=repo, check=False)
+    if attributes.code == 0 and b"filter=lfs" in attributes.out and shutil.which("git-lfs") is None:
+        said = "it keeps files in Git LFS, and git-lfs is not installed: workers and gates see pointers in their place"
+        found.append((said, "install git-lfs"))
+    return found
 
 
 @dataclass(frozen=True)

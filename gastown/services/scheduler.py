@@ -12,7 +12,7 @@ from typing import Any
 from gastown.model import times
 from gastown.model.address import name_of, rig_of
 from gastown.model.row import Row
-from gastown.services import dispatch, estop, worksite
+from gastown.services import dispatch, estop, machine, worksite
 from gastown.services.dispatch import Slots
 from gastown.store import layout, runstate
 from gastown.store.change import Change
@@ -85,7 +85,7 @@ def low_disk(root: str) -> str:
 
 def stops(town: Town) -> list[str]:
     """Every reason for which no session may start on this machine now, not even again."""
-    return [why for why in (estop.reason(town.root), low_disk(town.root)) if why]
+    return [why for why in (estop.reason(town.root), low_disk(town.root), machine.why_inactive(town)) if why]
 
 
 def holds(town: Town) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from gastown.model.address import is_address
 from gastown.model.bead import Bead
-from gastown.model.errors import GtError, Refused, UsageError
+from gastown.model.errors import GtError, NotFound, Refused, UsageError
 from gastown.model.message import header_text
 from gastown.model.queue import MAX_FAILURES, SET_ASIDE, Entry
 from gastown.model.rig import Rig
@@ -211,7 +211,7 @@ def _merge_id(change: Change, bead_id: str) -> str:
         return bead_id
     mine = [row for row in change.index().rows if row.type == "merge" and row.source == bead_id]
     if not mine:
-        raise UsageError(f"{bead_id} never was in the merge queue", "gt mq list shows what is")
+        raise NotFound(f"{bead_id} never was in the merge queue", "gt mq list shows what is")
     return max(mine, key=lambda row: (row.status != "closed", row.created, row.id)).id
 
 

@@ -1,14 +1,25 @@
-"""What plain git leaves half done in a town: two beads with one id. Settled when git has finished."""
+"""What plain git leaves half done in a town, settled when git has finished: the same then as after a sync.
+
+Two beads with one id, messages that lie in two files, conflicts that nobody was told of. The merge driver keeps notes
+(`.gt/run/plain-git/`), because while git merges nothing else may be written.
+"""
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 
-from gastown.model.errors import GtError, InvalidFile
-from gastown.model.merge_bead import note_renumbered, renumber
-from gastown.model.times import parse
-from gastown.store import files, layout, runstate
+from gastown.model import merge_maildir as places
+from gastown.model.errors import GtError
+from gastown.model.merge import Doc, Settled, text_of
+from gastown.runtime import git
+from gastown.services import mailjoin, renumber
+from gastown.services.renumber import Lost
+from gastown.store import filemerge, files, layout, mergewrite, runstate, treediff
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,122 +28,182 @@ if TYPE_CHECKING:
     from gastown.store.change import Change
     from gastown.store.town import Town
 
+_LOST, _TOLD = "lost-", "told-"
+# What is true if git went through with it: HEAD `holds` a commit, or has `left` one.
+Proof = dict[str, str]
+
+
+@dataclass(frozen=True)
+class After:
+    """What was settled: old id -> new id, the messages that were joined."""
+
+    new_ids: dict[str, str] = field(default_factory=dict)
+    mail: tuple[str, ...] = ()
+
+
+# -- notes of the merge driver ------------------------------------------------------------------------
+def remember(
+    root: str, path: str, data: bytes, doc: Doc, *, base: bytes | None, lost: str, kept: str, proof: Proof
+) -> None:
+    """Keep the bead that lost its id at `path` until git is done; `doc` is what `data` says, `base` what it was.
+
+    `lost`, `kept`: the newest commits of its side and of the other, "" if unknown. `proof`: how to tell later that
+    git was not told to give up.
+    """
+    where = _lost_path(root, path, doc)
+    before = runstate.read_json(where)
+    if isinstance(before, dict) and before.get("path") == path:
+        # A rebase comes by once for every commit that changed it.
+        one = _lost(before)
+        data = filemerge.merge_file(path, base, one.data, data).data
+        base, lost, kept = one.base, lost or one.lost, one.kept or kept
+    note = {"path": path, "data": _text(data), "base": _text(base), "lost": lost, "kept": kept, **proof}
+    runstate.write_json(where, note)
+
+
+def is_lost(root: str, path: str, doc: Doc) -> bool:
+    """True if the bead waits for a new id because another one took its place at `path`."""
+    return os.path.exists(_lost_path(root, path, doc))
+
+
+def _lost_path(root: str, path: str, doc: Doc) -> str:
+    mark = hashlib.sha256(text_of(doc.get("created")).encode()).hexdigest()[:12]
+    return os.path.join(_folder(root), f"{_LOST}{layout.bead_of_path(path)}-{mark}.json")
+
+
+def told(root: str, settled: Iterable[tuple[str, Settled]], *, proof: Proof) -> str:
+    """Keep conflicts that were decided (path, what) for the feed, until `after`. Returns the note's path.
+
+    `proof`: as for `remember`.
+    """
+    note = {"settled": [[path, *one] for path, one in settled], **proof}
+    mark = hashlib.sha256(json.dumps(note).encode()).hexdigest()[:16]
+    where = os.path.join(_folder(root), f"{_TOLD}{mark}.json")
+    runstate.write_json(where, note)
+    return where
+
 
 def _folder(root: str) -> str:
-    return layout.run(root, "collisions")
+    return layout.run(root, "plain-git")
 
 
-def remember(root: str, path: str, data: bytes, *, lost: str, kept: str) -> None:
-    """Keep the bead that lost its id at `path` until git is done.
+def _text(data: bytes | None) -> str | None:
+    return None if data is None else base64.b64encode(data).decode()
 
-    `lost`, `kept`: the newest commits of its side and of the other, "" if unknown.
-    """
-    import hashlib
 
-    name = f"{layout.bead_of_path(path)}-{hashlib.sha256(data).hexdigest()[:12]}.json"
-    note = {"path": path, "data": base64.b64encode(data).decode(), "lost": lost, "kept": kept}
-    runstate.write_json(os.path.join(_folder(root), name), note)
+def _lost(note: dict[str, Any]) -> Lost:
+    base = note.get("base")
+    return Lost(str(note["path"]), base64.b64decode(note["data"]), base64.b64decode(base) if base else None,
+                str(note.get("lost") or ""), str(note.get("kept") or ""))  # fmt: skip
 
 
 def pending(root: str) -> list[str]:
-    """The notes that wait, oldest name first."""
+    """The notes that wait, by name."""
     try:
         return sorted(name for name in os.listdir(_folder(root)) if name.endswith(".json"))
     except FileNotFoundError:
         return []
 
 
-def collisions(town: Town) -> dict[str, str]:
-    """Give every bead that lost its id a new one, in one change; returns old id -> new id."""
+def _notes(root: str, names: Iterable[str]) -> list[dict[str, Any]]:
+    found = []
+    for name in names:
+        path = os.path.join(_folder(root), name)
+        note = runstate.read_json(path)
+        if not isinstance(note, dict):
+            raise GtError(f"{path} cannot be read", "it may hold a bead that lost its id; look into it, then move it")
+        found.append(note)
+    return found
+
+
+# -- settling -----------------------------------------------------------------------------------------
+def after(town: Town, *, finished: bool = False) -> After:
+    """Settle what came with commits since the last time; cheap if there are none. Not while git is in the middle.
+
+    `finished`: git says that it is done, though it has not put its own notes away (its hooks run before that).
+    """
+    ref, head = town.repo.head()
     names = pending(town.root)
-    if not names:
-        return {}
-    notes = [_note(town.root, name) for name in names]
-    made: dict[str, str] = {}
-    with town.change("sync", actor="deacon") as change:
-        taken = set(town.bead_ids())
-        for note in notes:
-            made |= _settle(town, change, note, taken)
+    if head is None or not ref.startswith("refs/heads/") or (mergewrite.under_way(town.repo) and not finished):
+        return After()
+    mark = runstate.read_json(_mark(town.root))
+    if mark == head.decode() and not names:
+        return After()
+    came = _came(town, mark)
+    # One bead under two ids first: whoever gives one of them away must find all that was said of it there.
+    town.transact("sync", lambda change: renumber.settle(change, renumber.twice(change, came.beads)), actor="deacon")
+    done = town.transact("sync", lambda change: _settle(change, names, came), actor="deacon")
     for name in names:
         files.remove(os.path.join(_folder(town.root), name))
-    return made
+    runstate.write_json(_mark(town.root), (town.repo.head()[1] or b"").decode(), durable=False)
+    return done
 
 
-def _note(root: str, name: str) -> dict[str, Any]:
-    path = os.path.join(_folder(root), name)
-    note = runstate.read_json(path)
-    if not isinstance(note, dict):
-        raise GtError(f"{path} cannot be read", "it holds a bead that was renumbered; look into it, then move it away")
-    return note
+def _mark(root: str) -> str:
+    return layout.run(root, "settled.json")
 
 
-def _settle(town: Town, change: Change, note: dict[str, Any], taken: set[str]) -> dict[str, str]:
-    from gastown.store import collisions as rules
-    from gastown.store import filemerge, orders
-    from gastown.store import yaml as yaml_store
-
-    path = str(note["path"])
-    old = str(layout.bead_of_path(path))
-    doc = filemerge.load(path, base64.b64decode(note["data"]))
-    if _is_there(town, old, doc):
-        return {}
-    new = rules.fresh_id(old, doc, taken)
-    taken.add(new)
-    epoch = _epoch(doc)
-    moved = renumber(doc, {old: new})
-    note_renumbered(moved, old, new, epoch)
-    change.write(f"{path.rpartition('/')[0]}/{new}.yaml", yaml_store.dump(moved, orders.for_path(path)))
-    kept = change.bead(old)
-    note_renumbered(kept.doc, old, new, epoch)
-    change.save(kept)
-    _follow(town, change, note, old, new)
-    change.emit("sync_conflict_resolved", f"two beads were made as {old}; the later one is now {new}", bead=new,
-                key="id", kept=new, lost=old)  # fmt: skip
-    return {old: new}
+def _settle(change: Change, names: list[str], came: _Came) -> After:
+    notes = [note for note in _notes(change.town.root, names) if _came_true(change.town, note)]
+    losts = [_lost(note) for note in notes if "data" in note]
+    new_ids = renumber.settle(change, [*losts, *(renumber.doubled(change, came.ids) if came.ids else ())])
+    for old, new in new_ids.items():
+        _tell(change, "", Settled("id", new, old))
+    for note in notes:
+        for path, *one in note.get("settled") or ():
+            _tell(change, path, Settled(*one))
+    return After(new_ids, tuple(mailjoin.join(change, came.boxes)))
 
 
-def _is_there(town: Town, old: str, doc: dict[str, Any]) -> bool:
-    """True if the lost bead has its new id already: a crash came between writing it and forgetting the note."""
-    created = doc.get("created") or {}
-    born = (doc.get("title"), str(created.get("at", "")), str(created.get("by", "")))
-    for row in town.index().rows:
-        if row.id != old and (row.title, row.created, row.created_by) == born:
-            words = f"two beads were made as {old} in different places; the later one is now {row.id}\n"
-            if any(note.get("text") == words for note in town.bead(row.id).notes):
-                return True
-    return False
-
-
-def _epoch(doc: dict[str, Any]) -> float:
-    try:
-        return parse(str((doc.get("created") or {}).get("at")))
-    except GtError:
-        return 0.0
-
-
-def _follow(town: Town, change: Change, note: dict[str, Any], old: str, new: str) -> None:
-    """References that the lost bead's side made follow it: in beads which say so there and not on the other side."""
-    lost, kept = str(note.get("lost") or ""), str(note.get("kept") or "")
-    if not lost:
-        return
-    there, other = town.at(lost), town.at(kept) if kept else None
-    for row in town.index().rows:
-        if row.id == old or not (row.parent == old or old in row.needs or row.source == old):
-            continue
-        if not there.exists(row.path) or (other is not None and _speaks(other, row.path, old)):
-            continue
-        if _speaks(there, row.path, old):
-            bead = change.bead(row.id)
-            fresh = renumber(bead.doc, {old: new})
-            bead.doc.update(fresh)
-            change.save(bead)
-
-
-def _speaks(view: Any, path: str, bead_id: str) -> bool:
-    if not view.exists(path):
+def _came_true(town: Town, note: dict[str, Any]) -> bool:
+    """False for what a merge, rebase or pick noted that was given up."""
+    _, head = town.repo.head()
+    holds, left = str(note.get("holds") or ""), str(note.get("left") or "")
+    if holds and git.run(["merge-base", "--is-ancestor", holds, "HEAD"], cwd=town.root, check=False).code:
         return False
+    return left != (head or b"").decode()
+
+
+@dataclass(frozen=True)
+class _Came:
+    """Mailboxes that got files, ids of beads that were added, paths of beads that were added or changed."""
+
+    boxes: set[str]
+    ids: set[str]
+    beads: list[str]
+
+
+def _came(town: Town, mark: object) -> _Came:
+    """What commits brought since `mark`; all there is, if it is unknown."""
+    repo = town.repo
+    _, head = repo.head()
+    assert head is not None
     try:
-        doc = view.load(path)
-    except InvalidFile:
-        return False
-    return bool(renumber(doc, {bead_id: bead_id + "."}) != doc)
+        old = repo.commit(str(mark).encode()).tree if mark else None
+    except (KeyError, ValueError):
+        old = None
+    came = _Came(set(), set(), [])
+    for path, (before, now) in treediff.changes(repo, old, repo.commit(head).tree).items():
+        bead, spot = layout.bead_of_path(path), places.parse(path)
+        if now is not None and spot is not None:
+            box = spot[0].removeprefix(layout.MAIL + "/")
+            came.boxes.update(() if "/." in box else (box,))
+        if now is not None and bead:
+            came.beads.append(path)
+            came.ids.update((bead,) if before is None else ())
+    return came
+
+
+def _tell(change: Change, path: str, one: Settled) -> None:
+    """The feed event of one conflict that was decided, with both values."""
+    bead = layout.bead_of_path(path)
+    if one.key == "id" and bead is None:
+        bead, path = one.kept, ""
+        text = f"two beads were made as {one.lost}; the later one is now {one.kept}"
+    else:
+        text = f"{bead or path}{': ' + one.key if one.key else ''} was changed in two places; both are kept"
+    where = {"path": path} if path else {}
+    change.emit(
+        "sync_conflict_resolved", text, bead=bead, rig=layout.rig_of_path(path), key=one.key,
+        kept=one.kept[:2000], lost=one.lost[:2000], **where,
+    )  # fmt: skip

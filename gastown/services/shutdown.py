@@ -32,6 +32,7 @@ class Down:
 
 def down(town: Town, *, grace: float = 5.0) -> Down:
     """End the deacon and every session of this town on this machine. Nothing of ours is left; held work stays held."""
+    town.require_own()
     ended = powers.stop(town.root)
     live, unknown = attempts.live_sessions(town)
     if live:

@@ -9,6 +9,7 @@ from gastown.model.address import name_of, rig_of
 from gastown.model.bead import Bead
 from gastown.model.errors import GtError, NotFound, Refused
 from gastown.services import attempts, beads, claim, dispatch, elsewhere, launch, targets, trust, worksite
+from gastown.services import machine as machine_of
 from gastown.services import resume as resuming
 from gastown.services.claim import Order
 from gastown.services.claims import Offline
@@ -46,6 +47,7 @@ def sling(
     `machine` addresses the work to another machine, whose deacon starts it when the town reaches it.
     """
     town.settle()
+    machine_of.require_active(town, machine)
     place = targets.resolve(town, target, here=here)
     many = len(works) + len(titles) > 1
     wish = Wish(
@@ -200,6 +202,8 @@ def dispatch_queued(town: Town, rig: str | None = None, *, on_step: Say | None =
     """
     town.settle()
     started: list[Dispatched] = []
+    if machine_of.why_inactive(town):
+        return started
     for row in dispatch.waiting(town.index(), town.machine, rig):
         try:
             bead = town.bead(row.id)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from gastown.model.message import header_text
 from gastown.model.queue import Entry
 from gastown.runtime import git
 
@@ -126,7 +127,7 @@ def _squash(desk: str, tip: str, entry: Entry, identity: Mapping[str, str]) -> s
     if len(subjects) == 1:
         message = _raw(desk, "show", "--no-patch", "--format=%B", entry.commit)
     else:
-        message = (f"{entry.title}\n\n" + "".join(f"* {subject}\n" for subject in subjects)).encode()
+        message = (f"{header_text(entry.title)}\n\n" + "".join(f"* {subject}\n" for subject in subjects)).encode()
     return _commit(desk, tree, (tip,), message, entry, {**identity, **_author(desk, entry.commit)})
 
 
@@ -137,7 +138,7 @@ def _merge(desk: str, tip: str, entry: Entry, identity: Mapping[str, str]) -> st
     if trouble:
         return trouble
     tree = _git(desk, "write-tree")
-    message = f"Merge {entry.branch}: {entry.title}\n".encode()
+    message = f"Merge {entry.branch}: {header_text(entry.title)}\n".encode()
     return _commit(desk, tree, (tip, entry.commit), message, entry, identity)
 
 

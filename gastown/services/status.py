@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from gastown.model import graph, times
@@ -12,12 +12,13 @@ from gastown.model.errors import GtError, InvalidFile, NotFound
 from gastown.model.rig import Rig
 from gastown.model.row import Row
 from gastown.services import queries
-from gastown.store import layout, runstate
+from gastown.store import identity, layout
 from gastown.store.index import Index
 from gastown.store.town import Town
 from gastown.store.view import View
 
 if TYPE_CHECKING:
+    from gastown.services.news import News
     from gastown.services.polecats import Polecat
 
 
@@ -35,16 +36,19 @@ class Worker:
     since: str | None = None
     session: str | None = None
     why: str = ""
+    # Whether the town's remote has a claim that says the same; None where none is needed, or there is no work.
+    confirmed: bool | None = None
 
 
 @dataclass(frozen=True)
 class RigStatus:
-    """One rig's counts and workers."""
+    """One rig's counts and workers. `stalled`: held, but no session lives; those are not `working`."""
 
     name: str
     parked: bool
     ready: int
     working: int
+    stalled: int
     merging: int
     blocked: int
     workers: tuple[Worker, ...]
@@ -62,7 +66,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class Status:
-    """What `gt status` shows; `deacon` and `remote` are None where there is none."""
+    """What `gt status` shows; `deacon`, `remote` and `news` (of the remote) are None where there is none."""
 
     town: str
     root: str
@@ -73,6 +77,7 @@ class Status:
     rigs: tuple[RigStatus, ...]
     problems: tuple[Problem, ...]
     invalid: int
+    news: News | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The shape of cli.md."""
@@ -81,10 +86,11 @@ class Status:
             "machine": self.machine,
             "remote": self.remote,
             "deacon": self.deacon,
+            "news": self.news.as_json() if self.news else None,
             "rigs": [
                 {
                     "name": rig.name, "parked": rig.parked, "ready": rig.ready, "working": rig.working,
-                    "merging": rig.merging, "blocked": rig.blocked,
+                    "stalled": rig.stalled, "merging": rig.merging, "blocked": rig.blocked,
                     "workers": [_worker_json(one) for one in rig.workers],
                 }
                 for rig in self.rigs
@@ -94,7 +100,7 @@ class Status:
 
 
 def _worker_json(one: Worker) -> dict[str, Any]:
-    keys = ("address", "state", "bead", "attempt", "agent", "machine", "since")
+    keys = ("address", "state", "bead", "attempt", "agent", "machine", "since", "confirmed")
     return {key: getattr(one, key) for key in keys}
 
 
@@ -104,12 +110,15 @@ def status(town: Town, view: View, index: Index | None = None) -> Status:
     rigs, bad_rigs = view.rigs()
     bad: list[InvalidFile] = [*bad_rigs, *index.problems]
     ready = queries.ready(index)
+    remote = remote_url(town.root) if view.revision is None else None
     summaries = []
     for rig in rigs:
-        workers, bad_workers = _workers(town, view, rig, index)
+        workers, bad_workers = _workers(town, view, rig, index, remote)
         bad += bad_workers
         summaries.append(_summary(rig, index, ready, workers))
-    problems = [*_worker_problems(summaries), *_merge_problems(view, town, index), *_escalations(index)]
+    problems = [*_machine_problems(town, view, rigs), *_worker_problems(summaries), *_merge_problems(view, town, index)]
+    problems += _escalations(index)
+    problems += [_to_choose(row) for row in sorted(index.disputed, key=queries.work_order)]
     problems += [Problem("invalid_file", one.path, one.reason, f"$EDITOR {one.path}") for one in bad]
     return Status(
         view.name,
@@ -121,6 +130,7 @@ def status(town: Town, view: View, index: Index | None = None) -> Status:
         tuple(summaries),
         tuple(problems),
         len(bad),
+        _news(town) if remote else None,
     )
 
 
@@ -150,30 +160,87 @@ def remote_url(root: str) -> str | None:
     return None
 
 
+def _news(town: Town) -> News | None:
+    from gastown.services import news
+
+    return news.news(town)
+
+
+def _machine_problems(town: Town, view: View, rigs: list[Rig]) -> list[Problem]:
+    """A copy of this machine's folder, or a retired machine, takes no part: said first. Then rigs that lie on one."""
+    if view.revision is not None:
+        return []
+    homes = {rig.name: rig.refinery_machine for rig in rigs if rig.refinery_machine and rig.landing == "local"}
+    gone = {home for home in set(homes.values()) if home and identity.told(town.root, home).get("retired")}
+    found = _this_machine(town)
+    for rig, home in homes.items():
+        if home in gone:
+            text = f"its repository lies on machine {home}, which was retired"
+            found.append(Problem("machine", rig, text, f"$EDITOR {layout.rig_file(rig)}"))
+    return found
+
+
+def _this_machine(town: Town) -> list[Problem]:
+    name, stands = _machine(town) or "?", identity.standing(town.root, town.clock())
+    if not stands.own:
+        return [Problem("machine", name, stands.text, "gt machine rename NEW")]
+    doc = identity.told(town.root, name) if name != "?" else {}
+    if not doc.get("retired"):
+        return []
+    from gastown.services import machine
+
+    return [Problem("machine", name, machine.said_retired(name, doc), "gt machine join")]
+
+
 def _deacon(town: Town) -> str | None:
-    note = runstate.read_json(layout.run(town.root, "deacon.json"))
-    return str(note.get("state", "running")) if isinstance(note, dict) else None
+    if not os.path.exists(layout.run(town.root, "deacon.json")) or not identity.standing(town.root, town.clock()).own:
+        return None  # in a copy the note tells of the original's
+    from gastown.services import powers
+
+    # The note outlives a deacon that was killed, and a machine that was switched off.
+    return "running" if powers.deacon(town.root) else None
 
 
 def _summary(rig: Rig, index: Index, ready: list[Row], workers: list[Worker]) -> RigStatus:
     rows = [row for row in index.live if row.rig == rig.name]
+    stalled = {one.bead for one in workers if one.state == "stalled"}
+    held = [row for row in rows if row.status in ("hooked", "in_progress")]
     return RigStatus(
         rig.name,
         rig.parked,
         sum(1 for row in ready if row.rig == rig.name),
-        sum(1 for row in rows if row.status in ("hooked", "in_progress")),
+        sum(1 for row in held if row.id not in stalled),
+        sum(1 for row in held if row.id in stalled),
         sum(1 for row in rows if row.type == "merge"),
         sum(1 for row in rows if row.status == "open" and row.needs and graph.blockers(row, index.by_id)),
         tuple(workers),
     )
 
 
-def _workers(town: Town, view: View, rig: Rig, index: Index) -> tuple[list[Worker], list[InvalidFile]]:
+def _workers(
+    town: Town, view: View, rig: Rig, index: Index, remote: str | None
+) -> tuple[list[Worker], list[InvalidFile]]:
     docs, problems = view.workers(rig.name)
     held = {row.assignee: row for row in index.live if row.assignee and row.status in ("hooked", "in_progress")}
     states = _states(town, rig.name, index) if docs and view.revision is None else {}
     addresses = [f"{rig.name}/{doc['name']}" for doc in docs]
-    return [_worker(one, held.get(one), states.get(one)) for one in addresses], problems
+    found = [_worker(one, held.get(one), states.get(one)) for one in addresses]
+    return _with_claims(town, found) if remote else found, problems
+
+
+def _with_claims(town: Town, workers: list[Worker]) -> list[Worker]:
+    """Whose work the remote's claims confirm, as last fetched."""
+    from gastown.services import claims
+
+    check = claims.confirmed(town)
+
+    def confirmed(one: Worker) -> bool:
+        try:
+            return check({"id": one.bead, "assignee": one.address, "machine": one.machine})
+        except GtError:
+            return False  # a claim that cannot be read confirms nothing
+
+    return [replace(one, confirmed=confirmed(one)) if one.bead else one for one in workers]
 
 
 def _states(town: Town, rig: str, index: Index) -> dict[str, Polecat]:
@@ -241,6 +308,11 @@ def _escalations(index: Index) -> list[Problem]:
         Problem("escalation", row.id, row.title, f"gt show {row.id}")
         for row in sorted((row for row in index.live if row.type == "escalation"), key=queries.work_order)
     ]
+
+
+def _to_choose(row: Row) -> Problem:
+    text = f"{row.title}: its {' and its '.join(row.conflicts)} was changed in two ways; choose one"
+    return Problem("conflict", row.id, text, f"gt bead resolve {row.id}")
 
 
 @dataclass(frozen=True)

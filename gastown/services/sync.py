@@ -13,11 +13,10 @@ from gastown.model.errors import GtError, InvalidFile, RaceLost, Refused
 from gastown.model.merge import Settled
 from gastown.runtime import git
 from gastown.runtime.remotes import PushRejected
-from gastown.services import claims, handedits, wire
+from gastown.services import claims, handedits, settle, wire
 from gastown.services.wire import Wire
-from gastown.store import layout, mergewrite, treediff, treemerge
+from gastown.store import files, layout, mergewrite, treediff, treemerge
 from gastown.store import yaml as yaml_store
-from gastown.store.change import Change
 from gastown.store.gitrepo import Repo, new_commit
 from gastown.store.town import Town
 
@@ -55,10 +54,13 @@ def sync(
     *,
     on_step: Step | None = None,
     accept_rewrite: bool = False,
+    watched: bool = False,
     timeout: float = wire.TIMEOUT,
     rng: random.Random | None = None,
 ) -> SyncReport:
     """Bring this clone and the remote to the same commit.
+
+    `watched`: somebody adopts hand edits as they are made; they are looked for only where something came or goes.
 
     Raises RemoteUnreachable (nothing is lost, all of it is committed), RaceLost after 10 tries, Refused for a remote
     that is no clone of this town, was rewritten, or holds what may not become files here, and GtError while git has
@@ -71,11 +73,12 @@ def sync(
         before = town.repo.ref(_tracking(line, ref))
         if before is not None and town.repo.ref(SEEN) is None:
             _remember(town, before)
-        changed = _fetch_and_look(town, line, tell)
+        changed = _fetch(town, line, ref, tell) if watched else _fetch_and_look(town, line, tell)
         report = SyncReport(remote=line.remote)
         if changed:
             done = handedits.commit(town, changed)
             report = replace(report, committed=done.committed, invalid=done.invalid, busy=done.busy)
+        report = _settled(town, report)
         return _until_alike(town, line, report, tell, accept_rewrite, rng or random.Random())
 
 
@@ -109,6 +112,13 @@ def _require_rest(town: Town) -> None:
     mergewrite.require_branch(town.repo)
 
 
+def _fetch(town: Town, line: Wire, ref: str, tell: Step) -> list[str]:
+    """Fetch; what was edited by hand where something came or goes, else nothing."""
+    tell(f"fetching from {line.remote}")
+    line.fetch()
+    return [] if town.repo.ref(ref) == town.repo.ref(_tracking(line, ref)) else handedits.uncommitted(town.root)
+
+
 def _fetch_and_look(town: Town, line: Wire, tell: Step) -> list[str]:
     """Fetch, and meanwhile ask git what was edited by hand."""
     found: list[list[str]] = []
@@ -140,7 +150,7 @@ def _until_alike(
     town: Town, line: Wire, report: SyncReport, tell: Step, accept_rewrite: bool, rng: random.Random
 ) -> SyncReport:
     for number in range(TRIES + 1):
-        report = replace(_take(town, line, report, tell, accept_rewrite), tries=number)
+        report = _settled(town, replace(_take(town, line, report, tell, accept_rewrite), tries=number))
         ref, head = mergewrite.require_branch(town.repo)
         there = town.repo.ref(_tracking(line, ref))
         if there == head:
@@ -157,6 +167,11 @@ def _until_alike(
     raise RaceLost(
         f"others kept pushing first: {head.decode()[:10]} is merged here and still to be sent", "run gt sync again"
     )
+
+
+def _settled(town: Town, report: SyncReport) -> SyncReport:
+    """What plain git left half done here, or elsewhere and pushed, is settled before anything is sent."""
+    return replace(report, new_ids={**report.new_ids, **settle.after(town).new_ids})
 
 
 def _tracking(line: Wire, ref: str) -> str:
@@ -221,26 +236,16 @@ def _merge(town: Town, line: Wire, head: bytes, there: bytes) -> treemerge.TreeM
         message = f"sync: merge {line.remote} ({there.decode()[:10]}) into {town.machine}\n"
         commit = new_commit(merged.tree, [head, there], author=who, epoch=change.now, message=message)
         made = [*merged.made, commit]
+        # Noted first: a kill after the merge must not swallow what was decided in it.
+        note = None
+        if merged.settled:
+            note = settle.told(town.root, merged.settled, proof={"holds": there.decode()})
         if not mergewrite.move(town.repo, commit.id, made, old=head, who=who, message=f"gt {message}"):
+            if note is not None:
+                files.remove(note)
             return None
-        for path, one in merged.settled:
-            _tell_settled(change, path, one)
     town.refresh()
     return merged
-
-
-def _tell_settled(change: Change, path: str, one: Settled) -> None:
-    bead = layout.bead_of_path(path)
-    if one.key == "id" and bead is None:
-        bead, path = one.kept, ""
-        text = f"two beads were made as {one.lost}; the later one is now {one.kept}"
-    else:
-        text = f"{bead or path}{': ' + one.key if one.key else ''} was changed in two places; both are kept"
-    where = {"path": path} if path else {}
-    change.emit(
-        "sync_conflict_resolved", text, bead=bead, rig=layout.rig_of_path(path), key=one.key,
-        kept=one.kept[:2000], lost=one.lost[:2000], **where,
-    )  # fmt: skip
 
 
 # -- what may not be taken ----------------------------------------------------------------------

@@ -73,13 +73,18 @@ def _the_rig(view: View, here: str | None) -> str:
 
 
 def split(view: View, words: Sequence[str]) -> tuple[list[str], str | None]:
-    """Tell works from the target in what was typed: the last word is the target if it names a rig or a worker."""
+    """Tell works from the target in what was typed: the last word is the target if it names a rig or a worker.
+
+    Raises NotFound for a last word that is neither that nor work: it was meant to be the target.
+    """
     if not words:
         return [], None
     last = words[-1]
     looks = address.is_address(last) and "/" in last
     if len(words) > 1 and (looks or last in view.rig_names()):
         return list(words[:-1]), last
+    if len(words) > 1 and is_name(last):
+        find_work(view, last, "overseer")
     return list(words), None
 
 
@@ -97,6 +102,6 @@ def find_work(view: View, text: str, actor: str) -> str | None:
             raise
         near = nearest(text, view.rig_names())
         hint = f"did you mean the rig {near[0]}?" if near else "new work is a sentence in quotes, or --title WORD"
-        raise NotFound(f"{text!r} is no bead and no rig", error.hint or hint, error.near) from None
+        raise NotFound(f"{text!r} is no bead and no rig", error.hint if error.near else hint, error.near) from None
 
 

@@ -37,12 +37,34 @@ class Tenure:
         return bool(self.confirmed or self.lost)
 
 
-def settle(town: Town, sent: View) -> Tenure:
-    """Settle every claim of this machine; called when both sides hold `sent`.
+def settle(town: Town, sent: str) -> Tenure:
+    """Settle every claim of this machine; called when both sides hold the commit `sent`.
 
     Work begun without the remote's word is claimed now; what somebody else has won goes on with them, and what was
     made of it here is kept. A claim is given back only when the remote knows that its work has ended.
     """
+    if _settled(town, sent):
+        return Tenure()
+    found = _settle(town, town.at(sent))
+    if not (found.trouble or found.changed):
+        mark = {"seen": _seen(town, sent), "at": town.clock()}
+        runstate.write_json(layout.run(town.root, "claims-settled.json"), mark, durable=False)
+    return found
+
+
+def _settled(town: Town, sent: str) -> bool:
+    """True if neither the town nor any claim has changed since all was settled, and no lease is old enough to renew."""
+    mark = runstate.read_json(layout.run(town.root, "claims-settled.json"))
+    if not isinstance(mark, dict) or mark.get("seen") != _seen(town, sent):
+        return False
+    return 0 <= town.clock() - float(mark.get("at", 0)) < claims.lease_of(town) / 16
+
+
+def _seen(town: Town, sent: str) -> str:
+    return "\n".join([sent, *claims.mirrored(town)])
+
+
+def _settle(town: Town, sent: View) -> Tenure:
     found = Tenure()
     for bead in _held_here(town, found):
         try:
@@ -94,7 +116,7 @@ def _keep(town: Town, bead: Bead, found: Tenure) -> None:
 
 
 def _says_less(one: Claim, bead: Bead) -> bool:
-    return one.claimant != bead.assignee or one.attempt < bead.attempt
+    return (one.claimant, one.machine) != (bead.assignee, bead.machine) or one.attempt < bead.attempt
 
 
 def _confirm(change: Change, seen: Bead, one: Claim) -> bool:

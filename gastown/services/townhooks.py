@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-import os
-
 from gastown.model.errors import InvalidFile
 from gastown.runtime import git
-from gastown.services import lint
-from gastown.store import layout, runstate
+from gastown.services import lint, mailbox, settle
+from gastown.store import commit, layout, lock, mergewrite, runstate
 from gastown.store.town import Town
 
 WAKE = "wake"
+
+
+def finish_killed(town: Town) -> bool:
+    """Finish what a killed gt left, once no gt is at work; True if there was something.
+
+    What a person staged before may be older than the branch then: committing it would take back what had come.
+    """
+    with lock.town_lock(town.root, "recover"):
+        if not town.unsettled:
+            return False
+        commit.recover(town.repo)
+        return True
 
 
 def staged_problems(town: Town) -> list[InvalidFile]:
@@ -32,21 +42,14 @@ def _staged(town: Town, path: str) -> InvalidFile | None:
         new = lint.parse(path, data.out)
     except InvalidFile as problem:
         return problem
+    if new is None or mergewrite.under_way(town.repo):
+        return None  # a merge takes states from elsewhere: what is allowed step by step need not be in one
     before = git.run(["show", f"HEAD:{path}"], cwd=town.root, check=False)
-    if new is None or _git_merges(town):
-        return None
     try:
         old = lint.parse(path, before.out) if before.code == 0 else None
     except InvalidFile:
         return None  # mending a broken file is always welcome
     return lint.moved_wrongly(path, old, new)
-
-
-def _git_merges(town: Town) -> bool:
-    """A merge takes states from elsewhere: what is allowed step by step need not be in one."""
-    git_dir = git.text(["rev-parse", "--absolute-git-dir"], cwd=town.root)
-    signs = ("MERGE_HEAD", "CHERRY_PICK_HEAD", "rebase-merge", "rebase-apply")
-    return any(os.path.exists(os.path.join(git_dir, sign)) for sign in signs)
 
 
 def unusable(town: Town) -> list[InvalidFile]:
@@ -55,12 +58,13 @@ def unusable(town: Town) -> list[InvalidFile]:
     return lint.problems(head, lint.all_paths(head))
 
 
-def refresh(town: Town) -> None:
-    """After a merge, rebase or checkout: mailboxes hold each message once, and the deacon is woken."""
-    from gastown.services.mailbox import settle_mail
+def refresh(town: Town, *, finished: bool) -> None:
+    """After a merge, rebase or checkout: what git left half done is settled, and the deacon is woken.
 
-    git_dir = git.text(["rev-parse", "--absolute-git-dir"], cwd=town.root)
-    if not any(os.path.exists(os.path.join(git_dir, one)) for one in ("rebase-merge", "rebase-apply", "MERGE_HEAD")):
+    `finished`: the hook that runs says that git is done; a checkout may be the beginning of a rebase.
+    """
+    if town.repo.head()[0].startswith("refs/heads/") and (finished or not mergewrite.under_way(town.repo)):
         with town.change("mail") as change:
-            settle_mail(change)
+            mailbox.settle_mail(change)
+        settle.after(town, finished=finished)
     runstate.write_json(layout.run(town.root, WAKE), {"at": town.clock()}, durable=False)

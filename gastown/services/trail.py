@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -9,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from gastown.model import event, times
-from gastown.model.errors import InvalidFile, UsageError
+from gastown.model.errors import GtError, InvalidFile, UsageError
 from gastown.model.rig import Rig
 from gastown.model.text import nearest
 from gastown.runtime import git
-from gastown.services import queries
+from gastown.services import landing, queries
 from gastown.store import layout
 from gastown.store import yaml as yaml_store
 from gastown.store.town import Town
@@ -104,23 +105,35 @@ def _segments(town: Town) -> list[str]:
     ]
 
 
-def commits(town: Town, *, rig: str | None = None, limit: int = 50) -> list[Event]:
-    """Commits of agents in the rigs' clones on this machine, as events, newest first."""
+def commits(town: Town, view: View, *, rig: str | None = None, limit: int = 50) -> list[Event]:
+    """Commits of agents in the rigs' clones on this machine, as events, newest first.
+
+    For the past: those that were committed by then, as far as a branch still holds them.
+    """
     found: list[Event] = []
-    for one in town.rigs()[0]:
+    until = [] if view.revision is None else [f"--before={_committed(town, view.revision)}"]
+    for one in view.rigs()[0]:
         if rig in (None, one.name) and os.path.isdir(layout.bare(town.root, one.name)):
-            found += _commits_of(layout.bare(town.root, one.name), one, limit)
+            found += _commits_of(town, one, limit, until)
     return sorted(found, key=lambda item: str(item["ts"]), reverse=True)[:limit]
 
 
-def _commits_of(bare: str, rig: Rig, limit: int) -> list[Event]:
+def _committed(town: Town, revision: str) -> str:
+    return git.text(["show", "--no-patch", "--format=%cI", revision, "--"], cwd=town.root)
+
+
+def _commits_of(town: Town, rig: Rig, limit: int, until: list[str]) -> list[Event]:
+    bare = layout.bare(town.root, rig.name)
     form = _FIELD.join(
         ("%H", "%at", "%an", "%s", "%(trailers:key=Bead,valueonly,separator=%x2C)",
          "%(trailers:key=Agent,valueonly,separator=%x2C)")
     ) + _RECORD  # fmt: skip
-    base = ["log", f"--max-count={limit}", "--grep=^Agent: "]
+    base = ["log", f"--max-count={limit}", "--grep=^Agent: ", *until]
     said = git.run([*base, f"--format={form}", "--exclude=refs/gt/*", "--all", "--"], git_dir=bare).text
-    landed = git.run([*base, "--format=%H", f"refs/heads/{rig.branch}", "--"], git_dir=bare, check=False).text.split()
+    landed: list[str] = []
+    with contextlib.suppress(GtError):  # no such branch (yet): nothing landed on it
+        target = landing.target_now(town, rig, rig.branch)
+        landed = git.text([*base, "--format=%H", target, "--"], git_dir=bare).split()
     found = []
     for record in said.split("\x01"):
         fields = record.strip("\n").split("\x00")
@@ -166,8 +179,8 @@ def bead_events(view: View, *, rig: str | None, limit: int, now: float) -> list[
 
 
 def everything(town: Town, view: View, *, rig: str | None, limit: int, now: float) -> list[Event]:
-    """What was done on beads and the commits made for them, newest first. The past has no rig clones."""
-    made = commits(town, rig=rig, limit=limit) if view.revision is None else []
+    """What was done on beads and the commits made for them, newest first."""
+    made = commits(town, view, rig=rig, limit=limit)
     done = bead_events(view, rig=rig, limit=limit, now=now)
     return sorted([*done, *made], key=lambda item: str(item["ts"]), reverse=True)[:limit]
 

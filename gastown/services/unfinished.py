@@ -10,6 +10,7 @@ from gastown.model.errors import GtError
 from gastown.runtime import git
 from gastown.services import mailbox, mergedriver, settle
 from gastown.store import files, layout, mergewrite
+from gastown.store.gitrepo import new_blob
 from gastown.store.town import Town
 
 _STEPS = 2000
@@ -45,10 +46,9 @@ def finish(town: Town) -> Finished:
         _go_on(town, now)
     else:
         raise GtError(f"the {what} does not come to an end", f"look at it with git status in {town.root}")
-    new_ids = settle.collisions(town)
     with town.change("mail") as change:
         mailbox.settle_mail(change)
-    return Finished(what, tuple(dict.fromkeys(settled)), new_ids)
+    return Finished(what, tuple(dict.fromkeys(settled)), settle.after(town).new_ids)
 
 
 def _go_on(town: Town, what: str) -> None:
@@ -80,7 +80,9 @@ def _conflicts(town: Town) -> dict[str, dict[int, tuple[str, str]]]:
 def _settle_conflicts(town: Town) -> list[str]:
     found = _conflicts(town)
     for path, stages in found.items():
-        if places.parse(path) is not None:
+        if _resolved_by_hand(town, path, stages):
+            git.run(["add", "--", path], cwd=town.root)
+        elif places.parse(path) is not None:
             _keep_message(town, path, stages)
         elif 2 in stages and 3 in stages:
             _merge(town, path, stages)
@@ -88,6 +90,17 @@ def _settle_conflicts(town: Town) -> list[str]:
             # Changed here and removed there: the change wins.
             _put(town, path, stages.get(2) or stages.get(3))
     return sorted(found)
+
+
+def _resolved_by_hand(town: Town, path: str, stages: dict[int, tuple[str, str]]) -> bool:
+    """True if a person made something of it since: neither a version that git put there nor one with its marks."""
+    try:
+        data = files.read_or_none(layout.absolute(town.root, path))
+    except (IsADirectoryError, NotADirectoryError):
+        return False
+    if data is None or any(line.startswith((b"<<<<<<<", b">>>>>>>")) for line in data.splitlines()):
+        return False
+    return bytes(new_blob(data).id).decode() not in {sha for _, sha in stages.values()}
 
 
 def _keep_message(town: Town, path: str, stages: dict[int, tuple[str, str]]) -> None:

@@ -9,23 +9,23 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gastown.model.errors import GtError, RaceLost
 from gastown.runtime import git
 from gastown.runtime.git import Result
 from gastown.runtime.remotes import RemoteUnreachable
-from gastown.store import files, layout
-from gastown.store.gitrepo import Repo
+from gastown.services import news
+from gastown.store import layout
+from gastown.store.refs import Refs, choose_remote
 from gastown.store.town import Town
 
 TIMEOUT = 120.0
 CLAIMS = "refs/gt/claims/"
 _MIRROR = (f"+{CLAIMS}*:{CLAIMS}*",)
-_FETCH = ("fetch", "--quiet", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
+_FETCH = ("fetch", "--progress", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
 # A server that accepts a connection and then says nothing is given up.
 _PATIENCE = (
     "-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=30", "-c", "gc.auto=0", "-c", "maintenance.auto=false",
@@ -40,16 +40,18 @@ class Wire:
     remote: str
     handle: int
     timeout: float = TIMEOUT
+    clock: Callable[[], float] = time.time
 
     def run(self, args: list[str], *, check: bool = False) -> Result:
-        """Run git with the lock in its hands."""
+        """Run git with the lock in its hands; ended when nothing is heard of it for `timeout` seconds."""
         return git.run(
-            [*_PATIENCE, *args], cwd=self.root, check=check, timeout=self.timeout, pass_fds=[self.handle]
+            [*_PATIENCE, *args], cwd=self.root, check=check, silence=self.timeout, pass_fds=[self.handle]
         )
 
     def fetch(self) -> None:
         """Bring branches and claims up to date. Raises RemoteUnreachable, saying what git said."""
         self._reach([*_FETCH, "--prune", self.remote, f"+refs/heads/*:refs/remotes/{self.remote}/*", *_MIRROR])
+        news.note_met(self.root, self.clock())
 
     def fetch_claims(self) -> None:
         """Bring the claims alone up to date, in whichever form the town has them."""
@@ -64,14 +66,15 @@ class Wire:
         try:
             result = self.run(args)
         except git.GitFailed as error:
-            raise RemoteUnreachable(
-                f"the remote {self.remote} did not answer within {self.timeout:g} s", self._hint()
-            ) from error
+            raise self._silent() from error
         if result.code != 0:
             said = git.tail(result.err)
             raise RemoteUnreachable(f"the remote {self.remote} cannot be reached" + (f":\n{said}" if said else ""),
                                     self._hint())  # fmt: skip
         return result
+
+    def _silent(self) -> RemoteUnreachable:
+        return RemoteUnreachable(f"the remote {self.remote} said nothing for {self.timeout:g} s", self._hint())
 
     def _hint(self) -> str:
         return (
@@ -81,15 +84,13 @@ class Wire:
 
     def push(self, spec: str, *, lease: str | None = None) -> Result:
         """Push one refspec; the caller reads the ref back. Raises RemoteUnreachable only for a timeout."""
-        args = ["push", "--porcelain", "--no-verify", "--no-recurse-submodules"]
+        args = ["push", "--porcelain", "--progress", "--no-verify", "--no-recurse-submodules"]
         if lease is not None:
             args.append(f"--force-with-lease={lease}")
         try:
             return self.run([*args, self.remote, spec])
         except git.GitFailed as error:
-            raise RemoteUnreachable(
-                f"the remote {self.remote} did not answer within {self.timeout:g} s", self._hint()
-            ) from error
+            raise self._silent() from error
 
     def read(self, ref: str) -> str | None:
         """The sha a ref has on the remote right now; None if it is not there."""
@@ -109,23 +110,22 @@ class Wire:
         return [name for name in names if name != "HEAD" and not name.startswith("gt-claims/")]
 
 
-def remote_of(repo: Repo) -> str | None:
+def remote_of(repo: Refs) -> str | None:
     """The name of the town's remote: `origin`, else the only one there is; None without one."""
-    config = files.read_or_none(os.path.join(repo.common_dir, "config")) or b""
-    names = re.findall(r'^\s*\[remote "([^"\n]+)"\]', config.decode("utf-8", "replace"), re.MULTILINE)
-    if not names and b"[include" in config:
+    names = repo.remotes()
+    if not names and "[include" in repo.config():
         names = git.text(["remote"], cwd=repo.root).split()
-    if "origin" in names:
-        return "origin"
-    return names[0] if len(set(names)) == 1 else None
+    return choose_remote(names)
 
 
 @contextlib.contextmanager
 def opened(town: Town, *, timeout: float = TIMEOUT, wait: float = 30.0, alone: bool = True) -> Iterator[Wire]:
     """The wire of a town; `alone`: for one process at a time.
 
-    Raises GtError without a remote, RaceLost if another sync stays at work for `wait` seconds.
+    Raises GtError without a remote, RaceLost if another sync stays at work for `wait` seconds, Refused in a copy of
+    the machine's folder: nothing goes out in its name.
     """
+    town.require_own()
     remote = remote_of(town.repo)
     if remote is None:
         raise GtError("this town has no remote", "give it one: gt sync --remote URL")
@@ -135,7 +135,7 @@ def opened(town: Town, *, timeout: float = TIMEOUT, wait: float = 30.0, alone: b
     try:
         if alone:
             _lock(handle, wait)
-        yield Wire(town.root, remote, handle, timeout)
+        yield Wire(town.root, remote, handle, timeout, town.clock)
     finally:
         os.close(handle)
 

@@ -25,11 +25,15 @@ def wire(town: Town) -> list[str]:
     Raises Refused where a hook of ours cannot be chained because its place for the former one is taken.
     """
     shim = gt_command(town)
-    driver = f"{shlex.quote(shim)} merge-driver %O %A %B %P %L"
+    driver = f"{shlex.quote(shim)} merge-driver %O %A %B %P"
     wanted = [
         ("gt.command", shim),
         ("merge.gt.name", "merge of Gas Town's files by their meaning"),
-        ("merge.gt.driver", driver),
+        ("merge.gt.driver", f"{driver} %L"),
+        # Where git makes one base of two common ancestors, what is decided is nobody's business.
+        ("merge.gt.recursive", "gt-base"),
+        ("merge.gt-base.name", "merge of two common ancestors"),
+        ("merge.gt-base.driver", f"{driver} base"),
         *_SETTINGS,
     ]
     done = [f"git config {key}" for key, value in wanted if _set(town.root, key, value)]

@@ -147,17 +147,32 @@ def save(town: Town, rig: Rig, name: str) -> str:
     if not [part for part in rescue.unsaved(repo, path, ignored=False) if not part.startswith("stash-")]:
         return ""
     saved = rescue.save(repo, path, f"{rig.name}-{name}", layout.rescue(town.root), town.clock())
-    if not saved.patch and _all_landed(town, saved.refs):
+    if all_landed(town, saved):
         return ""
     where = layout.relative(town.root, saved.patch) if saved.patch else ", ".join(sorted(saved.refs))
     return f"{saved.description}, saved to {where}"
 
 
-def _all_landed(town: Town, refs: Mapping[str, str]) -> bool:
+def unsaved(town: Town, repo: str, path: str, *, ignored: bool = True) -> list[str]:
+    """The parts of a worktree that somebody would miss: all that `rescue.unsaved` finds but what has landed.
+
+    A branch is rebased when it lands and then put away: the commits that were handed in are on no branch any more.
+    """
+    found = rescue.unsaved(repo, path, ignored=ignored)
+    landed = _handed_in(town) if any(part.startswith("commit-") for part in found) else frozenset()
+    return [part for part, sha in found.items() if not (part.startswith("commit-") and sha in landed)]
+
+
+def all_landed(town: Town, saved: rescue.Saved) -> bool:
     """True if what was saved is nothing but commits of branches that have landed and were put away."""
-    landed = {row.commit for row in town.index().rows if row.type == "merge" and row.closed_reason == "merged"}
-    kept = {ref: sha for ref, sha in refs.items() if not ref.rpartition("/")[2].startswith("stash-")}
-    return all(ref.rpartition("/")[2].startswith("commit-") and sha in landed for ref, sha in kept.items())
+    names = {ref.rpartition("/")[2]: sha for ref, sha in saved.refs.items()}
+    kept = {part: sha for part, sha in names.items() if not part.startswith("stash-")}
+    landed = _handed_in(town)
+    return not saved.patch and all(part.startswith("commit-") and sha in landed for part, sha in kept.items())
+
+
+def _handed_in(town: Town) -> frozenset[str | None]:
+    return frozenset(row.commit for row in town.index().rows if row.type == "merge" and row.closed_reason == "merged")
 
 
 def _exclude_ours(repo: str) -> None:

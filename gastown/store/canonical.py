@@ -87,7 +87,10 @@ def dump(doc: Mapping[str, object], order: Sequence[str] = ()) -> bytes:
     try:
         return "\n".join(out).encode("utf-8")
     except UnicodeEncodeError as error:
-        raise ValueError(f"text holds a lone surrogate: {error.object[error.start]!r}") from None
+        code = ord(error.object[error.start])
+        # Python's way to keep a byte of a command line that is no UTF-8.
+        what = f"the byte 0x{code & 0xFF:02x}, which is no UTF-8" if 0xDC80 <= code <= 0xDCFF else "a lone surrogate"
+        raise ValueError(f"text holds {what}") from None
 
 
 def entry_lines(key: str, value: object, indent: int, depth: int = 1) -> list[str]:

@@ -14,6 +14,7 @@ from gastown.model.address import author, parse
 from gastown.model.bead import KEYS, Bead, check
 from gastown.model.errors import NotFound, Refused, Stale, UsageError
 from gastown.model.message import Draft, compose
+from gastown.model.text import safe
 from gastown.store import census, commit, feed, files, layout, maildir, orders, runstate
 from gastown.store import yaml as yaml_store
 from gastown.store.index import Index
@@ -203,7 +204,8 @@ class Change:
                 raise Refused(f"{os.path.relpath(here, self.town.root)} is a symbolic link", "a town holds plain files")
 
     def _message(self) -> str:
-        lines = [f"{e['type']}: {' '.join(str(e['text']).split())}" for e in self._events] or [self.verb]
+        # `git log` prints a message as it is: what a title holds must not reach the terminal raw.
+        lines = [safe(f"{e['type']}: {' '.join(str(e['text']).split())}") for e in self._events] or [self.verb]
         subject, rest = lines[0], lines[1:]
         if len(subject) > 200:
             subject = subject[:199] + "…"

@@ -6,10 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from gastown.model import ids
-from gastown.model.errors import InvalidFile, UsageError
+from gastown.model.errors import InvalidFile
 from gastown.model.merge import Doc
-from gastown.model.merge_bead import collision_loses, note_renumbered, renumber, same_bead
-from gastown.model.times import parse
+from gastown.model.merge_bead import born, collision_loses, note_renumbered, renumber, same_bead
 from gastown.store import filemerge, layout, orders
 from gastown.store import yaml as yaml_store
 
@@ -42,10 +41,10 @@ def settle(
         lost, kept = mine[bead_id], other[bead_id]
         if collision_loses(lost[1], kept[1]):
             _renumber(bead_id, lost, mine, left, used)
-            _tell(bead_id, left.new_ids[bead_id], kept, right, lost[1])
+            _tell(bead_id, left.new_ids[bead_id], kept[0], theirs, right, lost[1])
         else:
             _renumber(bead_id, kept, other, right, used)
-            _tell(bead_id, right.new_ids[bead_id], lost, left, kept[1])
+            _tell(bead_id, right.new_ids[bead_id], lost[0], ours, left, kept[1])
     for side, changed in ((left, ours), (right, theirs)):
         _follow(side, changed)
     return left, right
@@ -111,21 +110,13 @@ def _sibling(bead_id: str, doc: Doc, used: set[str]) -> str:
     return ids.new_id(prefix, count, used.__contains__, draw)
 
 
-def _epoch(doc: Doc) -> float:
-    created = doc.get("created")
-    try:
-        return parse(str(created.get("at"))) if isinstance(created, dict) else 0.0
-    except UsageError:
-        return 0.0
-
-
-def _tell(old: str, new: str, kept: Found, side: Renumbered, lost: Doc) -> None:
+def _tell(old: str, new: str, path: str, changed: Files, side: Renumbered, lost: Doc) -> None:
     """The note on the bead that keeps its id."""
-    path, doc = kept
-    now = side.files.get(path)
-    fresh = dict(yaml_store.load(now, path)) if now else dict(doc)
-    note_renumbered(fresh, old, new, _epoch(lost))
-    side.files[path] = yaml_store.dump(fresh, orders.for_path(path))
+    now = side.files.get(path) or changed[path]
+    assert now is not None
+    fresh = dict(yaml_store.load(now, path))
+    note_renumbered(fresh, old, new, born(lost))
+    side.files[path] = yaml_store.rewrite(now, fresh, orders.for_path(path), path)
 
 
 def _follow(side: Renumbered, changed: Files) -> None:
@@ -147,6 +138,7 @@ def _follow(side: Renumbered, changed: Files) -> None:
         if new is None:
             side.files[path] = yaml_store.rewrite(data, fresh, orders.for_path(path), path)
             continue
-        note_renumbered(fresh, bead_id, new, _epoch(doc))
+        note_renumbered(fresh, bead_id, new, born(doc))
         side.files[path] = None
-        side.files[f"{path.rpartition('/')[0]}/{new}.yaml"] = yaml_store.dump(fresh, orders.for_path(path))
+        target = f"{path.rpartition('/')[0]}/{new}.yaml"
+        side.files[target] = yaml_store.rewrite(data, fresh, orders.for_path(path), path)

@@ -48,7 +48,7 @@ def recover(repo: Repo) -> Plan | None:
     """Finish what a killed process left, and remove the locks it held. Returns that plan, if any."""
     gitindex.clear_own_lock(repo)
     repo.clear_own_spares()
-    if os.path.exists(layout.run(repo.root, "merge.json")):
+    if os.path.exists(layout.run(repo.root, layout.UNFINISHED[1])):
         from gastown.store import mergewrite  # only a killed sync needs it
 
         mergewrite.recover(repo)

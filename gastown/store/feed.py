@@ -23,17 +23,16 @@ class Files(Protocol):
 def next_lines(view: Files, machine: str, epoch: float, new: list[dict[str, Any]]) -> FileOp:
     """The append that puts `new` events into this machine's segment, each with its id.
 
-    Only the machine itself appends, under the town lock; a torn last line is cut off.
+    Only the machine itself appends, under the town lock; a torn last line is cut off. A clock that was set back
+    goes on in the segment of its day, and a new segment's number was never used on any day.
     """
     day = day_of(epoch)
-    number, segment_day = _last_segment(view, machine)
-    path, old = "", b""
-    if number and segment_day == day:
-        path = layout.feed_segment(day, machine, number)
-        old = view.read(path)
+    number = _last_of(view, machine, day)
+    path = layout.feed_segment(day, machine, number)
+    old = view.read(path) if number else b""
     whole = old[: old.rfind(b"\n") + 1]
-    if not path or len(whole) >= SEGMENT_BYTES:
-        number += 1
+    if not number or len(whole) >= SEGMENT_BYTES:
+        number = 1 + max((_last_of(view, machine, one) for one in view.names(layout.FEED)), default=0)
         path, old, whole = layout.feed_segment(day, machine, number), b"", b""
     count = whole.count(b"\n")
     lines = []
@@ -43,12 +42,9 @@ def next_lines(view: Files, machine: str, epoch: float, new: list[dict[str, Any]
     return FileOp(path, old or None, whole + b"".join(lines), append_at=len(whole))
 
 
-def _last_segment(view: Files, machine: str) -> tuple[int, str]:
-    for day in sorted(view.names(layout.FEED), reverse=True):
-        numbers = [n for name in view.names(f"{layout.FEED}/{day}") if (n := _number(name, machine))]
-        if numbers:
-            return max(numbers), day
-    return 0, ""
+def _last_of(view: Files, machine: str, day: str) -> int:
+    """The number of the machine's newest segment of a day; 0 if it has none."""
+    return max((_number(name, machine) for name in view.names(f"{layout.FEED}/{day}")), default=0)
 
 
 def _number(name: str, machine: str) -> int:

@@ -2,47 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import namedtuple
 
 from gastown.model.bead import check
 from gastown.model.errors import InvalidFile, UsageError
 from gastown.model.merge import Doc, History, Settled, Step, same
 from gastown.model.merge_bead import Confirmed, merge_bead
 from gastown.model.merge_doc import DocMerge, add_conflicts
-from gastown.model.merge_feed import merge_feed
 from gastown.model.merge_text import merge_lines
 from gastown.store import layout, orders
 from gastown.store import yaml as yaml_store
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from typing import NamedTuple
 
-@dataclass(frozen=True)
-class Revision:
-    """One commit that changed the file: its author's time (epoch seconds) and address, and the bytes around it."""
+    class Revision(NamedTuple):
+        """One commit that changed the file: its author's time (epoch seconds) and address, and the bytes around it."""
 
-    epoch: float
-    by: str
-    before: bytes | None
-    after: bytes | None
+        epoch: float
+        by: str
+        before: bytes | None
+        after: bytes | None
 
+    class Meta(NamedTuple):
+        """What is known of a side: its newest commit, and (asked for only when needed) what it did to a file."""
 
-@dataclass(frozen=True)
-class Meta:
-    """What is known of a side: its newest commit, and (asked for only when needed) what it did to a file."""
+        epoch: float = 0.0
+        by: str = "overseer"
+        commit: str = ""
+        revisions: Callable[[], Sequence[Revision]] = tuple
 
-    epoch: float = 0.0
-    by: str = "overseer"
-    commit: str = ""
-    revisions: Callable[[], Sequence[Revision]] = tuple
+    class Merged(NamedTuple):
+        """`data` is the merged file; `aside` a version that could not be merged in, to be kept beside it."""
 
-
-@dataclass(frozen=True)
-class Merged:
-    """`data` is the merged file; `aside` a version that could not be merged in, to be kept beside it."""
-
-    data: bytes
-    settled: tuple[Settled, ...] = ()
-    aside: bytes | None = None
+        data: bytes
+        settled: tuple[Settled, ...] = ()
+        aside: bytes | None = None
+else:
+    # As in model.merge: no dataclasses where git starts us once a file.
+    Revision = namedtuple("Revision", "epoch by before after")
+    Meta = namedtuple("Meta", "epoch by commit revisions", defaults=(0.0, "overseer", "", tuple))
+    Merged = namedtuple("Merged", "data settled aside", defaults=((), None))
 
 
 def merge_file(
@@ -64,6 +66,8 @@ def merge_file(
     if ours == base:
         return Merged(theirs)
     if path.startswith(layout.FEED + "/"):
+        from gastown.model.merge_feed import merge_feed
+
         return Merged(merge_feed(ours, theirs))
     if is_document(path):
         merged = _documents(path, base, ours, theirs, mine or Meta(), other or Meta(), confirmed)
@@ -80,12 +84,14 @@ def is_document(path: str) -> bool:
 def _documents(
     path: str, base: bytes | None, ours: bytes, theirs: bytes, mine: Meta, other: Meta, confirmed: Confirmed | None
 ) -> Merged | None:
-    """None if one of the versions is no valid document: unknown is never merged as if it were known."""
+    """None if neither version is a valid document: unknown is never merged as if it were known."""
     is_bead = layout.bead_of_path(path) is not None
-    try:
-        first, second = load(path, ours), load(path, theirs)
-    except InvalidFile:
-        return None
+    first, second = (_load_or(path, side, checked=True) for side in (ours, theirs))
+    if first is None or second is None:
+        if first is second:
+            return None
+        good, bad = (ours, theirs) if second is None else (theirs, ours)
+        return Merged(good, (Settled("", "the version that can be read", "the other one, kept beside it"),), bad)
     old = _load_or(path, base)
     left, right = _history(path, mine), _history(path, other)
     if is_bead:
@@ -110,9 +116,10 @@ def load(path: str, data: bytes) -> Doc:
     return doc
 
 
-def _load_or(path: str, data: bytes | None) -> Doc | None:
+def _load_or(path: str, data: bytes | None, *, checked: bool = False) -> Doc | None:
+    """The document, None for none and for what cannot be read."""
     try:
-        return None if data is None else yaml_store.load(data, path)
+        return None if data is None else load(path, data) if checked else yaml_store.load(data, path)
     except InvalidFile:
         return None
 
@@ -134,11 +141,26 @@ def _bytes(path: str, base: bytes | None, ours: bytes, theirs: bytes, doc: Doc) 
     if not free:
         return yaml_store.dump(doc, order)
     woven = _weave(base, ours, theirs)
-    if woven is not None:
-        there = _load_or(path, woven)
-        if there is not None and same(there, doc):
-            return woven
-    return yaml_store.rewrite(free[0], doc, order, path)
+    there = _load_or(path, woven)
+    if woven is not None and there is not None and same(there, doc):
+        return woven
+    return _with_comments(path, base, ours, theirs, yaml_store.rewrite(free[0], doc, order, path), doc)
+
+
+def _with_comments(path: str, base: bytes | None, ours: bytes, theirs: bytes, merged: bytes, doc: Doc) -> bytes:
+    """The comments of both sides, but for those that one of them took away."""
+    from gastown.store import comments  # dear, and only for files that people write in
+
+    mine, other, old = (comments.found(side, path) for side in (ours, theirs, base or b""))
+    there = {words for words, _ in comments.found(merged, path)}
+    said = [{words for words, _ in side} for side in (mine, other)]
+    gone = {words for words, _ in old if words not in said[0] or words not in said[1]}
+    missing = sorted({one for one in (*mine, *other) if one[0] not in there | gone})
+    if not missing:
+        return merged
+    full = comments.kept(merged, missing, path)
+    now = _load_or(path, full)
+    return full if now is not None and same(now, doc) else merged
 
 
 def _weave(base: bytes | None, ours: bytes, theirs: bytes) -> bytes | None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree
 
-from gastown.model.errors import GtError, RaceLost
+from gastown.model.errors import RaceLost
 from gastown.store import files, git, layout
+from gastown.store.refs import Refs
 
 FILE_MODE = 0o100644
 TREE_MODE = 0o040000
@@ -26,19 +28,18 @@ _FAST = 1
 Change = tuple[int, bytes] | None
 
 
-class Repo:
+class Repo(Refs):
     """The repository whose work tree is `root`. Raises GtError where there is none."""
 
     def __init__(self, root: str) -> None:
         self._packs: Any = None
-        self._kept: dict[bytes, ShaFile] = {}
         self._person: tuple[str, str] | None = None
-        self.root = root
-        self.git_dir = _git_dir(root)
-        common = files.read_or_none(os.path.join(self.git_dir, "commondir"))
-        self.common_dir = (
-            os.path.normpath(os.path.join(self.git_dir, common.decode().strip())) if common else self.git_dir
-        )
+        super().__init__(root)
+
+    @cached_property
+    def _kept(self) -> dict[bytes, ShaFile]:
+        # One change looks at the same few trees again and again.
+        return {}
 
     # -- objects -----------------------------------------------------------
     def _loose(self, sha: bytes) -> str:
@@ -97,7 +98,6 @@ class Repo:
         return found
 
     def _keep(self, one: ShaFile) -> ShaFile:
-        # One change looks at the same few trees again and again.
         if len(self._kept) >= MOST_KEPT:
             self._kept.clear()
         self._kept[one.id] = one
@@ -177,42 +177,13 @@ class Repo:
         return fresh.id, made
 
     # -- refs --------------------------------------------------------------
-    def head(self) -> tuple[str, bytes | None]:
-        """(the ref that HEAD is, its commit): `HEAD` itself when detached, None when unborn."""
-        text = files.read(os.path.join(self.git_dir, "HEAD")).strip()
-        if text.startswith(b"ref: "):
-            name = text[5:].strip().decode()
-            if name == "refs/heads/.invalid":
-                raise GtError(
-                    f"{self.root} keeps its refs in a reftable",
-                    "gt needs ordinary refs: git refs migrate --ref-format=files",
-                )
-            return name, self.ref(name)
-        return "HEAD", text
-
-    def ref(self, name: str) -> bytes | None:
-        """The commit a ref points to; None if there is no such ref."""
-        value = files.read_or_none(self._ref_path(name))
-        if value is not None:
-            text = value.strip()
-            return self.ref(text[5:].strip().decode()) if text.startswith(b"ref: ") else text
-        packed = files.read_or_none(os.path.join(self.common_dir, "packed-refs")) or b""
-        wanted = b" " + name.encode()
-        for line in packed.splitlines():
-            if line.endswith(wanted) and not line.startswith((b"#", b"^")):
-                return line.split(b" ", 1)[0]
-        return None
-
-    def _ref_path(self, name: str) -> str:
-        return os.path.join(self.git_dir if name == "HEAD" else self.common_dir, *name.split("/"))
-
     def lock_ref(self, name: str, new: bytes, old: bytes | None) -> bool:
         """Take git's lock on a ref, holding `new`; False if the ref is no longer `old`.
 
         A lock whose content is a commit we were about to set belongs to a dead process of ours: the
         caller removes those first (`drop_ref_lock`). Anybody else's is waited for, 2 s at most.
         """
-        path = self._ref_path(name)
+        path = self.path(name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         deadline = time.monotonic() + REF_WAIT
         while not files.link_exclusive(path + ".lock", new + b"\n", spare=self._spare, durable=True):
@@ -238,14 +209,14 @@ class Repo:
 
     def drop_ref_lock(self, name: str, ours: Iterable[bytes]) -> None:
         """Remove a lock on a ref if its content is one of `ours`."""
-        lock = self._ref_path(name) + ".lock"
+        lock = self.path(name) + ".lock"
         content = files.read_or_none(lock)
         if content is not None and content.strip() in set(ours):
             files.remove(lock)
 
     def finish_ref(self, name: str, new: bytes, old: bytes | None, *, who: bytes, message: str) -> None:
         """Let the lock taken by `lock_ref` become the ref; write the reflog as git does."""
-        path = self._ref_path(name)
+        path = self.path(name)
         files.rename(path + ".lock", path)
         files.sync_folder(os.path.dirname(path))
         line = b"%s %s %s\t%s\n" % (old or b"0" * 40, new, who, message.splitlines()[0].encode())
@@ -289,13 +260,3 @@ def ident(author: tuple[str, str]) -> bytes:
     """`Name <e-mail>` with what git forbids in it taken out."""
     name, email = ("".join(c for c in part if c not in "<>\n\r\0").strip() for part in author)
     return f"{name or 'unknown'} <{email}>".encode()
-
-
-def _git_dir(root: str) -> str:
-    path = os.path.join(root, ".git")
-    if os.path.isdir(path):
-        return path
-    link = files.read_or_none(path)
-    if link is not None and link.startswith(b"gitdir: "):
-        return os.path.normpath(os.path.join(root, link[8:].strip().decode()))
-    raise GtError(f"{root} holds a town but no git repository", f"run `git init` in {root}, or restore its .git folder")

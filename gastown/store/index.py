@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-_MAGIC = f"gt-index 3 {sys.implementation.cache_tag} {marshal.version}\n".encode()
+_MAGIC = f"gt-index 4 {sys.implementation.cache_tag} {marshal.version}\n".encode()
 # Clocks of file systems tick: an entry written within this long before the cache may change unseen.
 _RACY_NS = 20_000_000
 # Rewriting the cache costs more than reading a few files again.
@@ -41,8 +41,9 @@ _PLAIN = 2
 # Of one file: name, size, mtime_ns, inode.
 Entry = tuple[str, int, int, int]
 # Of one day folder: its sorted entries as bytes, the newest mtime_ns, the rows of beads that are not closed as
-# bytes, the closed ones' (each as bytes by id, all of it as bytes), the names of the files that could not be used.
-Folder = tuple[bytes, int, bytes, bytes, tuple[str, ...]]
+# bytes, the closed ones' (each as bytes by id, all of it as bytes), the names of the files that could not be used,
+# the ids of closed beads that have texts to choose from.
+Folder = tuple[bytes, int, bytes, bytes, tuple[str, ...], tuple[str, ...]]
 # A row of plain tuples becomes one of ours, faster than by Row._make.
 _row: Callable[[Any], Row] = partial(tuple.__new__, Row)
 
@@ -70,6 +71,11 @@ class Index:
         return self._live
 
     @property
+    def disputed(self) -> list[Row]:
+        """Those of beads with versions of a text to choose from, closed ones too."""
+        return [row for row in self.rows if row.conflicts]
+
+    @property
     def by_id(self) -> Mapping[str, Row]:
         """Rows by bead id."""
         if self._by_id is None:
@@ -80,11 +86,14 @@ class Index:
 class _Loaded(Index):
     """As `Index`, where the rows of closed beads, in time nearly all, stay packed until somebody asks for them."""
 
-    def __init__(self, live: list[Row], closed: list[bytes], problems: list[InvalidFile]) -> None:
+    def __init__(
+        self, live: list[Row], closed: list[bytes], disputed: list[str], problems: list[InvalidFile]
+    ) -> None:
         super().__init__((), problems)
         self._live = live
         self._rows = None
         self._closed = closed
+        self._disputed = disputed
 
     @property
     def rows(self) -> list[Row]:
@@ -93,6 +102,10 @@ class _Loaded(Index):
             closed = map(_row, map(marshal.loads, packed))
             self._rows = sorted([*self.live, *closed], key=_place)
         return self._rows
+
+    @property
+    def disputed(self) -> list[Row]:
+        return [*(row for row in self.live if row.conflicts), *(self.by_id[one] for one in self._disputed)]
 
     @property
     def by_id(self) -> Mapping[str, Row]:
@@ -168,6 +181,7 @@ class _Scan:
         self.fresh: dict[str, Folder] = {}
         self.live: list[Row] = []
         self.closed: list[bytes] = []
+        self.disputed: list[str] = []
         self.problems: list[InvalidFile] = []
         self.reread = 0
 
@@ -178,7 +192,7 @@ class _Scan:
                 self._day(rig, f"{folder}/{day}")
         if self.reread > _STALE_ENOUGH or self.known.keys() != self.fresh.keys():
             _save_cache(layout.cache(self.root, "beads.idx"), began, self.fresh)
-        return _Loaded(self.live, self.closed, self.problems)
+        return _Loaded(self.live, self.closed, self.disputed, self.problems)
 
     def _day(self, rig: str | None, folder: str) -> None:
         try:
@@ -193,6 +207,7 @@ class _Scan:
             self.closed.append(known[3])
             for name in known[4]:
                 self._read(rig, f"{folder}/{name}")
+            self.disputed += known[5]
             self.fresh[folder] = known
         else:
             self._changed_day(rig, folder, entries, signature, known)
@@ -221,11 +236,13 @@ class _Scan:
                 closed[bead_id] = marshal.dumps(tuple(fresh))
             else:
                 live.append(fresh)
+        disputed = tuple(one for one, packed_row in closed.items() if _row(marshal.loads(packed_row)).conflicts)
         newest = max((entry[2] for entry in entries), default=0)
         rows = marshal.dumps([tuple(row) for row in live])
-        self.fresh[folder] = (signature, newest, rows, marshal.dumps(closed), tuple(broken))
+        self.fresh[folder] = (signature, newest, rows, marshal.dumps(closed), tuple(broken), disputed)
         self.live += live
         self.closed.append(self.fresh[folder][3])
+        self.disputed += disputed
 
     def _read(self, rig: str | None, path: str) -> Row | None:
         self.reread += 1

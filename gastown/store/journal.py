@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from gastown.model.errors import GtError
 from gastown.store import files, layout
 
+_NAME = layout.UNFINISHED[0]
+
 
 @dataclass(frozen=True)
 class FileOp:
@@ -51,6 +53,11 @@ def _bytes(text: str | None) -> bytes | None:
     return None if text is None else base64.b64decode(text)
 
 
+def path(root: str) -> str:
+    """Where the journal of a town lies while a change is being written."""
+    return layout.run(root, _NAME)
+
+
 def record(root: str, plan: Plan) -> None:
     """Make `plan` durable. From here on it will be finished, by us or by the next writer."""
     value = {
@@ -65,8 +72,8 @@ def record(root: str, plan: Plan) -> None:
         "new_head": (plan.new_head or b"").decode(),
         "ops": [[op.path, _text(op.old), _text(op.new), op.append_at] for op in plan.ops],
     }
-    os.makedirs(os.path.dirname(layout.journal(root)), exist_ok=True)
-    files.write(layout.journal(root), json.dumps(value).encode())
+    os.makedirs(os.path.dirname(path(root)), exist_ok=True)
+    files.write(path(root), json.dumps(value).encode())
 
 
 def clear(root: str) -> None:
@@ -74,12 +81,12 @@ def clear(root: str) -> None:
 
     Not synced: should it come back after a power loss, finishing it again changes nothing.
     """
-    files.remove(layout.journal(root))
+    files.remove(path(root))
 
 
 def pending(root: str) -> Plan | None:
     """The plan that a killed process left; None if there is none. Raises GtError if it is unreadable."""
-    data = files.read_or_none(layout.journal(root))
+    data = files.read_or_none(path(root))
     if data is None:
         return None
     try:
@@ -97,6 +104,6 @@ def pending(root: str) -> Plan | None:
         )
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise GtError(
-            f"{layout.journal(root)} cannot be read ({error})",
+            f"{path(root)} cannot be read ({error})",
             "it records a change that was interrupted; look into it, then move it away",
         ) from None

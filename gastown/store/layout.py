@@ -19,6 +19,8 @@ RIGS = "rigs"
 FEED = "feed"
 MAIL = "mail"
 MACHINES = "machines"
+# Below .gt/run/ while a change, or a sync, is being written: whoever finds one of a dead process finishes it.
+UNFINISHED = ("journal.json", "merge.json")
 # A temporary file lies beside the file it will replace, for the rename to be atomic.
 TEMP_SUFFIX = ".gt-tmp"
 
@@ -70,11 +72,6 @@ def rig_of_path(path: str) -> str | None:
     """The rig a town path belongs to; None for the town's own files."""
     parts = path.split("/", 2)
     return parts[1] if len(parts) == 3 and parts[0] == RIGS and is_name(parts[1]) else None
-
-
-def journal(root: str) -> str:
-    """Where a change stands while it is being written."""
-    return run(root, "journal.json")
 
 
 def bead_of_path(path: str) -> str | None:

@@ -8,16 +8,16 @@ Killed in between, the next writer finishes. All of it under the town lock.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from dulwich.objects import ShaFile
 
 from gastown.model.errors import GtError, InvalidFile
-from gastown.store import editbases, files, gitindex, layout, runstate, treediff
+from gastown.store import editbases, files, git, gitindex, layout, runstate, treediff
 from gastown.store.gitrepo import Repo, ident, new_blob
 from gastown.store.treediff import Entry
 
-_NOTE = "merge.json"
+_NOTE = layout.UNFINISHED[1]
 # More files than this are made durable by one sync of the disk.
 _ONE_BY_ONE = 64
 
@@ -45,7 +45,7 @@ def move(repo: Repo, new: bytes, made: Iterable[ShaFile], *, old: bytes, who: tu
         return False
     epoch = repo.commit(new).commit_time
     repo.finish_ref(ref, new, old, who=ident(who) + b" %d +0000" % epoch, message=message)
-    _follow(repo, old, new)
+    _follow(repo, old, new, new)
     files.remove(_note(repo.root))
     return True
 
@@ -57,15 +57,25 @@ def recover(repo: Repo) -> bool:
         return False
     old, new, ref = str(note["old"]).encode(), str(note["new"]).encode(), str(note["ref"])
     repo.drop_ref_lock(ref, [new])
-    if repo.head() == (ref, new):
-        _follow(repo, old, new)
+    name, head = repo.head()
+    if name == ref and head is not None and (head == new or _holds(repo, head, new)):
+        _follow(repo, old, new, head)
     files.remove(_note(repo.root))
     return True
 
 
-def _follow(repo: Repo, old: bytes, new: bytes) -> None:
-    """Bring files and index from one commit to the other."""
+def _holds(repo: Repo, head: bytes, commit: bytes) -> bool:
+    """True if a person's git went on from that commit before gt could finish."""
+    args = ["merge-base", "--is-ancestor", commit.decode(), head.decode()]
+    return git.run(args, cwd=repo.root, check=False)[0] == 0
+
+
+def _follow(repo: Repo, old: bytes, new: bytes, head: bytes) -> None:
+    """Bring files and index from one commit to the other, as far as `head` still says the same."""
     changes = treediff.changes(repo, repo.commit(old).tree, repo.commit(new).tree)
+    if head != new:
+        tree = repo.commit(head).tree
+        changes = {path: pair for path, pair in changes.items() if repo.find(tree, path) == pair[1]}
     started: dict[str, bytes | None] = {}
     replaced: dict[str, bytes] = {}
     todo: list[tuple[str, Entry | None]] = []
@@ -81,7 +91,7 @@ def _follow(repo: Repo, old: bytes, new: bytes) -> None:
             replaced[path] = before[1]
         todo.append((path, after))
     editbases.remember(repo.root, started=started, replaced=replaced)
-    _write(repo, todo)
+    _write(repo, todo, {path for path, (before, _) in changes.items() if before is not None})
     gitindex.update(repo, {path: after for path, (_, after) in changes.items()})
 
 
@@ -94,28 +104,37 @@ def _read(path: str) -> bytes | None:
         return b""
 
 
-def _write(repo: Repo, todo: list[tuple[str, Entry | None]]) -> None:
-    done: list[str] = []
-    for path, entry in todo:
-        if entry is None:
-            where = layout.absolute(repo.root, path)
-            files.remove(where)
-            _remove_empty(repo.root, os.path.dirname(where))
-    for path, entry in todo:
-        if entry is None:
-            continue
+def _write(repo: Repo, todo: list[tuple[str, Entry | None]], old: Collection[str]) -> None:
+    """New files first, then changed ones, then removals: what moves is never nowhere. `old`: paths that were there."""
+    new = {path: entry for path, entry in todo if entry is not None}
+    gone = {path for path, entry in todo if entry is None}
+    in_the_way = {path for path in gone if any(one.startswith(path + "/") for one in new)}
+    in_the_way |= {path for path in gone if any(path.startswith(one + "/") for one in new)}
+    for path in sorted(in_the_way):
+        _remove(repo.root, path)
+    done: set[str] = set()
+    for path in sorted(new, key=lambda path: (path in old, path)):
         where = layout.absolute(repo.root, path)
         files.make_folders(os.path.dirname(where))
-        data = bytes(repo.get(entry[1]).as_raw_string())
+        mode, sha = new[path]
         temp = files.temp_path(where)
-        files.fill(temp, data, durable=len(todo) <= _ONE_BY_ONE, mode=0o777 if entry[0] & 0o111 else 0o666)
+        data = bytes(repo.get(sha).as_raw_string())
+        files.fill(temp, data, durable=len(todo) <= _ONE_BY_ONE, mode=0o777 if mode & 0o111 else 0o666)
         files.rename(temp, where)
-        done.append(os.path.dirname(where))
+        done.add(os.path.dirname(where))
     if len(todo) > _ONE_BY_ONE:
         os.sync()
     else:
-        for folder in sorted(set(done)):
+        for folder in sorted(done):
             files.sync_folder(folder)
+    for path in sorted(gone - in_the_way):
+        _remove(repo.root, path)
+
+
+def _remove(root: str, path: str) -> None:
+    where = layout.absolute(root, path)
+    files.remove(where)
+    _remove_empty(root, os.path.dirname(where))
 
 
 def _remove_empty(root: str, folder: str) -> None:

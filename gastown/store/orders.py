@@ -10,7 +10,7 @@ TOWN = (
     "escalation", "budget",
 )  # fmt: skip
 WORKER = ("name", "kind", "rig", "machine", "agent", "created")
-MACHINE = ("name", "id", "platform", "created", "capacity", "seen", "retired")
+MACHINE = ("name", "id", "platform", "created", "capacity", "seen", "instance", "retired")
 AGENT = ("name", "description", "command", "prompt", "resume", "env", "version")
 
 
@@ -22,7 +22,7 @@ def for_path(path: str) -> tuple[str, ...]:
     if path == layout.TOWN_FILE:
         return TOWN
     if parts[0] == layout.RIGS and len(parts) == 3 and parts[2] == "rig.yaml":
-        from gastown.model import rig
+        from gastown.model import rig  # git's merge driver has no use for it
 
         return rig.KEYS
     if parts[0] == layout.RIGS and len(parts) == 4 and parts[2] in ("polecats", "crew"):

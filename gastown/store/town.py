@@ -32,26 +32,41 @@ class Town(LiveView):
         super().__init__(root)
         self.actor = actor
         self.clock = clock
+        self._machine: str | None = None
 
     @property
     def prefix(self) -> str:
         """The prefix of the town's own beads."""
         return str(self.config.get("prefix") or "hq")
 
-    @cached_property
+    @property
     def machine(self) -> str:
-        """This machine's name in the town; raises GtError if it has none yet."""
-        path = layout.local(self.root, "machine.yaml")
-        try:
-            with open(path, "rb") as file:
-                data = file.read()
-        except FileNotFoundError:
-            raise GtError(
-                f"this machine has no name in the town yet ({path} is missing)", "run: gt doctor --fix"
-            ) from None
-        from gastown.store import yaml
+        """This machine's name in the town, as known since the last change; raises GtError if it has none yet."""
+        if self._machine is None:
+            from gastown.store import identity
 
-        return str(yaml.load(data, ".gt/machine.yaml")["name"])
+            one = identity.read(self.root)
+            if one is None:
+                where = identity.path(self.root)
+                raise GtError(f"this machine has no name in the town yet ({where} is missing)", "run: gt doctor --fix")
+            self._machine = one.name
+        return self._machine
+
+    def may_have_moved(self) -> bool:
+        """False if the folder provably stands where it stood when that was written down. Cheap: all commands ask."""
+        try:
+            with open(layout.local(self.root, "machine.yaml"), "rb") as file:
+                data = file.read()
+            inode = os.stat(layout.local(self.root)).st_ino
+        except FileNotFoundError:
+            return False  # it has no name yet
+        return b"inode: %d" % inode not in data or os.fsencode(os.path.realpath(self.root)) not in data
+
+    def require_own(self) -> None:
+        """Raise Refused in a folder that is a copy of its machine: nothing is written or signalled from there."""
+        from gastown.store import identity
+
+        identity.require(self.root, self.clock())
 
     @cached_property
     def repo(self) -> Repo:
@@ -69,19 +84,22 @@ class Town(LiveView):
         return past.at(self.root, when, self.clock())
 
     def refresh(self) -> None:
-        """Forget what was read of town.yaml."""
+        """Forget what was read of town.yaml, and this machine's name: it may have been renamed meanwhile."""
         self._config = None
+        self._machine = None
 
     @contextlib.contextmanager
     def change(self, verb: str, actor: str | None = None, *, timeout: float = 30.0) -> Iterator[Change]:
         """The block in which a town is altered: written, fed and committed on leaving it, or not at all.
 
         Holds the town lock, so slow work belongs outside. An exception inside writes nothing.
-        Raises RaceLost (lock held for `timeout` seconds), Stale (a person edited a file that was read).
+        Raises RaceLost (lock held for `timeout` seconds), Stale (a person edited a file that was read), Refused
+        in a copy of the machine's folder (`identity`).
         """
         from gastown.store import commit, lock
         from gastown.store.change import Change
 
+        self.require_own()
         with lock.town_lock(self.root, verb, timeout=timeout):
             commit.recover(self.repo)
             self.refresh()
@@ -102,11 +120,19 @@ class Town(LiveView):
                 time.sleep(0.01 * attempt)
         raise AssertionError("unreachable")
 
+    @property
+    def unsettled(self) -> bool:
+        """True if a change or a sync was killed in the middle and nobody finished it yet."""
+        return any(os.path.exists(layout.run(self.root, name)) for name in layout.UNFINISHED)
+
     def settle(self) -> None:
         """Finish what a killed process left, if nobody is writing right now. For commands that only read."""
-        if not os.path.exists(layout.journal(self.root)) and not self._index_at_work():
+        if not self.unsettled and not self._index_at_work():
             return
-        from gastown.store import commit, lock
+        from gastown.store import commit, identity, lock
+
+        if not identity.standing(self.root, self.clock()).own:
+            return  # in a copy that is the original's to finish
 
         with contextlib.suppress(RaceLost, OSError), lock.town_lock(self.root, "recover", timeout=0):
             commit.recover(self.repo)

@@ -6,7 +6,11 @@ Only subtrees that differ are read: it costs the same at any number of beads.
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
+
+from dulwich.errors import ObjectFormatException
+from dulwich.objects import parse_tree
 
 from gastown.model.errors import Refused
 from gastown.store import git, layout
@@ -71,7 +75,7 @@ def inspect(repo: Repo, known: bytes | None, new: bytes | None, commit: bytes) -
 def _inspect_tree(repo: Repo, known: bytes | None, new: bytes | None, above: bytes, commit: bytes) -> None:
     if new is None or new == known:
         return
-    before, after = _entries(repo, known), _entries(repo, new)
+    before, after = _entries(repo, known), _sound(repo, new, above, commit)
     for name, (mode, sha) in after.items():
         if before.get(name) == (mode, sha):
             continue
@@ -85,6 +89,18 @@ def _inspect_tree(repo: Repo, known: bytes | None, new: bytes | None, above: byt
         elif mode not in _FILES:
             raise _refused(path, commit, _KINDS.get(mode, f"something of mode {mode:o}") + ", and a town holds files")
     check_case(after, above, commit)
+
+
+def _sound(repo: Repo, tree: bytes, above: bytes, commit: bytes) -> dict[bytes, Entry]:
+    """The entries of a tree that can be read and names nothing twice."""
+    try:
+        names = [name for name, _, _ in parse_tree(bytes(repo.tree(tree).as_raw_string()), sha_len=20)]
+    except (ObjectFormatException, AssertionError, KeyError, ValueError):
+        raise _refused(above or b"/", commit, "a folder that cannot be read") from None
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise _refused(above + name, commit, "a name that is there twice")
+    return _entries(repo, tree)
 
 
 def check_case(names: dict[bytes, Entry], above: bytes, commit: bytes) -> None:

@@ -11,10 +11,10 @@ from gastown.model import merge_maildir as places
 from gastown.model.errors import GtError, Refused
 from gastown.model.merge import Settled
 from gastown.model.merge_bead import Confirmed
-from gastown.store import collisions, git, layout, treediff
-from gastown.store.collisions import Renumbered
+from gastown.store import git, layout, treediff
 from gastown.store.filemerge import merge_file
 from gastown.store.gitrepo import FILE_MODE, TREE_MODE, Change, Repo, new_blob
+from gastown.store.sameids import SameIds, Side
 from gastown.store.sidelog import SideLog
 from gastown.store.treediff import Entry
 
@@ -106,9 +106,6 @@ class _Overlay(Repo):
         self.extra.update({one.id: one for one in made})
 
 
-Side = dict[str, Entry | None]
-
-
 class _Merge:
     """One three-way merge of trees."""
 
@@ -120,17 +117,19 @@ class _Merge:
         self.logs = my_log, other_log
         self.made: list[ShaFile] = []
         mine, other = treediff.changes(repo, base, ours), treediff.changes(repo, base, theirs)
-        self.old: Side = {path: pair[0] for path, pair in (*mine.items(), *other.items())}
+        self.before: Side = {path: pair[0] for path, pair in (*mine.items(), *other.items())}
         self.actual: Side = {path: pair[1] for path, pair in mine.items()}
-        self.mine: Side = dict(self.actual)
+        self.old, self.mine = dict(self.before), dict(self.actual)
         self.other: Side = {path: pair[1] for path, pair in other.items()}
-        self.was: dict[str, str] = {}
         self.settled: list[tuple[str, Settled]] = []
 
     def run(self, confirmed: Confirmed | None) -> TreeMerge:
         """The merged tree, made from ours."""
-        renumbered = self._collisions()
-        final: Side = dict(self.mine)
+        beads = SameIds(self.old, self.mine, self.other, self._data, self._blob)
+        renumbered = beads.settle(lambda: {*self._ids(self.ours), *self._ids(self.theirs)})
+        self.was = beads.was
+        self.settled += beads.settled
+        final: Side = dict.fromkeys(beads.dropped) | self.mine
         mail, rest = self._split_mail()
         for path in rest:
             final.update(self._file(path, confirmed))
@@ -140,7 +139,7 @@ class _Merge:
         changes: dict[str, Change] = {
             path: entry
             for path, entry in sorted(final.items())
-            if entry != (self.actual[path] if path in self.actual else self.old.get(path))
+            if entry != (self.actual[path] if path in self.actual else self.before.get(path))
         }
         tree, trees = self.repo.graft(self.ours, changes)
         if tree is None:
@@ -148,41 +147,6 @@ class _Merge:
         self.made += trees
         self.repo.add(trees)
         return TreeMerge(tree, self.made, self.settled, renumbered)
-
-    # -- two beads with one id ---------------------------------------------
-    def _collisions(self) -> dict[str, str]:
-        if not self._added(self.mine) & self._added(self.other):
-            return {}
-        mine, other = self._beads(self.mine), self._beads(self.other)
-        left, right = collisions.settle(
-            mine,
-            other,
-            lambda path: self.old.get(path) is not None,
-            lambda: {*self._ids(self.ours), *self._ids(self.theirs)},
-        )
-        for side, done, log in ((self.mine, left, "ours"), (self.other, right, "theirs")):
-            self._overlay(side, done)
-            for old, new in done.new_ids.items():
-                self.settled.append((log, Settled("id", new, old)))
-        return left.new_ids | right.new_ids
-
-    def _added(self, side: Side) -> set[str]:
-        new = [path for path, entry in side.items() if entry is not None and self.old.get(path) is None]
-        return {bead_id for path in new if (bead_id := layout.bead_of_path(path))}
-
-    def _beads(self, side: Side) -> dict[str, bytes | None]:
-        return {path: self._data(entry) for path, entry in side.items() if layout.bead_of_path(path)}
-
-    def _overlay(self, side: Side, done: Renumbered) -> None:
-        moved = {new: old for old, new in done.new_ids.items()}
-        for path, data in done.files.items():
-            side[path] = None if data is None else self._blob(data)
-            self.old.setdefault(path, None)
-            old = moved.get(layout.bead_of_path(path) or "")
-            if old:
-                self.was[path] = f"{path.rpartition('/')[0]}/{old}.yaml"
-        for path in [path for path, entry in side.items() if entry is None and self.old.get(path) is None]:
-            del side[path]  # absent before and after: this side has nothing to say of it
 
     def _ids(self, tree: bytes) -> Iterator[str]:
         """Every bead id in a tree, by names alone."""
@@ -237,7 +201,7 @@ class _Merge:
         base, ours, theirs = self._data(self.old.get(path)), self._data(mine), self._data(other)
         assert ours is not None
         assert theirs is not None
-        left, right = (log.meta(path, self.was.get(path)) for log in self.logs)
+        left, right = (log.meta(path, was.get(path)) for log, was in zip(self.logs, self.was, strict=True))
         merged = merge_file(path, base, ours, theirs, mine=left, other=right, confirmed=confirmed)
         self.settled += [(path, one) for one in merged.settled]
         done: Side = {path: self._blob(merged.data, mine[0])}

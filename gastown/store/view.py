@@ -140,7 +140,7 @@ class View:
         """A bead by its full id; raises NotFound with near ids, or InvalidFile."""
         path = self.bead_path(bead_id)
         if path is None:
-            raise NotFound(f"no bead {bead_id!r}", near=nearest(bead_id, list(self.bead_ids())))
+            raise self._no_bead(bead_id)
         return Bead(index.parse(self.read(path), path), path)
 
     def bead_ids(self) -> Iterator[str]:
@@ -170,7 +170,11 @@ class View:
             return roots[0] if roots else matches[0]
         if matches:
             raise UsageError(f"{text!r} may be {', '.join(matches[:5])}", "give more of the id")
-        raise NotFound(f"no bead {text!r}", near=nearest(text, list(self.bead_ids())))
+        raise self._no_bead(text)
+
+    def _no_bead(self, text: str) -> NotFound:
+        near = nearest(text, list(self.bead_ids()))
+        return NotFound(f"no bead {text!r}", "" if near else "`gt list --all` shows every bead", near)
 
     # -- mail and feed -----------------------------------------------------
     def mail_names(self, address: str, part: str) -> list[str]:

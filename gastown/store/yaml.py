@@ -41,7 +41,7 @@ def dump(doc: Mapping[str, object], order: Sequence[str] = ()) -> bytes:
     try:
         return _limited(canonical.dump(doc, order))
     except ValueError as error:
-        raise UsageError(f"cannot be written as YAML: {error}") from None
+        raise UsageError(f"cannot be written as YAML: {error}", "nothing was written") from None
 
 
 def rewrite(old: bytes | None, new: Mapping[str, object], order: Sequence[str], path: str) -> bytes:

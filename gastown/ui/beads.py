@@ -42,13 +42,16 @@ def blocked_table(rows: Sequence[tuple[Row, list[str]]], *, colour: bool) -> lis
     )  # fmt: skip
 
 
-def full(bead: Bead, by_id: Mapping[str, Row], blocked_by: Sequence[str], *, now: float, colour: bool) -> list[str]:
-    """One bead in full, as lines."""
+def full(
+    bead: Bead, by_id: Mapping[str, Row], blocked_by: Sequence[str], *, now: float, colour: bool, session: str = ""
+) -> list[str]:
+    """One bead in full, as lines. `session`: how the last session stands, where the bead itself does not say."""
     lines = [style.paint(bead.id, "bold", colour) + "  " + style.paint(safe(bead.title), "bold", colour)]
-    lines += [f"  {name:<11}{safe(value)}" for name, value in _facts(bead, by_id, blocked_by, now) if value]
+    lines += [f"  {name:<11}{safe(value)}" for name, value in _facts(bead, by_id, blocked_by, now, session) if value]
     for name, text in (("description", bead.description), ("acceptance", bead.acceptance)):
         if text.strip():
             lines += ["", f"{name}:", *_indented(text)]
+    lines += _versions(bead)
     if bead.notes:
         lines += ["", "notes:"]
         for note in bead.notes:
@@ -57,8 +60,19 @@ def full(bead: Bead, by_id: Mapping[str, Row], blocked_by: Sequence[str], *, now
     return lines
 
 
+def _versions(bead: Bead) -> list[str]:
+    """The versions of texts that somebody has to choose from."""
+    there = bead.doc.get("conflicts")
+    items = [item for item in there if isinstance(item, dict)] if isinstance(there, list) else []
+    lines = ["", f"conflicts: (gt bead resolve {bead.id} N keeps version N)"] if items else []
+    for number, item in enumerate(items, start=1):
+        lines.append("  " + safe(f"{number}  {item.get('key')}  {item.get('at', '?')}  {item.get('by', '?')}"))
+        lines += _indented(item.get("text", ""), 4)
+    return lines
+
+
 def _facts(
-    bead: Bead, by_id: Mapping[str, Row], blocked_by: Sequence[str], now: float
+    bead: Bead, by_id: Mapping[str, Row], blocked_by: Sequence[str], now: float, session: str
 ) -> list[tuple[str, str]]:
     held = f"{bead.assignee or ''}" + (f" on {bead.machine}" if bead.assignee and bead.machine else "")
     waits = f"  (waits for {', '.join(blocked_by)})" if blocked_by else ""
@@ -77,7 +91,7 @@ def _facts(
         ("commit", bead.commit or ""),
         ("agent", bead.agent or ""),
     ]
-    facts += [("session", _session(one)) for one in bead.sessions]
+    facts += [("session", _session(one, session)) for one in bead.sessions]
     facts.append(("created", f"{bead.created_at} by {bead.created_by}{_age(bead.created_at, now)}"))
     if bead.closed:
         closed = bead.closed
@@ -91,9 +105,9 @@ def _named(bead_id: str | None, by_id: Mapping[str, Row]) -> str:
     return f"{bead_id} ({row.status}) {row.title}" if row else f"{bead_id} (unknown)"
 
 
-def _session(one: Mapping[str, object]) -> str:
+def _session(one: Mapping[str, object], otherwise: str) -> str:
     words = [str(one.get("id", "?")), str(one.get("by", "")), str(one.get("agent", "")), str(one.get("started", ""))]
-    return " ".join(word for word in words if word) + f" {one.get('outcome') or 'running'}"
+    return " ".join(word for word in words if word) + f" {one.get('outcome') or otherwise or 'running'}"
 
 
 def _age(stamp: str, now: float) -> str:

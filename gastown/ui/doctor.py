@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gastown.model.text import safe
-from gastown.services.doctor import Finding
+from gastown.model.text import counted, safe
+from gastown.services.findings import Finding
 from gastown.ui import style
 
 _STYLES = {"ok": "green", "note": "dim", "warning": "yellow", "error": "red", "fixed": "cyan"}
@@ -17,5 +17,6 @@ def lines(findings: list[Finding], *, colour: bool) -> list[str]:
         out.append(f"{state} {one.check.ljust(10)} {safe(one.text)}")
         if one.hint:
             out.append(f"{'':20}-> {safe(one.hint)}")
-    counts = [f"{n} {state}" for state in _STYLES if (n := sum(one.state == state for one in findings))]
-    return [*out, ", ".join(counts)]
+    counts = {state: sum(one.state == state for one in findings) for state in _STYLES}
+    said = [f"{n} {state}" if state in ("ok", "fixed") else counted(n, state) for state, n in counts.items() if n]
+    return [*out, ", ".join(said)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gastown.model.text import clip, safe
-from gastown.services.status import Problem, RigStatus, Status, age
+from gastown.services.status import Problem, RigStatus, Status, Worker, age
 from gastown.ui import style
 
 _MANY = 30
@@ -11,7 +11,7 @@ _MANY = 30
 
 def lines(status: Status, *, now: float, colour: bool) -> list[str]:
     """The screen, line by line."""
-    out = [_head(status, colour)]
+    out = [_head(status, now, colour)]
     if status.problems:
         out += ["", style.paint("problems", "bold", colour)]
         out += [_problem(one, colour) for one in status.problems[:_MANY]]
@@ -25,9 +25,11 @@ def lines(status: Status, *, now: float, colour: bool) -> list[str]:
     return out
 
 
-def _head(status: Status, colour: bool) -> str:
+def _head(status: Status, now: float, colour: bool) -> str:
     name = style.paint(safe(status.town), "bold", colour)
     remote = f"remote {safe(status.remote)}" if status.remote else "no remote"
+    if status.news:
+        remote += f", {status.news.said(now)}"
     deacon = f"deacon {safe(status.deacon)}" if status.deacon else "deacon not running"
     return f"{name} on {safe(status.machine or '?')}: {status.ready} ready; {remote}; {deacon}"
 
@@ -39,13 +41,22 @@ def _problem(one: Problem, colour: bool) -> str:
 
 def _rig(rig: RigStatus, now: float, colour: bool) -> list[str]:
     parked = "  (parked)" if rig.parked else ""
-    counts = f"ready {rig.ready}  working {rig.working}  merging {rig.merging}  blocked {rig.blocked}"
+    stalled = f"  stalled {rig.stalled}" if rig.stalled else ""
+    counts = f"ready {rig.ready}  working {rig.working}{stalled}  merging {rig.merging}  blocked {rig.blocked}"
     out = [f"{style.paint(rig.name, 'bold', colour)}  {counts}{parked}"]
     width = max((len(one.address) for one in rig.workers), default=0)
+    room = max((len(_state(one)) for one in rig.workers), default=0)
     for one in rig.workers:
-        state = style.paint(one.state.ljust(8), style.STATE_STYLE.get(one.state), colour)
+        state = style.paint(_state(one).ljust(max(room, 8)), style.STATE_STYLE.get(one.state), colour)
         line = f"  {safe(one.address).ljust(width)}  {state}"
         if one.bead:
             line += f"  {one.bead}  {age(one.since, now) or '-'}  {clip(safe(one.title), 60)}"
+        if one.confirmed is False:
+            line += style.paint("  unconfirmed", "yellow", colour)
         out.append(line.rstrip())
     return out
+
+
+def _state(one: Worker) -> str:
+    """What it does; of one elsewhere it is known where."""
+    return f"on {safe(one.machine)}" if one.state == "foreign" and one.machine else one.state

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gastown.store import runstate
 from gastown.store.town import Town, open_town
+from tests.bench import syncing
 from tests.bench.measure import GT, Row, environment, gt_ratio, milliseconds, seconds
 from tests.bench.towns import HELD, town_of
 from tests.store.towns import git
@@ -28,6 +29,19 @@ def startup(folder: Path, large: bool) -> Iterator[Row]:
             yield Row(f"gt {command}, {count} beads", gt_ratio(command, cwd=town.root, **actor), X, most=2)
         yield Row(f"gt prime, {count} beads", gt_ratio("prime", cwd=town.root, **actor), X, most=9)
     yield Row("gt version", gt_ratio("version", cwd=town.root), X, most=7)
+    yield Row("gt merge-driver, a bead", _driver(town), X, most=2.2)
+
+
+def _driver(town: Town) -> float:
+    """git's merge of one file, started as git starts it: a note here, a title there."""
+    path = str(town.bead_path("gp-00050"))
+    base, ours, theirs = (Path(town.root, name) for name in ("base", "ours", "theirs"))
+    text = Path(town.root, path).read_text()
+    base.write_text(text)
+    theirs.write_text(text.replace("title: Bead", "title: A bead"))
+    mine = text + "\nnotes:\n  - at: 2026-11-23T10:00:00Z\n    by: overseer\n    text: |\n      here\n"
+    argv = ("merge-driver", "base", "ours", "theirs", path, "7")
+    return gt_ratio(*argv, cwd=town.root, runs=21, before=lambda: ours.write_text(mine))
 
 
 def reading(folder: Path, large: bool) -> Iterator[Row]:
@@ -193,4 +207,6 @@ GROUPS: dict[str, Callable[[Path, bool], Iterator[Row]]] = {
     "writing": writing,
     "together": together,
     "slinging": slinging,
+    "syncing": syncing.syncing,
+    "many syncs": syncing.many,
 }

@@ -208,3 +208,23 @@ def test_broken_pipe_is_quiet(gt: Runner, town: Town) -> None:
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True)
     assert done.stderr == ""
     assert done.stdout.strip() in ("0", "141")
+
+
+def test_needs_as_they_were(gt: Runner) -> None:
+    first, second = make(gt, "first"), make(gt, "second")
+    gt("bead", "dep", "add", second, first)
+    gt("bead", "dep", "remove", second, first)
+    assert gt("bead", "dep", "list", second).out == ""
+    assert gt("bead", "dep", "list", second, "--at", "HEAD~1").out == f"needs  {first}  open  first\n"
+
+
+def test_a_mistyped_type_suggests_the_nearest(gt: Runner) -> None:
+    assert "hint: did you mean task?" in gt("create", "x", "--type", "tsk", code=2).err
+    assert "hint: one of: task bug" in gt("create", "x", "--type", "qqq", code=2).err
+
+
+def test_an_empty_answer_says_so_and_stays_empty(gt: Runner) -> None:
+    for args in (["list"], ["list", "--all"], ["ready"], ["blocked"], ["agents"], ["session", "list"], ["mq", "list"]):
+        ran = gt(*args)
+        assert (ran.out, bool(ran.err)) == ("", True), args
+        assert gt(*args, "--json").out == "[]\n"

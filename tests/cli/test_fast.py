@@ -25,6 +25,13 @@ ALLOWED = {
     "_collections", "_functools", "_operator", "__future__", "collections.abc", "_weakrefset",
 }  # fmt: skip
 
+# And what git's merge driver may: it is started once a file.
+MERGING = ALLOWED | {
+    "gastown.services", "gastown.services.mergedriver", "gastown.store.filemerge", "gastown.store.yaml",
+    "gastown.store.orders", "gastown.model.merge", "gastown.model.merge_bead", "gastown.model.merge_doc",
+    "gastown.model.merge_text", "gastown.model.times",
+}  # fmt: skip
+
 
 @pytest.fixture
 def hooked(town: Town) -> str:
@@ -68,18 +75,36 @@ def test_hook_says_one_line(hooked: str, inside: None, town: Town, capsys: pytes
     assert capsys.readouterr().out.startswith(f"{bead_id}  P2  in_progress  Mend the roof")
 
 
-def test_hook_imports_nothing_dear(hooked: str, town: Town) -> None:
+def imported_by(args: list[str], town: Town) -> set[str]:
+    """What a command loads beyond a bare interpreter; it must end well."""
     script = (
         "import os, sys; before = set(sys.modules)\n"
         "from gastown.cli.main import main\n"
-        "code = main(['hook'])\n"
+        f"code = main({args!r})\n"
         "print(*sorted(set(sys.modules) - before), file=sys.stderr)\n"
         "sys.exit(code)\n"
     )
     env = {"PYTHONPATH": str(PROJECT), "GT_ACTOR": ACTOR, "PATH": "/usr/bin:/bin"}
     done = subprocess.run([sys.executable, "-S", "-c", script], cwd=town.root, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert set(done.stderr.split()) <= ALLOWED
+    return set(done.stderr.split())
+
+
+def test_hook_imports_nothing_dear(hooked: str, town: Town) -> None:
+    assert imported_by(["hook"], town) <= ALLOWED
+
+
+def test_merging_a_bead_for_git_imports_nothing_dear(hooked: str, town: Town) -> None:
+    """A note here, a title and labels there: what concurrent work looks like, without a conflict."""
+    path = Path(town.root, hooked)
+    base = path.read_text()
+    path.with_name("base").write_text(base)
+    path.with_name("theirs").write_text(base.replace("title: Mend", "title: Do mend") + "\nlabels:\n  - there\n")
+    path.write_text(base + "\nnotes:\n  - at: 2026-11-23T10:00:00Z\n    by: overseer\n    text: |\n      here\n")
+    files = [str(path.with_name("base")), str(path), str(path.with_name("theirs"))]
+    assert imported_by(["merge-driver", *files, hooked, "7"], town) <= MERGING
+    bead = town.bead(str(layout.bead_of_path(hooked)))
+    assert (bead.title, bead.labels, bead.notes[0]["text"]) == ("Do mend the roof", ["there"], "here\n")
 
 
 def test_a_title_never_reaches_the_terminal_raw(

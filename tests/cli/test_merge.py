@@ -67,18 +67,35 @@ def test_what_cannot_land_is_said_with_exit_1(lab):
     assert out.split() == [RIG, "0", "1", "0", "test", "-"]
 
 
+def test_what_a_remote_says_stands_under_why(lab):
+    entry = lab.finish({"a": "1"})
+    lab.hook("pre-receive", 'echo "use a pull request" >&2; exit 1')
+    assert gt(lab, "mq", "run")[0] == 1
+    code, out, _ = gt(lab, "mq", "show", entry.id)
+    assert code == 0
+    whole = out.splitlines()
+    began = next(n for n, line in enumerate(whole) if line.startswith("why "))
+    assert len(whole) > began + 1
+    assert all(line.startswith(" " * 11) and not line[11:].startswith(" ") for line in whole[began + 1 :])
+
+
 def test_reject_and_retry(lab):
     entry = lab.finish({"a": "1"})
     code, _, err = gt(lab, "mq", "reject", entry.id)
     assert code == 2
     assert "needs a reason" in err
-    code, out, _ = gt(lab, "mq", "reject", entry.source, "-r", "no", "--json")
+    reason = lab.path / "why.txt"
+    reason.write_text("no, for it has no test")
+    code, out, _ = gt(lab, "mq", "reject", entry.source, "-F", str(reason), "--json")
     assert json.loads(out)["closed"]["reason"] == "rejected"
     assert gt(lab, "mq", "retry", entry.id, "-q") == (0, entry.id + "\n", "")
     assert gt(lab, "mq", "run", RIG)[0] == 0
     lab.assert_landed_once(entry)
     assert gt(lab, "mq", "retry", entry.id)[0] == 2
     assert gt(lab, "mq", "show", "gp-zzzzz")[0] == 6
+    other = gt(lab, "create", "never handed in", "-q")[1].strip()
+    for verb in (["show"], ["retry"], ["reject", "-r", "x"]):
+        assert gt(lab, "mq", verb[0], other, *verb[1:])[0] == 6
     assert gt(lab, "mq", "list", "nowhere")[0] == 6
 
 

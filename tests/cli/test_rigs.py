@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,7 +40,7 @@ def test_landed_commits_are_counted_until_pulled(gt: Runner, town: Town, git_rep
     git("update-ref", "refs/heads/main", landed, cwd=bare)
     assert gt("rig", "show", "demo-rig", "--json").json["waiting_commits"] == 1
     refused = gt("rig", "remove", "demo-rig", code=5)
-    assert "1 landed commits are only in" in refused.err
+    assert f"only in {bare}: 1 landed commit; git -C" in refused.err
     git("pull", "--quiet", bare, "main", cwd=repo)
     assert gt("rig", "show", "demo-rig", "--json").json["waiting_commits"] == 0
 
@@ -117,6 +118,8 @@ def test_park_config_and_beads(gt: Runner, git_repo: Repo) -> None:
     assert gt("rig", "config", "one", "batch", "3").out == "rig.one.batch  3\n"
     assert "must be at least 1" in gt("rig", "config", "one", "batch", "0", code=2).err
     assert gt("rig", "config", "one", "batch").out == "3\n"
+    assert gt("rig", "config", "one", "batch", "--at", "HEAD~1").out == "5\n"
+    assert "reads the past" in gt("rig", "config", "one", "batch", "4", "--at", "HEAD~1", code=2).err
     assert "did you mean one" in gt("rig", "show", "on", code=6).err
     assert "--rig RIG" in gt("create", "which?", code=2).err
     assert gt("create", "x", "--rig", "two", "--json").json["rig"] == "two"
@@ -161,3 +164,19 @@ def test_trail_reads_the_rigs_commits(gt: Runner, town: Town, git_repo: Repo) ->
     assert len(lines) == 1
     assert lines[0].split()[1:4] == ["commit", "one/amber", bead]
     assert lines[0].endswith(f"Mend it  ({made[:10]}, not landed)")
+
+
+def test_what_a_worktree_will_not_hold_is_said(gt: Runner, git_repo: Callable[..., Path], tmp_path: Path) -> None:
+    sub, repo = git_repo("sub"), git_repo("project", {".gitattributes": "*.bin filter=lfs -text\n"})
+    git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(sub), "lib", cwd=repo)
+    git("commit", "--quiet", "-m", "sub", cwd=repo)
+    plain = tmp_path / "bin"
+    plain.mkdir()
+    for name in ("git", "sh"):
+        (plain / name).symlink_to(str(shutil.which(name)))
+    ran = gt("rig", "add", "one", str(repo), env={"PATH": str(plain)})
+    assert "warning: it has submodules" in ran.err
+    assert "gt rig config one setup" in ran.err
+    assert "git-lfs is not installed" in ran.err
+    assert "warning" not in gt("rig", "add", "two", str(git_repo("other"))).err
+    assert gt("rig", "remove", "two").out == "two  removed\n"

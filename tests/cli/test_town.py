@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from gastown.services import wiring
 from gastown.store import layout
 from gastown.store.town import Town
 from tests.conftest import PROJECT, Runner, git, run_gt
@@ -127,7 +131,7 @@ def test_status_json_shape(gt: Runner) -> None:
     gt("create", "x")
     doc = gt("status", "--json").json
     assert doc == {
-        "town": "demo", "machine": "anvil", "remote": None, "deacon": None, "rigs": [], "problems": [],
+        "town": "demo", "machine": "anvil", "remote": None, "deacon": None, "news": None, "rigs": [], "problems": [],
     }  # fmt: skip
 
 
@@ -178,6 +182,7 @@ def test_machine(gt: Runner) -> None:
 
 
 def test_doctor_finds_and_fixes_what_is_ours(gt: Runner, town: Town) -> None:
+    wiring.wire(town)  # the fixture's towns are copies of one
     assert gt("doctor", "--json").json["ok"] is True
     left = Path(town.root, "beads", ".x.yaml" + layout.TEMP_SUFFIX)
     left.write_text("torn")
@@ -213,3 +218,71 @@ def test_feed_trail_log(gt: Runner) -> None:
     assert "note: hello" in gt("log", bead).out
     assert [c["subject"].split(":")[0] for c in gt("log", bead, "--json").json] == ["note", "create"]
     assert gt("trail", "nonsense", code=2).err.startswith("error: there is no trail")
+    assert gt("feed", "--plain").out == gt("feed").out
+    assert gt("feed", "--problems").out == ""
+    gt("escalate", "help me")
+    assert [line.split()[1] for line in gt("feed", "--problems").lines] == ["escalation"]
+    assert [line.split()[1] for line in gt("feed", "--problems", "--type", "note").lines] == ["note", "escalation"]
+
+
+def test_a_word_where_a_number_belongs(gt: Runner) -> None:
+    assert "'x' is not a whole number" in gt("list", "-n", "x", code=2).err
+    assert "'x' is not a whole number" in gt("create", "y", "-p", "x", code=2).err
+
+
+def test_the_demo_makes_nothing_for_a_runtime_that_there_is_not(tmp_path: Path) -> None:
+    ran = run_gt("demo", str(tmp_path / "d"), "--runtime", "screen", cwd=tmp_path, code=2)
+    assert "none of: tmux process auto" in ran.err
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_person_is_not_primed_as_an_agent(gt: Runner) -> None:
+    said = gt("prime").out
+    assert "gt status" in said
+    assert "stop here" not in said
+
+
+def test_the_doctor_looks_at_all_else_where_git_is_missing(gt: Runner, git_repo: Callable[..., Path]) -> None:
+    gt("rig", "add", "one", str(git_repo()))
+    ran = gt("doctor", "--json", env={"PATH": "/nonexistent"}, code=1)
+    found = {one["check"]: one for one in ran.json["findings"]}
+    assert found["git"]["state"] == "error"
+    assert "git is not installed" in found["git"]["text"]
+    assert found["beads"]["state"] == "ok"
+    assert {"files", "machine", "rigs", "sessions"} <= set(found)
+
+
+def test_an_old_git_is_named_where_it_fails(gt: Runner, tmp_path: Path, git_repo: Callable[..., Path]) -> None:
+    repo = git_repo()
+    gt("rig", "add", "one", str(repo))
+    fake = tmp_path / "bin" / "git"
+    fake.parent.mkdir()
+    real = shutil.which("git")
+    # As an old one does: it does not know a word, and does not say why.
+    fake.write_text(
+        f'#!/bin/sh\n[ "$1" = version ] && {{ echo git version 2.20.1; exit; }}\n'
+        f'case "$*" in *config*) exec {real} "$@";; esac\necho "fatal: unknown option" >&2\nexit 129\n'
+    )
+    fake.chmod(0o755)
+    env = {"PATH": f"{fake.parent}:{os.environ['PATH']}"}
+    assert "git 2.20.1 is too old" in gt("rig", "add", "two", str(repo), env=env, code=1).err
+    assert "git is too old" in gt("log", env=env, code=1).err
+
+
+@pytest.mark.parametrize("place", ["/dev/null/x", "/proc/x/y"])
+def test_a_place_where_no_folder_can_be_is_no_bug(tmp_path: Path, place: str) -> None:
+    assert f"the folder {place} cannot be made" in run_gt("init", place, cwd=tmp_path, code=2).err
+
+
+def test_nothing_near_still_says_where_to_look(gt: Runner) -> None:
+    assert "`gt list --all` shows" in gt("show", "zzzzz", code=6).err
+    assert "machines: anvil" in gt("machine", "show", "qqq", code=6).err
+
+
+def test_bytes_that_are_no_text_are_named(town: Town) -> None:
+    done = subprocess.run(
+        [sys.executable.encode(), b"-m", b"gastown", b"create", b"a \x9b31m title"],
+        cwd=town.root, capture_output=True, env={**os.environ, "PYTHONPATH": str(PROJECT), "LC_ALL": "C.UTF-8"},
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert b"the byte 0x9b, which is no UTF-8" in done.stderr

@@ -33,6 +33,8 @@ def test_every_command_is_built_and_has_help(name: str) -> None:
 READING = [
     "status", "info", "list", "show", "ready", "blocked", "feed", "trail", "log", "rig list", "rig show", "config get",
     "config list", "machine list", "machine show", "bead list", "bead show", "bead tree", "bead log",
+    "bead dep list", "bead label list", "rig config", "mq list", "mq show", "agents", "polecat list", "polecat show",
+    "hook", "mail inbox", "mail directory", "escalate list",
 ]  # fmt: skip
 
 
@@ -41,3 +43,20 @@ def test_reading_commands_take_json_and_at(path: str) -> None:
     name, _, rest = path.partition(" ")
     command = dict(walk(name, build(name)))[f"{name} {rest}".strip()]
     assert {"--json", "--at"} <= {flag for param in command.params for flag in param.opts}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_names_what_an_option_takes_as_a_person_would(name: str) -> None:
+    for path, command in walk(name, build(name)):
+        for param in command.params:
+            if param.param_type_name == "option" and not param.is_flag:
+                assert param.metavar, f"gt {path} {param.opts}"
+                assert "<" not in param.metavar
+
+
+# Words for somebody are as likely to lie in a file as on the command line.
+@pytest.mark.parametrize("path", ["note", "create", "close", "done", "resume", "mq reject", "sling", "mail send"])
+def test_texts_come_from_files_and_stdin_too(path: str) -> None:
+    name, _, rest = path.partition(" ")
+    command = dict(walk(name, build(name)))[f"{name} {rest}".strip()]
+    assert {"--file", "-F", "--stdin"} <= {flag for param in command.params for flag in param.opts}

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gastown.runtime import git, sessions
 from gastown.services import sling
 from tests.conftest import Ran, gt_argv, run_gt
 from tests.services.work_lab import CHECKOUT, Lab, eventually
@@ -50,6 +51,16 @@ def test_options_behind_the_dashes_belong_to_the_command(work):
     (one,) = ran.json["dispatched"]
     work.ended(one["session"])
     assert work.now(one["bead"]).command[-1] == "--force"
+
+
+def test_a_mistyped_rig_is_named_before_anything_starts(work, tmp_path):
+    git.run(["clone", "-q", "--bare", work.origin, str(tmp_path / "two.git")])
+    gt(work, "rig", "add", "two", str(tmp_path / "two.git"))
+    ran = gt(work, "sling", "Do this", work.bead().id, "apq", "--", "true", code=6)
+    assert "'apq' is no bead and no rig" in ran.err
+    assert "did you mean the rig app?" in ran.err
+    assert work.events("sling") == []
+    assert [row.title for row in work.town.index().rows] == ["Some work"]
 
 
 def test_json_and_quiet_have_their_shapes(work):
@@ -141,7 +152,8 @@ def test_the_first_call_from_inside_begins_and_a_look_from_outside_does_not(work
     assert work.now(bead).status == "in_progress"
     doc = gt(work, "hook", "--json", env=work.env(bead)).json
     assert (doc["address"], doc["bead"]["id"]) == ("app/amber", bead.id)
-    assert "nothing on the hook" in gt(work, "hook", "app/birch").out
+    gt(work, "release", bead.id)
+    assert "nothing on the hook" in gt(work, "hook", "app/amber").out
     assert gt(work, "hook", code=2).err.startswith("error: overseer has no hook")
 
 
@@ -214,6 +226,34 @@ def test_agents_sessions_peek_log_and_stop(work):
     assert gt(work, "session", "ended", done.session).out.split() == [done.session, "over"]
 
 
+def test_workers_as_they_were(work):
+    bead = work.run("echo x > x")
+    held = next(row["commit"] for row in gt(work, "log", "--json").json if row["subject"].startswith("sling"))
+    assert gt(work, "agents", "--json").json[0]["state"] == "idle"
+    for then in (gt(work, "agents", "--json", "--at", held).json[0],
+                 gt(work, "polecat", "show", "app/amber", "--json", "--at", held).json):  # fmt: skip
+        assert (then["address"], then["state"], then["bead"], then["attempt"]) == ("app/amber", "working", bead.id, 1)
+    assert gt(work, "hook", "app/amber", "--at", held).out.split()[0] == bead.id
+    assert gt(work, "agents", "--at", "HEAD").lines == ["app/amber  idle  -  -  -  -"]
+    first = gt(work, "log", "--json").json[-1]["commit"]
+    assert gt(work, "agents", "--at", first).out == ""
+    assert "no rig 'app'" in gt(work, "hook", "app/amber", "--at", first, code=6).err
+
+
+def test_a_session_that_was_killed_is_not_shown_as_running(work):
+    bead = work.bead()
+    record = work.record(work.one(bead.id, agent=work.sleeper()).session)
+    assert gt(work, "status").lines[2].split()[3:5] == ["working", "1"]
+    assert f"{record.id} app/amber" in gt(work, "show", bead.id).out
+    assert "running" in gt(work, "show", bead.id).out
+    os.kill(record.runner.pid, signal.SIGKILL)  # and with it whoever would note the end
+    os.kill(record.agent_pid, signal.SIGKILL)
+    eventually(lambda: not sessions.alive(record.agent_proc))
+    assert f"over, go on with: gt resume {bead.id}" in gt(work, "show", bead.id).out
+    assert "working 0  stalled 1" in gt(work, "status").out
+    assert "running" in gt(work, "show", bead.id, "--at", "HEAD").out
+
+
 def test_unsling_release_resume_and_nuke_by_command(work):
     bead = work.bead()
     work.one(bead.id, agent=work.sleeper())
@@ -221,6 +261,7 @@ def test_unsling_release_resume_and_nuke_by_command(work):
     assert "was open already" in gt(work, "release", bead.id).out
     assert gt(work, "resume", bead.id, code=5).err.startswith("error:")
     again = work.one(bead.id, agent=work.sleeper())
+    assert "cannot be used together" in gt(work, "resume", bead.id, "-m", "a", "--stdin", code=2).err
     assert "runs already" in gt(work, "resume", bead.id).out
     ran = gt(work, "polecat", "nuke", "app/amber", code=5)
     assert "is on its hook" in ran.err
@@ -236,6 +277,7 @@ def test_presets_are_listed_shown_and_tested(work):
     assert gt(work, "agent", "show", "exec", "--json").json["source"] == "built-in"
     assert gt(work, "agent", "test", "exec").lines[0].startswith("ok")
     ran = gt(work, "agent", "test", "amp", code=None)
+    assert ("its version" in ran.out) == ("FAILED  its program" not in ran.out)
     assert ran.code == (0 if "FAILED" not in ran.out else 1)
     assert gt(work, "agent", "test", "nosuch", code=6).err.startswith("error: there is no agent preset")
 
@@ -245,5 +287,43 @@ def test_queued_work_is_said_and_exits_0(work):
     bead = work.bead()
     ran = gt(work, "sling", bead.id, "app", "--agent", work.sleeper())
     assert ran.out.startswith(f"{bead.id}  queued for app: 0 of 0 polecats")
+    assert "no deacon runs: `gt up` starts what is queued" in ran.err
     work.configure("town.yaml", max_polecats=1)
     assert [one.bead for one in sling.dispatch_queued(work.town)] == [bead.id]
+
+
+# -- unknown workers ------------------------------------------------------------------------------
+def test_an_unknown_worker_is_never_an_idle_one(work):
+    work.run("true")
+    for verb in ("hook", "peek", "session stop", "resume"):
+        ran = gt(work, *verb.split(), "app/ambre", code=6)
+        assert "no worker app/ambre" in ran.err
+        assert "did you mean app/amber?" in ran.err
+    assert "no rig 'ap'" in gt(work, "hook", "ap/amber", code=6).err
+
+
+def test_an_unreadable_session_is_not_taken_for_none(work):
+    bead = work.bead()
+    session = work.one(bead.id, agent=work.sleeper()).session
+    path = Path(work.record(session).folder, "session.json")
+    whole = path.read_bytes()
+    path.write_text("torn")
+    assert "no session" not in gt(work, "peek", "app/amber", code=1).err
+    path.write_bytes(whole)
+
+
+def test_a_session_that_cannot_be_read_hides_nothing_else(work):
+    bead = work.bead()
+    session = work.one(bead.id, agent=work.sleeper()).session
+    path = Path(work.record(session).folder, "session.json")
+    path.rename(path.with_name("away"))
+    path.mkdir()  # what permission denied is to an ordinary user
+    try:
+        assert f"app/amber  stalled   {bead.id}" in gt(work, "status").out
+        assert gt(work, "agents").lines[0].split()[:2] == ["app/amber", "stalled"]
+        assert gt(work, "show", bead.id).out.count("unknown: ") == 1
+        assert "cannot read session" in gt(work, "session", "list", code=1).err
+        assert gt(work, "resume", bead.id, code=None).code != 0
+    finally:
+        path.rmdir()
+        path.with_name("away").rename(path)

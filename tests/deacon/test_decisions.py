@@ -303,6 +303,14 @@ def test_mail(priority: str, fresh: bool, wanted: list[str]) -> None:
     assert kinds(mail.decide([one], S, NOW)) == wanted
 
 
+@pytest.mark.parametrize(("priority", "fresh"), [("normal", True), ("normal", False), ("urgent", False)])
+def test_a_nudge_from_another_machine_is_no_mail(priority: str, fresh: bool) -> None:
+    one = mail.News("mail/gp/toast/new/1", "gp/toast", "mayor", "s", priority, 1, fresh, "1")
+    (found,) = mail.decide([one], S, NOW)
+    assert isinstance(found, mail.HandOver)
+    assert (found.to, found.unique) == ("gp/toast", "1")
+
+
 def test_one_refinery_for_each_queue_that_is_due() -> None:
     queues = (merging.Queue("a", True), merging.Queue("b", False), merging.Queue("c", True, runner="process 7"))
     assert [one.subject for one in merging.decide(merging.Evidence(queues), S, NOW)] == ["a"]

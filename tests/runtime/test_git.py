@@ -43,6 +43,30 @@ def test_a_timeout_kills_the_whole_group(project: Path, tmp_path: Path) -> None:
     assert _gone(int(mark.read_text()))
 
 
+def test_one_that_speaks_may_take_long_and_a_silent_one_is_ended(project: Path, tmp_path: Path) -> None:
+    speak = "alias.slow=!for n in 1 2 3 4 5 6 7 8; do sleep 0.2; echo $n >&2; done; cat"
+    done = git.run(["-c", speak, "slow"], cwd=project, silence=1, input=b"asked")
+    assert done.out == b"asked"
+    assert done.err.split() == [b"1", b"2", b"3", b"4", b"5", b"6", b"7", b"8"]
+    mark = tmp_path / "pid"
+    with pytest.raises(git.GitFailed, match=r"(?s)last word.*not done after 0\.4 s"):
+        git.run(["-c", f"alias.mute=!echo last word >&2; echo $$ >{mark}; sleep 60", "mute"], cwd=project, silence=0.4)
+    assert _gone(int(mark.read_text()))
+
+
+def test_an_ended_git_takes_its_locks_away(project: Path, tmp_path: Path) -> None:
+    """git is asked to end before it is killed: a lock of a killed one would be in everybody's way."""
+    editor = tmp_path / "editor"
+    editor.write_text("#!/bin/sh\nsleep 60\n")
+    editor.chmod(0o755)
+    (project / "new").write_text("x\n")
+    git.run(["add", "new"], cwd=project)
+    args = ["-c", "user.name=Ann", "-c", "user.email=ann@example.org", "commit", "--only", "new"]
+    with pytest.raises(git.GitFailed, match="not done after"):
+        git.run(args, cwd=project, env={"GIT_EDITOR": str(editor)}, timeout=1)
+    assert [path.name for path in (project / ".git").rglob("*.lock")] == []
+
+
 def _gone(pid: int) -> bool:
     """True once no process has this number; the dead are reaped by init in its own time."""
     deadline = time.monotonic() + 10

@@ -6,11 +6,12 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from gastown.services import doctor, rigs
-from gastown.services.doctor import FAIL, FIXED, OK, WARN
+from gastown.services import doctor, release, rigs, wiring
+from gastown.services.findings import FAIL, FIXED, NOTE, OK, WARN
 from gastown.services.rigs import NewRig
 from gastown.store import gitindex, layout
 from gastown.store.town import Town
+from tests.services.work_lab import Lab
 
 
 def states(town: Town, check: str, *, fix: bool = False) -> list[str]:
@@ -18,8 +19,9 @@ def states(town: Town, check: str, *, fix: bool = False) -> list[str]:
 
 
 def test_a_healthy_town_has_nothing_to_mend(town: Town) -> None:
+    wiring.wire(town)  # the fixture's towns are copies of one
     found = doctor.examine(town, fix=True)
-    assert {one.state for one in found} <= {OK, doctor.NOTE}
+    assert {one.state for one in found} <= {OK, NOTE}
     assert [event["type"] for event in town.events()] == ["town_init"]
 
 
@@ -68,3 +70,43 @@ def test_a_folder_that_is_no_worktree_is_left(town: Town, git_repo: Callable[...
     (stray / "work.txt").write_text("x")
     assert states(town, "worktrees", fix=True) == [WARN]
     assert (stray / "work.txt").exists()
+
+
+def test_what_plain_git_needs_is_made_again(town: Town) -> None:
+    assert states(town, "plain-git", fix=True) == [FIXED]
+    assert states(town, "plain-git") == [OK]
+    shutil.rmtree(layout.run(town.root, "bin"))
+    assert states(town, "plain-git") == [WARN]
+    assert states(town, "plain-git", fix=True) == [FIXED]
+    Path(town.root, ".git", "hooks", "pre-commit").unlink()
+    (found,) = (one for one in doctor.examine(town) if one.check == "plain-git")
+    assert (found.state, found.hint) == (WARN, "gt doctor --fix")
+    assert "hook pre-commit" in found.text
+
+
+def test_what_cannot_be_mended_is_said(town: Town, git_repo: Callable[..., Path]) -> None:
+    rigs.add(town, NewRig("green", str(git_repo())), base="/")
+    shutil.rmtree(layout.bare(town.root, "green"))
+    shutil.rmtree(town.rig("green").git)
+    (found,) = (one for one in doctor.examine(town, fix=True) if one.check == "rigs")
+    assert found.state == FAIL
+    assert "cannot be mended" in found.text
+
+
+def test_work_that_waits_for_a_session_is_named(work: Lab) -> None:
+    assert states(work.town, "work") == []
+    bead = work.bead()
+    work.one(bead.id, agent=work.sleeper())
+    assert states(work.town, "work") == []
+    release.stop_session(work.town, str(work.now(bead).last_session["id"]))
+    (found,) = (one for one in doctor.examine(work.town) if one.check == "work")
+    assert found.state == NOTE
+    assert f"gt resume {bead.id}" in found.hint
+
+
+def test_many_of_a_kind_are_not_all_named(town: Town) -> None:
+    for number in range(8):
+        Path(layout.run(town.root), "sessions", f"s-20261123-aaa{number}", "session.json").mkdir(parents=True)
+    found = [one for one in doctor.examine(town) if one.check == "sessions"]
+    assert [one.state for one in found] == [FAIL] * 6
+    assert found[-1].text == "and 3 more like that"

@@ -18,6 +18,15 @@ def test_everything_it_changed_is_committed_under_the_beads_title(work):
     assert said == ["Tidy", "up", "M", "README.md", "A", "new", "D", "old.txt"]
 
 
+def test_no_escape_of_a_title_reaches_a_terminal_from_git_log(work):
+    bead = work.run("echo new > new", title="Tidy \x1b[31mup\x07 \u202e now")
+    ours = git.text(["log", "-1", "--format=%B", str(bead.branch)], cwd=work.bare)
+    assert ours.splitlines()[0] == "Tidy [31mup now"
+    towns = git.text(["log", "--format=%B"], cwd=work.root)
+    assert rf"created {bead.id}: Tidy \x1b[31mup\x07 \u202e now" in towns
+    assert all(line.isprintable() for line in towns.splitlines())
+
+
 def test_no_shell_reads_the_command(work):
     program = "import sys; open('args', 'w').write(repr(sys.argv[1:]))"
     odd = ["a b", "$HOME", "*", ";", "'", "", "ü\n2"]

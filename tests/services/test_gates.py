@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gastown.model.errors import Refused, UsageError
-from gastown.services import refinery, sentback
+from gastown.services import claims, refinery, sentback
 from gastown.store.town import open_town
 from tests.services.refinery_lab import RIG, Lab
 from tests.store.towns import git as plain_git
@@ -61,7 +61,17 @@ def test_an_untrusted_gate_does_not_run(lab):
     ran = lab.path / "ran"
     lab.gate(f"touch {ran}")
     entry = lab.finish({"a": "1"})
-    plain_git(lab.root, "remote", "add", "origin", str(lab.path / "town.git"))
+    remote = str(lab.path / "town.git")
+    plain_git(lab.root, "clone", "-q", "--bare", lab.root, remote)
+    plain_git(lab.root, "remote", "add", "origin", remote)
+    claims.claim(lab.town, entry.source, 1, claimant=entry.worker)
+
+    def confirm(change):
+        merge = change.bead(entry.id)
+        merge.set("fence", 1)
+        change.save(merge)
+
+    lab.town.transact("claim", confirm)
     report = lab.run()
     assert "not trusted" in report.could_not_run[0][1]
     assert "gt trust add" in report.could_not_run[0][1]

@@ -17,7 +17,7 @@ from gastown.runtime import sessions
 from gastown.runtime.sessions import SessionRecord, SessionSpec
 from gastown.runtime.starting import start
 from gastown.runtime.tmux import Server
-from gastown.services import attempts, digest, mailbox, nudge
+from gastown.services import attempts, digest, keyboard, mailbox, nudge
 from gastown.services.nudge import Nudge
 from gastown.store import files
 from gastown.store.town import Town
@@ -247,7 +247,7 @@ def test_an_agent_without_hook_is_typed_to_at_its_prompt(green: Town, agent: Age
 
 @needs_tmux
 def test_nothing_is_typed_while_it_works(green: Town, agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nudge, "WAIT", 0.5)
+    monkeypatch.setattr(keyboard, "WAIT", 0.5)
     (agent.folder / "busy").touch()
     nudge.nudge(green, AMBER, "first", mode="now")
     agent.until(lambda: agent.heard())

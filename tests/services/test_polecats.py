@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from gastown.model.bead import Bead
 from gastown.model.errors import NotFound, Refused
 from gastown.runtime import git, sessions
-from gastown.services import beads, done, nuke, polecats, release
+from gastown.services import beads, done, nuke, polecats, refinery, release, rigremoval
 from gastown.store import layout
 from gastown.store.change import Change
 from tests.services.work_lab import Lab, eventually
@@ -104,6 +105,39 @@ def test_an_idle_one_goes_and_keeps_its_identity(work):
     assert work.town.exists(layout.worker_file("app", "polecats", "amber"))
     assert not nuke.nuke(work.town, ME).removed
     assert work.one(work.bead().id, ME, agent=work.sleeper()).to == ME
+
+
+def rebased_and_landed(lab: Lab) -> Bead:
+    """Work of app/amber that landed as another commit than the one handed in."""
+    bead = lab.run("echo new > new")
+    lab.land_elsewhere("meanwhile", other="x\n")
+    refinery.run_once(lab.town, "app")
+    assert lab.now(bead).closed["commit"] != lab.merges(bead)[0].commit
+    return lab.now(bead)
+
+
+def test_one_whose_work_has_landed_goes_without_force(work):
+    bead = rebased_and_landed(work)
+    assert polecats.find(work.town, ME).state == "idle"
+    assert nuke.unfinished(work.town, ME) == []
+    found = nuke.nuke(work.town, ME)
+    assert (found.removed, found.saved) == (True, "")
+    # Even so nothing is thrown away.
+    assert work.merges(bead)[0].commit in git.text(["rev-list", "--all", "--glob=refs/gt/*"], cwd=work.bare).split()
+
+
+def test_a_rig_whose_work_has_landed_goes_without_force(work):
+    bead = rebased_and_landed(work)
+    # An earlier attempt at it, which was sent back, is still on its branch.
+    git.run(["branch", f"polecat/birch/{bead.id}.a1", work.merges(bead)[0].commit], cwd=work.bare)
+    assert rigremoval.at_risk(work.town, work.rig) == []
+    (work.tree() / "precious").write_text("precious\n")
+    with pytest.raises(Refused, match="work/app/amber holds work"):
+        rigremoval.remove(work.town, "app")
+    (work.tree() / "precious").unlink()
+    removed = rigremoval.remove(work.town, "app")
+    assert (removed.beads, removed.saved) == (2, ())
+    assert not work.tree().exists()
 
 
 @pytest.mark.parametrize("kind", ["untracked", "changed", "staged", "detached", "stash", "unmerged"])

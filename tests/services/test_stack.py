@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,13 @@ def test_every_strategy_makes_the_same_tree(lab, merge):
     assert (merge == "merge") == any(len(line.split()) == 2 for line in parents)
     if merge == "squash":
         assert lab.log(f"main..{built.tip}", "%s") == ["title 1", "change 0"]
+
+
+@pytest.mark.parametrize("merge", ["squash", "merge"])
+def test_a_title_becomes_a_subject_without_control_characters(lab, merge):
+    entry = replace(lab.branch({"a": "1"}, {"a": "2"}), title="odd \x1b[31mtitle")
+    subject = lab.log(lab.build(entry, merge=merge).tip, "%s")[-1]
+    assert subject.removeprefix(f"Merge {entry.branch}: ") == "odd [31mtitle"
 
 
 @pytest.mark.parametrize("merge", ["rebase", "squash", "merge"])

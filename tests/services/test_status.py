@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
-from gastown.services import beads, status
+from gastown.services import beads, powers, status
 from gastown.services.beads import Draft
 from gastown.store import layout
 from gastown.store.town import Town
@@ -38,10 +39,11 @@ def test_counts_and_workers(town: Town) -> None:
     bead = with_worker(town)
     found = status.status(town, town)
     rig = found.rigs[0]
-    assert (rig.name, rig.ready, rig.working, rig.merging, rig.blocked) == ("green", 1, 1, 0, 0)
+    # Its session is not alive, so that nobody works.
+    assert (rig.name, rig.ready, rig.working, rig.stalled, rig.merging, rig.blocked) == ("green", 1, 0, 1, 0, 0)
     assert found.as_json()["rigs"][0]["workers"][0] | {"since": None, "agent": None} == {
         "address": "green/amber", "state": rig.workers[0].state, "bead": bead, "attempt": 2, "agent": None,
-        "machine": "anvil", "since": None,
+        "machine": "anvil", "since": None, "confirmed": None,
     }  # fmt: skip
 
 
@@ -57,6 +59,7 @@ def test_the_past_knows_no_sessions(town: Town) -> None:
     with_worker(town)
     found = status.status(town, town.at("HEAD"))
     assert found.rigs[0].workers[0].state == "working"
+    assert (found.rigs[0].working, found.rigs[0].stalled) == (1, 0)
     assert found.problems == ()
 
 
@@ -78,3 +81,13 @@ def test_the_remote_is_read_without_its_password(town: Town) -> None:
     with open(Path(town.root, ".git", "config"), "a", encoding="utf-8") as file:
         file.write('[remote "origin"]\n\turl = https://me:secret@example.org/town.git\n')
     assert status.remote_url(town.root) == "https://***@example.org/town.git"
+
+
+def test_a_killed_deacon_does_not_run(town: Town) -> None:
+    powers.say_running(town.root, "files")
+    assert status.status(town, town).deacon == "running"
+    path = powers.note_path(town.root)
+    note = json.loads(Path(path).read_text())
+    # The process that has this pid now began at another time.
+    Path(path).write_text(json.dumps(note | {"start": "long ago"}))
+    assert status.status(town, town).deacon is None

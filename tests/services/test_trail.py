@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gastown.model.errors import UsageError
-from gastown.services import beads, trail
+from gastown.services import beads, refinery, trail
 from gastown.services.beads import Draft, Edit
 from gastown.services.trail import Wanted
 from gastown.store.town import Town
+from tests.conftest import git
+from tests.services.work_lab import Lab
+
+
+@pytest.fixture
+def lab(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Lab]:
+    made = Lab(tmp_path, landing=request.param)
+    yield made
+    made.close()
 
 
 def test_the_newest_few_are_found_however_old(town: Town, clock) -> None:
@@ -72,10 +82,27 @@ def test_an_unreadable_version_is_said_and_not_hidden(town: Town) -> None:
     path = Path(town.root, bead.path)
     whole = path.read_text()
     path.write_text("torn: [\n")
-    from tests.conftest import git
-
     git("commit", "--quiet", "-am", "oops", cwd=town.root)
     path.write_text(whole)
     beads.note(town, bead.id, "again")
     said = [one.changes for one in trail.story(town, path=bead.path)]
     assert ("the file was not readable",) in said
+
+
+@pytest.mark.parametrize("lab", ["push", "local"], indirect=True)
+def test_what_landed_is_told_from_what_waits(lab) -> None:
+    landed = lab.run("echo a > a")
+    refinery.run_once(lab.town, "app")
+    before = git("rev-parse", "HEAD", cwd=lab.root)
+    waiting = lab.run("echo b > b", title="Later work")
+    found = {one["bead"]: one["data"] for one in trail.commits(lab.town, lab.town, rig="app")}
+    assert {bead: data["landed"] for bead, data in found.items()} == {landed.id: True, waiting.id: False}
+    assert found[landed.id]["commit"] == lab.now(landed).closed["commit"]
+    then = trail.commits(lab.town, lab.town.at(before), rig="app")
+    assert [one["bead"] for one in then if one["data"]["landed"]] == [landed.id]
+
+
+def test_the_past_has_no_later_commits(work) -> None:
+    work.run("echo a > a && git add a && GIT_COMMITTER_DATE=2031-01-01T00:00:00Z git commit -qm late")
+    assert "late" in [one["text"] for one in trail.commits(work.town, work.town)]
+    assert "late" not in [one["text"] for one in trail.commits(work.town, work.town.at("HEAD"))]

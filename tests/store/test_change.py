@@ -10,7 +10,7 @@ import pytest
 
 from gastown.model.errors import InvalidFile, Stale, UsageError
 from gastown.store.town import open_town
-from tests.store.towns import assert_sound, git, small_town
+from tests.store.towns import NOW, assert_sound, git, small_town
 
 
 def create(town, title="Refactor auth"):
@@ -238,3 +238,18 @@ def test_feed_segments_roll_over(tmp_path):
     found = [event["id"] for event in town.events()]
     assert found == sorted(set(found))
     assert len(found) == 8
+
+
+def test_a_clock_that_was_set_back_costs_no_event(tmp_path):
+    now = [NOW]
+    town = small_town(tmp_path / "t", clock=lambda: now[0])
+    days = (0, 2, 0, 0, 1, 2, -3, 5, 2)
+    for day in days:
+        now[0] = NOW + day * 86_400
+        with town.change("x") as change:
+            change.emit("note", f"day {day}")
+    assert sorted(event["text"] for event in town.events()) == sorted(f"day {day}" for day in days)
+    ids = [event["id"] for event in town.events()]
+    assert len(set(ids)) == len(days)
+    assert len({path.name for path in Path(town.root, "feed").rglob("*.jsonl")}) == len(set(days))
+    assert_sound(town.root)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from gastown.services.clone import attach_remote, clone
 from gastown.store import layout
 from gastown.store.town import Town, open_town
-from tests.conftest import PROJECT, Clock, git
+from tests.conftest import PROJECT, Clock, copy_town, git
 
 RIG = "name: greenplace\n\nprefix: gp\n\ngit: /nowhere\n\nbranch: main\n\nlanding: local\n"
 
@@ -36,6 +38,29 @@ class Ground:
         clone(str(self.remote), str(self.base / name))
         self.towns[name] = open_town(str(self.base / name), clock=clock or self.clock)
         return self.towns[name]
+
+    def twin(self, town: Town, name: str) -> Town:
+        """The clone as it is now, once more, with a copy of the remote of its own: what happens there is not seen."""
+        root, remote = self.base / name, self.base / f"{name}.git"
+        copy_town(Path(town.root), root)
+        shutil.copytree(self.remote, remote)
+        git("remote", "set-url", "origin", str(remote), cwd=root)
+        return open_town(str(root), clock=town.clock)
+
+
+def plain(town: Town, *args: str, code: int | None = 0) -> subprocess.CompletedProcess[str]:
+    """A git command as a person types it in the town. `code`: how it must end (None: any)."""
+    done = subprocess.run(["git", *args], cwd=town.root, capture_output=True, text=True)
+    if code is not None:
+        assert done.returncode == code, f"git {' '.join(args)}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def contents(town: Town, *, feed: bool = False) -> dict[str, str]:
+    """Every committed file by path; without the feed, which tells of the ways too."""
+    lines = git("ls-tree", "-r", "-z", "HEAD", cwd=town.root).split("\0")
+    found = {line.partition("\t")[2]: line.split()[2] for line in lines if line}
+    return {path: sha for path, sha in found.items() if feed or not path.startswith("feed/")}
 
 
 def bead(town: Town, title: str = "A bead", **fields: object) -> str:

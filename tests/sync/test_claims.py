@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import threading
 from pathlib import Path
 
@@ -11,7 +13,8 @@ from gastown.model.errors import NotFound, RaceLost, Refused
 from gastown.services import claims, release, rigs, sling, trust
 from gastown.services.exchange import exchange
 from gastown.store.town import Town, open_town
-from tests.conftest import git
+from tests.conftest import PROJECT, git, gt_argv
+from tests.services.work_lab import eventually
 from tests.sync.lab import RIG, Machines
 
 
@@ -280,6 +283,28 @@ def test_work_for_another_machine_waits_for_its_deacon(machines: Machines) -> No
     started = sling.dispatch_queued(machines.there)
     assert [one.bead for one in started] == [bead]
     assert machines.ended(machines.there, started[0]).status == "merging"
+
+
+def test_work_for_another_machine_is_followed_to_its_end(machines: Machines) -> None:
+    """The command gives it away and waits; what the other machine does meanwhile is played here by hand."""
+    bead = machines.bead()
+    ran = subprocess.Popen(
+        [*gt_argv(), "sling", bead, RIG, "--machine", "brick", "--wait", "--", "sh", "-c", "echo x > x"],
+        cwd=machines.here.root, env={**os.environ, "PYTHONPATH": str(PROJECT)}, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+    def arrived() -> bool:
+        exchange(machines.there)
+        return machines.there.bead(bead).machine == "brick"
+
+    eventually(arrived)
+    trust.record(machines.there, "command", bead, ["sh", "-c", "echo x > x"])
+    machines.ended(machines.there, sling.dispatch_queued(machines.there)[0])
+    assert [one[1] for one in machines.land(machines.there).landed] == [bead]
+    exchange(machines.there)
+    out, _ = ran.communicate(timeout=30)
+    assert ran.returncode == 0, out
+    assert out.splitlines()[-1].split() == [bead, "merged"]
 
 
 def test_an_unknown_machine_is_refused_with_the_nearest(machines: Machines) -> None:

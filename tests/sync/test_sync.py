@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gastown.deacon.patrols import hand_edits
 from gastown.model.errors import GtError, Refused
 from gastown.runtime.remotes import RemoteUnreachable
 from gastown.services.sync import sync
@@ -138,7 +139,13 @@ def test_an_edit_that_lies_there_is_never_overwritten_and_is_merged_later(ground
     check_clean(here)
 
 
-def test_an_editor_that_saves_an_old_version_does_not_take_back_what_came(ground: Ground) -> None:
+def adopted_by_the_deacon(town: Town, path: str) -> None:
+    data = Path(town.root, path).read_bytes()
+    hand_edits.Adopt(path, "edited by hand", (path,), {path: hand_edits.mark_of(data)}, path).apply(town)
+
+
+@pytest.mark.parametrize("take", [lambda town, path: sync(town), adopted_by_the_deacon], ids=["sync", "deacon"])
+def test_an_editor_that_saves_an_old_version_does_not_take_back_what_came(ground: Ground, take) -> None:
     here = ground.towns["anvil"]
     made = bead(here, "One", description="first\n\nsecond\n\nthird\n")
     sync(here)
@@ -150,10 +157,21 @@ def test_an_editor_that_saves_an_old_version_does_not_take_back_what_came(ground
     sync(here)
     path.write_text(opened.replace("first", "FIRST"))
     os.utime(path, (time.time() - 5,) * 2)
-    sync(here)
+    take(here, str(here.bead_path(made)))
     one = here.bead(made)
     assert (one.description, one.priority) == ("FIRST\n\nsecond\n\nTHIRD\n", 0)
     check_clean(here)
+
+
+def test_where_edits_are_watched_they_are_looked_for_only_when_something_moves(ground: Ground) -> None:
+    here = ground.towns["anvil"]
+    made, other = bead(here, "One"), bead(here, "Other")
+    sync(here)
+    edit(here, made, "One", "Two")
+    assert sync(here, watched=True).committed == ()
+    note(here, other, "something to send")
+    assert len(sync(here, watched=True).committed) == 1
+    assert ground.add("brick").bead(made).title == "Two"
 
 
 def test_no_network_is_said_and_nothing_is_lost(ground: Ground) -> None:

@@ -13,7 +13,9 @@ from gastown.model.errors import GtError, NotFound
 from gastown.model.row import Row
 from gastown.model.text import nearest
 from gastown.services import dispatch, sling
-from gastown.store import files, layout
+from gastown.services.claims import Offline
+from gastown.services.starts import refusal
+from gastown.store import files, identity, layout
 from gastown.store.town import Town
 
 _AGAIN = 600.0
@@ -46,9 +48,13 @@ class Sling(Action):
         _unhook(town, self.subject)
         try:
             report = sling.sling(town, [self.subject], self.to, queue_blocked=True)
-            refused = [f"{one.message}\n{one.hint}".strip() for one in report.refused]
         except GtError as error:
-            refused = [f"{error.message}\n{error.hint}".strip()]
+            found = [refusal(self.subject, error)]
+        else:
+            found = list(report.refused)
+        if any(one.code == Offline.code for one in found):
+            raise GtError(found[0].message, found[0].hint)  # nobody is bothered: it is tried again by itself
+        refused = [f"{one.message}\n{one.hint}".strip() for one in found]
         if refused:
             key = f"tried:{self.subject}:{self.to}"
             text = f"{self.subject} cannot be given to {self.to}: {refused[0].splitlines()[0]}"
@@ -147,6 +153,8 @@ def why_not(world: World, row: Row, to: str) -> str | None:
 
 
 def _elsewhere(town: Town, machine: str) -> str:
+    if identity.told(town.root, machine).get("retired"):
+        return f"it is for machine {machine}, which was retired"
     if town.exists(layout.machine_file(machine)):
         return f"it is for machine {machine}, whose deacon starts it when the town reaches it"
     return f"there is no machine {machine}"

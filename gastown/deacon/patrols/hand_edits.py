@@ -18,7 +18,7 @@ from gastown.model.bead import HELD, TRANSITIONS, Bead, check
 from gastown.model.errors import GtError, InvalidFile
 from gastown.model.ids import is_name
 from gastown.services import mailbox
-from gastown.store import aslies, files, git, layout, schema
+from gastown.store import editbases, files, git, layout, schema
 from gastown.store import yaml as yaml_store
 from gastown.store.change import Change
 from gastown.store.town import Town
@@ -78,7 +78,8 @@ class Adopt(Action):
             if not still or adopt.git_at_work(town.repo.git_dir):
                 return  # it was a change of gt's own, or is edited on: the next look tells
             message = f"hand_edit: {self.said}\n"
-            aslies.commit(town.repo, still, message=message, who=town.repo.person(), epoch=change.now)
+            # An editor that saved over what a sync brought meanwhile is merged, not taken as the new truth.
+            editbases.commit(town.repo, still, message=message, who=town.repo.person(), epoch=change.now)
             for bead_id in self.released:
                 _let_go(change, bead_id)
             assign = {bead: to for bead, to in self.assign.items() if any(f"/{bead}.yaml" in path for path in still)}
@@ -251,7 +252,7 @@ def decide(evidence: Evidence, settings: Settings, now: float) -> list[Action]:
         if not wrong:
             good.append(edit)
         elif key_of(edit.path, edit.mark) not in evidence.told:
-            hint = edit.hint or f"mend it in an editor, or restore it: git checkout -- {edit.path}"
+            hint = edit.hint or f"mend it in an editor, or go back to what git has: git checkout -- {edit.path}"
             actions.append(Report(edit.path, wrong, mark=edit.mark, hint=hint))
     if good:
         actions.append(_adopt(good))

@@ -1,4 +1,7 @@
-"""New mail for agents that live here: urgent mail is said at once, high at their next turn, the rest in the digest."""
+"""New mail for agents that live here: urgent mail is said at once, high at their next turn, the rest in the digest.
+
+Nudges from other machines come as mail of a type of their own, and are handed over as nudges.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from gastown.deacon.action import Action
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
 from gastown.model.errors import GtError
-from gastown.services import mailbox
+from gastown.services import arrivals, mailbox
 from gastown.store import layout, maildir
 from gastown.store.town import Town
 
@@ -19,7 +22,10 @@ STAMP = "mail"
 
 @dataclass(frozen=True)
 class News:
-    """One message that nobody has read, for an agent with a live session here; `fresh`: it came since the last look."""
+    """One message that nobody has read, for an agent with a live session here; `fresh`: it came since the last look.
+
+    `nudge` is the unique name of one that is a nudge from another machine.
+    """
 
     path: str
     to: str
@@ -28,6 +34,7 @@ class News:
     priority: str
     number: int
     fresh: bool
+    nudge: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,19 @@ class NudgeUrgent(NudgeMail):
             contact.nudge(town, self.to, self.words, urgent=True, at_once=True)
 
 
+@dataclass(frozen=True)
+class HandOver(Action):
+    """Give an agent the nudge that came for it from another machine."""
+
+    to: str = ""
+    unique: str = ""
+    slow = True
+
+    def apply(self, town: Town) -> None:
+        """As one from here: typed at an idle prompt, or at its next turn; one that came too late is not told."""
+        arrivals.hand_over(town, self.to, self.unique)
+
+
 def gather(world: World) -> list[News]:
     """Messages in new/ of agents that live here, that moved or (in a full look) came since the last one."""
     addresses = {record.address for record in world.pulse.live.values()}
@@ -75,14 +95,18 @@ def gather(world: World) -> list[News]:
                 continue
             fresh = maildir.delivered_at(letter.unique) >= world.since if paths is None else path in paths
             head = letter.head
-            found.append(News(path, address, head.sender, head.subject, head.priority, letter.number, fresh))
+            travelled = letter.unique if head.kind == arrivals.KIND else ""
+            found.append(News(path, address, head.sender, head.subject, head.priority, letter.number, fresh, travelled))
     return found
 
 
 def decide(evidence: list[News], settings: Settings, now: float) -> list[Action]:
-    """Old news is none; what is normal or low waits for the digest."""
+    """Old news is none; what is normal or low waits for the digest. A nudge has its own age, and waits for none."""
     found: list[Action] = []
     for one in evidence:
+        if one.nudge:
+            found.append(HandOver(one.path, f"a nudge of {one.sender} for {one.to} came", to=one.to, unique=one.nudge))
+            continue
         if not one.fresh or one.priority not in ("urgent", "high"):
             continue
         words = f"{one.priority} mail from {one.sender}: {one.subject[:200]} (gt mail read {one.number})"

@@ -34,7 +34,7 @@ class Sync(Action):
         from gastown.services.exchange import exchange
 
         stamps.set_stamp(town.root, STAMP, town.clock())
-        trouble = exchange(town).tenure.trouble
+        trouble = exchange(town, watched=True).tenure.trouble  # hand edits are a patrol of their own
         if trouble:
             raise trouble[0]
 

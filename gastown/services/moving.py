@@ -1,0 +1,42 @@
+"""A town's folder that was moved on its computer: what knows its place by an absolute path is put right, silently."""
+
+from __future__ import annotations
+
+import os
+
+from gastown.model.errors import GtError
+from gastown.runtime import clones
+from gastown.runtime.reattach import reattach
+from gastown.services import wiring
+from gastown.store import identity, layout, lock
+from gastown.store.town import Town
+
+
+def follow(town: Town) -> bool:
+    """Write down where the town stands now, if it was moved; True if so. Nothing is committed.
+
+    Where that fails (a read-only disk, somebody else at it) reading goes on all the same, and the next command tries
+    again; `gt doctor` names what is wrong.
+    """
+    if identity.standing(town.root, town.clock()).state != "moved":
+        return False
+    try:
+        with lock.town_lock(town.root, "move", timeout=0):
+            relink(town)
+            identity.settle(town.root)
+    except (GtError, OSError):
+        return False
+    return True
+
+
+def relink(town: Town) -> list[str]:
+    """Mend worktrees, settings and hooks after a move; returns the worktrees that had to be mended. Idempotent."""
+    mended: list[str] = []
+    work = os.path.join(town.root, layout.WORK)
+    for rig in sorted(os.listdir(work)) if os.path.isdir(work) else ():
+        repo = os.path.join(work, rig, os.path.basename(layout.bare(town.root, "rig")))
+        if os.path.isdir(repo):
+            mended += reattach(repo)
+            clones.configure(repo)
+    wiring.wire(town)
+    return mended

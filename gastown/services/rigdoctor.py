@@ -1,0 +1,73 @@
+"""The doctor's look at rigs: their clones on this machine, the hooks in these, the worktrees beside them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import partial
+
+from gastown.model.bead import HELD
+from gastown.model.errors import GtError
+from gastown.model.rig import Rig
+from gastown.runtime import clones, git
+from gastown.services.findings import NOTE, OK, WARN, Finding, Found
+from gastown.services.rigs import ensure_clone
+from gastown.store import files, layout
+from gastown.store.resources import data_path
+from gastown.store.town import Town
+
+
+def look(town: Town) -> Iterator[Found]:
+    rigs, problems = town.rigs()
+    for rig in rigs:
+        repo = layout.bare(town.root, rig.name)
+        if not os.path.isdir(repo):
+            text = f"rig {rig.name} has no clone on this machine"
+            yield Finding("rigs", WARN, text, "gt doctor --fix clones it"), partial(_clone, town, rig)
+            continue
+        yield from _hooks(rig, repo)
+        yield from _worktrees(town, rig, repo)
+    if not rigs and not problems:
+        yield Finding("rigs", NOTE, "no rigs yet", "gt rig add NAME URL-OR-PATH"), None
+
+
+def _clone(town: Town, rig: Rig) -> None:
+    ensure_clone(town, rig)
+
+
+def _hooks(rig: Rig, repo: str) -> Iterator[Found]:
+    lasting = os.path.join(repo, "hooks")
+    said = git.run(["config", "--get", "core.hooksPath"], git_dir=repo, check=False).text
+    stale = said != lasting
+    for source in (data_path("hooks") / "rig").iterdir():
+        stale = stale or files.read_or_none(os.path.join(lasting, source.name)) != source.read_bytes()
+    if stale:
+        text = f"the hooks of rig {rig.name}'s clone are not ours"
+        yield Finding("hooks", WARN, text, "gt doctor --fix"), lambda: clones.configure(repo)
+    else:
+        yield Finding("hooks", OK, f"rig {rig.name}"), None
+
+
+def _worktrees(town: Town, rig: Rig, repo: str) -> Iterator[Found]:
+    known = {os.path.realpath(one["worktree"]) for one in clones.worktrees(repo)}
+    here = _name(town)
+    for row in town.index().rows:
+        if row.rig != rig.name or row.status not in HELD or row.machine != here or not row.assignee:
+            continue
+        path = layout.worktree(town.root, rig.name, row.assignee.partition("/")[2])
+        if os.path.realpath(path) not in known or not os.path.isdir(path):
+            text = f"{row.assignee} holds {row.id}, but its worktree is missing"
+            yield Finding("worktrees", WARN, text, f"gt resume {row.id}"), None
+    folder = layout.work(town.root, rig.name)
+    for name in sorted(os.listdir(folder)):
+        path = os.path.join(folder, name)
+        if not name.startswith(".") and os.path.isdir(path) and os.path.realpath(path) not in known:
+            text = f"{layout.relative(town.root, path)} is no worktree of rig {rig.name}"
+            yield Finding("worktrees", WARN, text, "look at it, and move it away"), None
+
+
+def _name(town: Town) -> str | None:
+    try:
+        return town.machine
+    except GtError:
+        return None

@@ -1,0 +1,163 @@
+"""Beads that one side renumbered since the two parted: what the other did to them meanwhile follows to the new id.
+
+Without this an edit of a bead would land on the one that kept the id (sync.md, Both sides created the same id).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from gastown.model.errors import InvalidFile
+from gastown.model.merge import Doc
+from gastown.model.merge_bead import RENUMBERED, born, former_ids, note_renumbered, renumber, same_bead
+from gastown.store import filemerge, layout, orders
+from gastown.store import yaml as yaml_store
+
+Files = dict[str, bytes | None]
+Base = Callable[[str], bytes | None]
+_MARK = RENUMBERED.encode()
+
+
+@dataclass
+class Followed:
+    """What one side's changes become: `files` anew, `dropped` paths it says nothing of, `base` they started from."""
+
+    files: Files = field(default_factory=dict)
+    dropped: set[str] = field(default_factory=set)
+    base: Files = field(default_factory=dict)
+
+
+def speaks_of_one(data: bytes) -> bool:
+    """True if a file may be a bead that was renumbered; cheap, for looking through many."""
+    return _MARK in data
+
+
+def found(side: Mapping[str, bytes | None], base: Base) -> dict[str, str]:
+    """Old path to new path of every bead of the base that a side renumbered. `side`: the files it added."""
+    moved: dict[str, str] = {}
+    for path, data in sorted(side.items()):
+        doc = _load(path, data) if data is not None and speaks_of_one(data) else None
+        if doc is None:
+            continue
+        for old in former_ids(doc):
+            where = beside(path, old)
+            before = _load(where, base(where))
+            if before is not None and same_bead(before, doc):
+                moved[where] = path
+                break
+    return moved
+
+
+def beside(path: str, bead_id: str) -> str:
+    """The path of another id in the same folder: a bead stays in the folder of the day it was made."""
+    return f"{path.rpartition('/')[0]}/{bead_id}.yaml"
+
+
+def follow(moved: Mapping[str, str], side: Files, base: Base) -> Followed:
+    """What a side's changes become when the beads at `moved` (old path to new path) lie elsewhere now."""
+    done = Followed()
+    ids = {_id(old): _id(new) for old, new in moved.items()}
+    for old, new in moved.items():
+        before = _load(old, base(old))
+        if before is None or not _free(new, side, before):
+            continue
+        done.base[new] = _bytes(new, None, renumber(before, ids))
+        if old in side and _is(old, side[old], before):
+            done.base[old] = None
+            _take(done, old, new, side[old], ids)
+    for path, data in side.items():
+        below = _below(_id(path), ids) if data is not None and base(path) is None else None
+        if below and path not in done.dropped and side.get(beside(path, below)) is None:
+            ids[_id(path)] = below
+            _take(done, path, beside(path, below), data, ids, told=True)
+    for path, data in side.items():
+        doc = _load(path, data) if path not in done.dropped else None
+        fresh = renumber(doc, ids) if doc else None
+        if doc is not None and fresh is not None and fresh != doc:
+            done.files[path] = _bytes(path, data, fresh)
+    return done
+
+
+def agree(mine: dict[str, str], other: dict[str, str], ours: Files, theirs: Files) -> tuple[Followed, Followed]:
+    """Both sides renumbered one bead, to different ids: which of them moves it again. Same whichever is ours."""
+    left, right = Followed(), Followed()
+    for old in sorted(mine.keys() & other.keys()):
+        one, two = mine[old], other[old]
+        if one == two:
+            continue
+        free = sorted(path for path, side in ((one, theirs), (two, ours)) if side.get(path) is None)
+        if not free:
+            continue  # each id belongs to another bead on the other side: the bead stays twice
+        if free[0] == one:
+            _again(right, two, one, theirs)
+            other[old] = one
+        else:
+            _again(left, one, two, ours)
+            mine[old] = two
+    return left, right
+
+
+def _again(done: Followed, path: str, target: str, side: Files) -> None:
+    ids = {_id(path): _id(target)}
+    _take(done, path, target, side.get(path), ids, told=True)
+    for place, data in side.items():
+        doc = _load(place, data) if place != path else None
+        if doc is not None and renumber(doc, ids) != doc:
+            done.files[place] = _bytes(place, data, renumber(doc, ids))
+
+
+def _take(
+    done: Followed, path: str, target: str, data: bytes | None, ids: dict[str, str], *, told: bool = False
+) -> None:
+    done.dropped.add(path)
+    doc = _load(path, data)
+    if doc is None:
+        done.files[target] = None
+        return
+    fresh = renumber(doc, ids)
+    if told:
+        note_renumbered(fresh, _id(path), _id(target), born(doc))
+    done.files[target] = _bytes(target, data, fresh)
+
+
+def _is(path: str, data: bytes | None, before: Doc) -> bool:
+    """True if a side still has that very bead there, changed or removed; not another one."""
+    if data is None:
+        return True
+    doc = _load(path, data)
+    return doc is not None and same_bead(doc, before)
+
+
+def _free(path: str, side: Files, bead: Doc) -> bool:
+    """True if no other bead lies there on a side."""
+    doc = _load(path, side.get(path))
+    return doc is None or same_bead(doc, bead)
+
+
+def _below(bead_id: str, ids: Mapping[str, str]) -> str | None:
+    """The new id of a bead below one that was renumbered."""
+    above = bead_id
+    while "." in above and bead_id not in ids:
+        above = above.rpartition(".")[0]
+        if above in ids:
+            return ids[above] + bead_id[len(above) :]
+    return None
+
+
+def _id(path: str) -> str:
+    return layout.bead_of_path(path) or ""
+
+
+def _load(path: str, data: bytes | None) -> Doc | None:
+    """The bead at a path; None for what is none."""
+    if data is None or not layout.bead_of_path(path):
+        return None
+    try:
+        return filemerge.load(path, data)
+    except InvalidFile:
+        return None
+
+
+def _bytes(path: str, old: bytes | None, doc: Doc) -> bytes:
+    return yaml_store.rewrite(old, doc, orders.for_path(path), path)

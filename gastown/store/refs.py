@@ -1,0 +1,82 @@
+"""Refs and remotes of a repository, read from git's own files: light enough for what is asked at every prompt."""
+
+from __future__ import annotations
+
+import os
+
+from gastown.model.errors import GtError
+from gastown.store import files
+
+
+def git_dir(root: str) -> str:
+    """The git folder of the work tree `root`; raises GtError where there is none."""
+    path = os.path.join(root, ".git")
+    if os.path.isdir(path):
+        return path
+    link = files.read_or_none(path)
+    if link is not None and link.startswith(b"gitdir: "):
+        return os.path.normpath(os.path.join(root, link[8:].strip().decode()))
+    raise GtError(
+        f"{root} holds a town but no git repository", f"run `git init` in {root}, or restore its .git folder"
+    )
+
+
+def common_dir(git_dir: str) -> str:
+    """The folder that all worktrees of a repository share."""
+    common = files.read_or_none(os.path.join(git_dir, "commondir"))
+    return os.path.normpath(os.path.join(git_dir, common.decode().strip())) if common else git_dir
+
+
+class Refs:
+    """The refs of one repository."""
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.git_dir = git_dir(root)
+        self.common_dir = common_dir(self.git_dir)
+
+    def head(self) -> tuple[str, bytes | None]:
+        """(the ref that HEAD is, its commit): `HEAD` itself when detached, None when unborn."""
+        text = files.read(os.path.join(self.git_dir, "HEAD")).strip()
+        if text.startswith(b"ref: "):
+            name = text[5:].strip().decode()
+            if name == "refs/heads/.invalid":
+                raise GtError(
+                    f"{self.root} keeps its refs in a reftable",
+                    "gt needs ordinary refs: git refs migrate --ref-format=files",
+                )
+            return name, self.ref(name)
+        return "HEAD", text
+
+    def ref(self, name: str) -> bytes | None:
+        """The commit a ref points to; None if there is no such ref."""
+        value = files.read_or_none(self.path(name))
+        if value is not None:
+            text = value.strip()
+            return self.ref(text[5:].strip().decode()) if text.startswith(b"ref: ") else text
+        packed = files.read_or_none(os.path.join(self.common_dir, "packed-refs")) or b""
+        wanted = b" " + name.encode()
+        for line in packed.splitlines():
+            if line.endswith(wanted) and not line.startswith((b"#", b"^")):
+                return line.split(b" ", 1)[0]
+        return None
+
+    def path(self, name: str) -> str:
+        """Where a ref lies while it is loose."""
+        return os.path.join(self.git_dir if name == "HEAD" else self.common_dir, *name.split("/"))
+
+    def config(self) -> str:
+        """The repository's own configuration file."""
+        return (files.read_or_none(os.path.join(self.common_dir, "config")) or b"").decode("utf-8", "replace")
+
+    def remotes(self) -> list[str]:
+        """The names of the remotes in that file."""
+        lines = (line.strip() for line in self.config().splitlines())
+        return [line[9:].partition('"')[0] for line in lines if line.startswith('[remote "')]
+
+
+def choose_remote(names: list[str]) -> str | None:
+    """The remote that is the town's: `origin`, else the only one there is."""
+    if "origin" in names:
+        return "origin"
+    return names[0] if len(set(names)) == 1 else None

@@ -1,0 +1,517 @@
+"""git pull, pull --rebase, merge, cherry-pick and stash pop in a town come to what `gt sync` comes to."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gastown.services import unfinished
+from gastown.services.sync import sync
+from gastown.store import identity
+from gastown.store.town import Town
+from tests.conftest import Clock, git, run_gt
+from tests.sync.ground import Ground, bead, check_clean, contents, note, plain, update
+
+PULL = ("pull", "--no-rebase", "--no-edit")
+REBASE = ("pull", "--rebase")
+WAYS = pytest.mark.parametrize("way", [PULL, REBASE], ids=["pull", "rebase"])
+
+
+def synced(ground: Ground) -> tuple[Town, Town]:
+    """Two machines that hold the same."""
+    here = ground.towns["anvil"]
+    sync(here)
+    there = ground.add("brick")
+    sync(here)
+    return here, there
+
+
+def alike(ground: Ground, here: Town, way: tuple[str, ...]) -> Town:
+    """Pull here in a plain way, and hold that it comes to what a sync comes to."""
+    other = ground.twin(here, "other")
+    plain(here, *way)
+    sync(other)
+    assert contents(here) == contents(other)
+    told = [sorted(event["text"] for event in town.events() if event["type"] == "sync_conflict_resolved")
+            for town in (here, other)]  # fmt: skip
+    assert told[0] == told[1]
+    check_clean(here)
+    return here
+
+
+def commit_mail(town: Town, old: str, new: str) -> None:
+    """What a mail program does, committed by its owner."""
+    box = Path(town.root, "mail")
+    (box / new).parent.mkdir(parents=True, exist_ok=True)
+    (box / old).rename(box / new)
+    git("add", "--all", "mail", cwd=town.root)
+    git("commit", "--quiet", "--message", "mail", cwd=town.root)
+
+
+# -- beads --------------------------------------------------------------------------------------------
+@WAYS
+def test_every_rule_for_a_bead(ground: Ground, clock: Clock, way: tuple[str, ...]) -> None:
+    here = ground.towns["anvil"]
+    text = "".join(f"line {n}\n" for n in range(9))
+    made = bead(here, "One", description=text, labels=["old", "both"], acceptance="x\n")
+    need = bead(here, "Need")
+    other = bead(here, "Closed there, spoken of here")
+    here, there = synced(ground)
+    note(there, made, "from brick")
+    update(there, made, title="Brick's", labels=["brick", "both"], description=text.replace("8", "EIGHT"))
+    update(there, made, acceptance="brick\n", dispatch={"a": 1, "c": 1}, priority=1)
+    with there.change("close") as change:
+        one = change.bead(other)
+        one.close(at=change.at, by="overseer", reason="done")
+        change.save(one)
+        change.emit("close", "closed", bead=other)
+    sync(there)
+    clock.advance(60)
+    note(here, made, "from anvil")
+    update(here, made, title="Anvil's", labels=["anvil", "both", "old"], description=text.replace("0", "ZERO"))
+    update(here, made, acceptance="anvil\n", dispatch={"b": 2, "c": 2}, needs=[need])
+    note(here, other, "still said")
+    one = alike(ground, here, way).bead(made)
+    assert (one.title, one.priority, one.labels, one.needs) == ("Anvil's", 1, ["anvil", "both", "brick"], [need])
+    assert one.description == text.replace("8", "EIGHT").replace("0", "ZERO")
+    assert one.dispatch == {"a": 1, "b": 2, "c": 2}
+    assert [item["text"] for item in one.doc["conflicts"]] == ["brick\n", "anvil\n"]
+    assert {"from anvil\n", "from brick\n"} < {item["text"] for item in one.notes}
+    assert any("Brick's" in item["text"] for item in one.notes)
+    assert here.bead(other).status == "closed"
+    assert "still said\n" in {item["text"] for item in here.bead(other).notes}
+
+
+@WAYS
+def test_two_beads_with_one_id_and_what_belongs_to_them(ground: Ground, clock: Clock, way: tuple[str, ...]) -> None:
+    parent, other = (bead(ground.towns["anvil"], title) for title in ("Parent", "Other"))
+    here, there = synced(ground)
+    for town, who in ((there, "brick"), (here, "anvil")):
+        clock.advance(60)
+        first = bead(town, f"{who} first", parent=parent)
+        below = bead(town, f"{who} below", parent=first)
+        bead(town, f"{who} needs", needs=[first, below])
+        update(town, other, **{f"x-{who}": 1}, needs=[first])
+        note(town, first, f"said at {who}")
+        with town.change("close") as change:
+            one = change.bead(below)
+            one.close(at=change.at, by="overseer", reason=who)
+            change.save(one)
+    sync(there)
+    town = alike(ground, here, way)
+    ids = {row.title: row.id for row in town.index().rows}
+    assert ids["brick first"] == f"{parent}.1"
+    assert (ids["anvil first"], ids["anvil below"]) == (f"{parent}.2", f"{parent}.2.1")
+    for who in ("brick", "anvil"):
+        assert town.bead(ids[f"{who} needs"]).needs == sorted([ids[f"{who} first"], ids[f"{who} below"]])
+        assert f"said at {who}\n" in {item["text"] for item in town.bead(ids[f"{who} first"]).notes}
+        assert town.bead(ids[f"{who} below"]).closed["reason"] == who
+    assert town.bead(other).needs == sorted([ids["brick first"], ids["anvil first"]])
+
+
+@WAYS
+def test_one_id_on_two_days(ground: Ground, clock: Clock, way: tuple[str, ...]) -> None:
+    """The files lie in different folders: git sees no conflict at all."""
+    parent = bead(ground.towns["anvil"], "Parent")
+    here, there = synced(ground)
+    bead(there, "yesterday", parent=parent)
+    sync(there)
+    clock.advance(86_400)
+    first = bead(here, "today", parent=parent)
+    bead(here, "today below", parent=first)
+    bead(here, "needs it", needs=[first])
+    town = alike(ground, here, way)
+    ids = {row.title: row.id for row in town.index().rows}
+    assert (ids["yesterday"], ids["today"], ids["today below"]) == (f"{parent}.1", f"{parent}.2", f"{parent}.2.1")
+    assert town.bead(ids["needs it"]).needs == [f"{parent}.2"]
+
+
+@WAYS
+def test_what_was_said_of_a_bead_that_was_renumbered_elsewhere(
+    ground: Ground, clock: Clock, way: tuple[str, ...]
+) -> None:
+    parent = bead(ground.towns["anvil"], "Parent")
+    here, there = synced(ground)
+    bead(there, "From brick", parent=parent)
+    clock.advance(60)
+    ours = bead(here, "From anvil", parent=parent)
+    sync(here)
+    sync(there)  # anvil's is renumbered there
+    note(here, ours, "said before anvil knew")
+    town = alike(ground, here, way)
+    ids = {row.title: row.id for row in town.index().rows}
+    assert ids["From anvil"] == f"{parent}.2"
+    said = [{item["text"] for item in town.bead(ids[title]).notes} for title in ("From anvil", "From brick")]
+    assert ["said before anvil knew\n" in texts for texts in said] == [True, False]
+
+
+# -- mail, feed, other files ----------------------------------------------------------------------------
+MOVES = {
+    "flagged on both sides": ("mayor/cur/{}:2,S", "mayor/cur/{}:2,F", "mayor/cur/{}:2,FS"),
+    "read here, archived there": ("mayor/cur/{}:2,S", "mayor/.Archive/cur/{}:2,F", "mayor/.Archive/cur/{}:2,FS"),
+    "the same on both sides": ("mayor/cur/{}:2,S", "mayor/cur/{}:2,S", "mayor/cur/{}:2,S"),
+    "archived unread here, read there": ("mayor/.Archive/new/{}", "mayor/cur/{}:2,S", "mayor/.Archive/cur/{}:2,S"),
+}
+
+
+@WAYS
+@pytest.mark.parametrize("name", MOVES)
+def test_a_message_that_both_sides_moved(ground: Ground, name: str, way: tuple[str, ...]) -> None:
+    with ground.towns["anvil"].change("mail") as change:
+        change.deliver("mayor", "hello", "text\n")
+    here, there = synced(ground)
+    unique = here.mail_names("mayor", "new")[0]
+    mine, other, merged = (where.format(unique) for where in MOVES[name])
+    commit_mail(there, f"mayor/new/{unique}", other)
+    sync(there)
+    commit_mail(here, f"mayor/new/{unique}", mine)
+    town = alike(ground, here, way)
+    found = [path for path in contents(town) if unique in path]
+    assert found == [f"mail/{merged}"]
+
+
+@WAYS
+def test_a_feed_that_two_machines_wrote_as_one(ground: Ground, clock: Clock, way: tuple[str, ...]) -> None:
+    here, there = synced(ground)
+    mine = identity.read(here.root)
+    assert mine is not None
+    identity.write(there.root, mine._replace(root="", computer="", inode=0))
+    there.refresh()
+    made = [bead(there, "there"), bead(here, "here")]
+    clock.advance(1)
+    made += [bead(here, "here too"), bead(there, "there too")]
+    sync(there)
+    town = alike(ground, here, way)
+    created = [event["bead"] for event in town.events() if event["type"] == "create" and event["bead"] in made]
+    assert sorted(created) == sorted(made)
+
+
+@WAYS
+def test_settings_and_comments_of_people(ground: Ground, way: tuple[str, ...]) -> None:
+    rig = "# the greenhouse\nname: greenplace\nprefix: gp\ngit: /nowhere\nbranch: main   # never master\n"
+    rig += "landing: local\n"
+    path, settings = Path(ground.towns["anvil"].root, "rigs/greenplace/rig.yaml"), "town.yaml"
+    path.write_text(rig)
+    git("commit", "--quiet", "--all", "--message", "by hand", cwd=path.parent)
+    here, there = synced(ground)
+
+    def by_hand(town: Town, file: str, old: str, new: str) -> None:
+        place = Path(town.root, file)
+        assert old in place.read_text()
+        place.write_text(place.read_text().replace(old, new))
+        git("commit", "--quiet", "--all", "--message", f"edit {file}", cwd=town.root)
+
+    by_hand(there, "rigs/greenplace/rig.yaml", "branch: main ", "branch: trunk ")
+    by_hand(there, settings, "name: demo\n", "name: demo\n\nmax_polecats: 4\n")
+    sync(there)
+    by_hand(here, "rigs/greenplace/rig.yaml", "landing: local\n", "landing: push   # since May\nparked: true\n")
+    by_hand(here, settings, "name: demo\n", "# ours\nname: demo\n\nmax_polecats: 3\n")
+    town = alike(ground, here, way)
+    said = Path(town.root, "rigs/greenplace/rig.yaml").read_text()
+    for words in ("# the greenhouse", "branch: trunk   # never master", "landing: push   # since May", "parked: true"):
+        assert words in said
+    assert "# ours" in Path(town.root, settings).read_text()
+    assert town.config["max_polecats"] in (3, 4)
+
+
+@WAYS
+def test_what_cannot_be_merged_is_kept_beside_the_file(ground: Ground, way: tuple[str, ...]) -> None:
+    path = "rigs/greenplace/roles/crew.md"
+    first = Path(ground.towns["anvil"].root, path)
+    first.parent.mkdir(parents=True)
+    first.write_text("one\n")
+    git("add", path, cwd=ground.towns["anvil"].root)
+    git("commit", "--quiet", "--message", "role", cwd=ground.towns["anvil"].root)
+    here, there = synced(ground)
+    for town in (there, here):
+        Path(town.root, path).write_text(f"{town.machine}\n")
+        git("commit", "--quiet", "--all", "--message", "role", cwd=town.root)
+    sync(there)
+    said = plain(here, *way).stderr
+    kept = [name for name in os.listdir(first.parent) if ".theirs-" in name]
+    assert len(kept) == 1
+    assert f"the other is kept as {path.rpartition('/')[0]}/{kept[0]}" in said
+    assert {first.read_text(), (first.parent / kept[0]).read_text()} == {"anvil\n", "brick\n"}
+    sync(here)
+    check_clean(here)
+    assert f"rigs/greenplace/roles/{kept[0]}" in contents(here)
+
+
+# -- other ways ---------------------------------------------------------------------------------------------
+def test_cherry_pick(ground: Ground, clock: Clock) -> None:
+    made = bead(ground.towns["anvil"], "One", labels=["old"])
+    here, there = synced(ground)
+    note(there, made, "not picked")
+    clock.advance(60)
+    update(there, made, title="Brick's", labels=["brick", "old"])
+    sync(there)
+    clock.advance(60)
+    update(here, made, title="Anvil's", labels=["anvil"])
+    plain(here, "fetch")
+    # Its line of the feed belongs to a file that is not here: only that stops git.
+    stopped = plain(here, "cherry-pick", "origin/main", code=1).stdout
+    assert [line for line in stopped.splitlines() if "CONFLICT" in line and "feed/" not in line] == []
+    assert unfinished.finish(here).what == "cherry-pick"
+    one = here.bead(made)
+    assert (one.title, one.labels) == ("Anvil's", ["anvil", "brick"])
+    assert [item["text"] for item in one.notes] == ["title was changed in two places; not kept: Brick's\n"]
+    other = ground.twin(here, "other")
+    for town in (here, other):
+        sync(town) if town is here else plain(town, *PULL)
+        assert "not picked\n" in {item["text"] for item in town.bead(made).notes}
+    assert contents(here) == contents(other)
+    check_clean(here)
+
+
+def test_stash_pop(ground: Ground, clock: Clock) -> None:
+    """The edit is newer than what was pulled under it: it counts as later, as it does in a sync."""
+    made = bead(ground.towns["anvil"], "One", description="first\n\nsecond\n")
+    here, there = synced(ground)
+    update(there, made, title="Brick's", description="first\n\nSECOND\n")
+    sync(there)
+    path = Path(here.root, str(here.bead_path(made)))
+    path.write_text(path.read_text().replace("title: One", "title: By hand").replace("first", "FIRST"))
+    plain(here, "stash")
+    plain(here, "pull")
+    plain(here, "stash", "pop")
+    os.utime(path, (1, 1))
+    sync(here)
+    one = here.bead(made)
+    assert (one.title, one.description) == ("By hand", "FIRST\n\nSECOND\n")
+    assert any("Brick's" in item["text"] for item in one.notes)
+    check_clean(here)
+
+
+def test_two_common_ancestors_are_merged_without_a_word(ground: Ground, clock: Clock) -> None:
+    """Both sides merged the other's beads with one id, each on its own: a base is made of two, and nothing is noted."""
+    parent = bead(ground.towns["anvil"], "Parent", description="a\n\nb\n\nc\n")
+    here, there = synced(ground)
+    for town, old in ((there, "a"), (here, "c")):
+        clock.advance(60)
+        bead(town, f"child of {town.machine}", parent=parent)
+        update(town, parent, description="a\n\nb\n\nc\n".replace(old, town.machine), priority=3 if old == "a" else 4)
+    for one, other in ((here, there), (there, here)):
+        git("fetch", "--quiet", one.root, f"HEAD:refs/heads/from-{one.machine}", cwd=other.root)
+    for town, other in ((here, "brick"), (there, "anvil")):
+        plain(town, "merge", "--no-edit", f"from-{other}")
+        clock.advance(60)
+        note(town, parent, f"after the merge at {town.machine}")
+    sync(there)
+    town = alike(ground, here, PULL)
+    titles = sorted(row.title for row in town.index().rows)
+    assert titles == ["Parent", "child of anvil", "child of brick"]
+    assert town.bead(parent).description == "brick\n\nb\n\nanvil\n"
+    assert os.listdir(Path(town.root, ".gt/run/plain-git")) == []
+
+
+# -- what stops git, and `gt sync --continue` ----------------------------------------------------------------
+def changed_and_removed(ground: Ground) -> tuple[Town, Town, str]:
+    made = bead(ground.towns["anvil"], "One")
+    here, there = synced(ground)
+    note(there, made, "still needed")
+    sync(there)
+    git("rm", "--quiet", str(here.bead_path(made)), cwd=here.root)
+    git("commit", "--quiet", "--message", "removed by hand", cwd=here.root)
+    return here, there, made
+
+
+@WAYS
+def test_a_removal_against_a_change_is_settled_and_git_finished(ground: Ground, way: tuple[str, ...]) -> None:
+    here, _, made = changed_and_removed(ground)
+    other = ground.twin(here, "other")
+    plain(here, *way, code=1)
+    with pytest.raises(Exception, match="under way"):
+        sync(here)
+    ran = run_gt("sync", "--continue", cwd=here.root)
+    assert f"finished the {'rebase' if way == REBASE else 'merge'}" in ran.err
+    assert [item["text"] for item in here.bead(made).notes] == ["still needed\n"]
+    sync(other)
+    assert contents(here).keys() == contents(other).keys()
+    check_clean(here)
+    assert git("rev-parse", "HEAD", cwd=here.root) == git("rev-parse", "main", cwd=ground.remote)
+
+
+def test_a_stopped_cherry_pick_is_finished(ground: Ground) -> None:
+    here, _, made = changed_and_removed(ground)
+    plain(here, "fetch")
+    plain(here, "cherry-pick", "origin/main", code=1)
+    run_gt("sync", "--continue", cwd=here.root)
+    assert [item["text"] for item in here.bead(made).notes] == ["still needed\n"]
+    check_clean(here)
+
+
+def test_a_pick_that_brings_nothing_new_is_left_out(ground: Ground) -> None:
+    made = bead(ground.towns["anvil"], "One")
+    here, there = synced(ground)
+    note(there, made, "said once")
+    sync(there)
+    plain(here, "pull")
+    plain(here, "cherry-pick", git("rev-parse", "HEAD", cwd=there.root), code=1)
+    run_gt("sync", "--continue", cwd=here.root)
+    assert [item["text"] for item in here.bead(made).notes] == ["said once\n"]
+    check_clean(here)
+
+
+ORT: dict[str, Callable[[str], tuple[str, ...]]] = {
+    "merge": lambda ort: ("merge", "--no-edit", "--strategy", ort, "origin/main"),
+    "rebase": lambda ort: ("rebase", "--strategy", ort, "origin/main"),
+}
+
+
+@pytest.mark.parametrize("what", ORT)
+@pytest.mark.parametrize("name", MOVES)
+def test_renames_of_messages_that_stop_another_git(ground: Ground, name: str, what: str) -> None:
+    """The ort strategy takes two who moved a message for a conflict, whatever is set; a newer git has only that."""
+    with ground.towns["anvil"].change("mail") as change:
+        change.deliver("mayor", "hello", "text\n" * 50)
+    made = bead(ground.towns["anvil"], "One")
+    here, there = synced(ground)
+    unique = here.mail_names("mayor", "new")[0]
+    mine, other, merged = (where.format(unique) for where in MOVES[name])
+    commit_mail(there, f"mayor/new/{unique}", other)
+    note(there, made, "from brick")
+    sync(there)
+    commit_mail(here, f"mayor/new/{unique}", mine)
+    note(here, made, "from anvil")
+    plain(here, "fetch")
+    ran = plain(here, *ORT[what]("ort"), code=None)
+    assert (ran.returncode == 0) == (name == "the same on both sides"), ran.stdout
+    run_gt("sync", "--continue", cwd=here.root)
+    assert [path for path in contents(here) if unique in path] == [f"mail/{merged}"]
+    assert {"from anvil\n", "from brick\n"} <= {item["text"] for item in here.bead(made).notes}
+    check_clean(here)
+
+
+def test_what_a_person_resolved_by_hand_stays_as_they_made_it(ground: Ground) -> None:
+    here, _, made = changed_and_removed(ground)
+    plain(here, *PULL, code=1)
+    path = Path(here.root, f"rigs/greenplace/beads/2026-11-23/{made}.yaml")
+    path.write_text(path.read_text().replace("title: One", "title: As I want it"))
+    run_gt("sync", "--continue", cwd=here.root)
+    assert here.bead(made).title == "As I want it"
+    check_clean(here)
+
+
+# -- clones without the driver ---------------------------------------------------------------------------------
+@pytest.fixture
+def bare_clone(ground: Ground) -> Callable[[], Town]:
+    """A plain `git clone` of the town: no driver, no hooks, no settings."""
+
+    def make() -> Town:
+        git("clone", "--quiet", str(ground.remote), str(ground.base / "plain"), cwd=ground.base)
+        return Town(str(ground.base / "plain"), "overseer", ground.clock)
+
+    return make
+
+
+def by_editor(town: Town, bead_id: str, old: str, new: str) -> None:
+    path = Path(town.root, str(town.bead_path(bead_id)))
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    git("commit", "--quiet", "--all", "--message", "by editor", cwd=town.root)
+
+
+def test_a_clone_without_the_driver_joins_what_lies_apart(ground: Ground, bare_clone) -> None:
+    made = bead(ground.towns["anvil"], "One", labels=["a"])
+    here = ground.towns["anvil"]
+    sync(here)
+    there = bare_clone()
+    by_editor(there, made, "title: One", "title: Two")
+    update(here, made, priority=0, labels=["a", "b"])
+    sync(here)
+    plain(there, *PULL)
+    plain(there, "push")
+    sync(here)
+    one = here.bead(made)
+    assert (one.title, one.priority, one.labels) == ("Two", 0, ["a", "b"])
+    check_clean(here)
+
+
+def test_a_conflict_a_person_resolved_without_the_driver_is_taken(ground: Ground, bare_clone) -> None:
+    made = bead(ground.towns["anvil"], "One")
+    here = ground.towns["anvil"]
+    sync(here)
+    there = bare_clone()
+    by_editor(there, made, "title: One", "title: Theirs")
+    update(here, made, title="Ours")
+    sync(here)
+    plain(there, *PULL, code=1)
+    path = Path(there.root, str(there.bead_path(made)))
+    assert "<<<<<<<" in path.read_text()
+    lines = [line for line in path.read_text().splitlines() if not line.startswith(("<<<<", "====", ">>>>"))]
+    path.write_text("\n".join(line for line in lines if line != "title: Ours") + "\n")
+    git("commit", "--quiet", "--all", "--no-edit", cwd=there.root)
+    plain(there, "push")
+    update(here, made, priority=1)
+    sync(here)
+    assert (here.bead(made).title, here.bead(made).priority) == ("Theirs", 1)
+    check_clean(here)
+
+
+def test_what_such_a_clone_joined_wrongly_is_settled_by_the_first_that_knows(
+    ground: Ground, bare_clone, clock: Clock
+) -> None:
+    """One id on two days, one message in two places: clean merges for git, and two towns settle them alike."""
+    here = ground.towns["anvil"]
+    parent = bead(here, "Parent")
+    with here.change("mail") as change:
+        change.deliver("mayor", "hello", "text\n")
+    unique = here.mail_names("mayor", "new")[0]
+    sync(here)
+    there, third = bare_clone(), ground.add("brick")
+    first = bead(here, "first", parent=parent)
+    commit_mail(here, f"mayor/new/{unique}", f"mayor/cur/{unique}:2,S")
+    sync(here)
+    clock.advance(86_400)
+    Path(there.root, ".gt").mkdir()
+    Path(there.root, ".gt/machine.yaml").write_text("name: plain\n")
+    second = bead(there, "second", parent=parent)
+    bead(there, "needs the second", needs=[second])
+    git("config", "merge.renames", "false", cwd=there.root)
+    git("config", "pull.twohead", "recursive", cwd=there.root)
+    commit_mail(there, f"mayor/new/{unique}", f"mayor/cur/{unique}:2,F")
+    assert first == second
+    plain(there, *PULL)
+    plain(there, "push")
+    copy = ground.twin(third, "copy")
+    for town in (here, third, copy):
+        sync(town)
+        ids = {row.title: row.id for row in town.index().rows}
+        assert (ids["first"], ids["second"]) == (f"{parent}.1", f"{parent}.2")
+        assert town.bead(ids["needs the second"]).needs == [f"{parent}.2"]
+        assert [path for path in contents(town) if unique in path] == [f"mail/mayor/cur/{unique}:2,FS"]
+        check_clean(town)
+    sync(here)
+    assert contents(copy) == contents(third) == contents(here)
+
+
+def test_conflict_markers_are_refused_by_the_hook_and_read_by_nobody(ground: Ground, bare_clone) -> None:
+    here = ground.towns["anvil"]
+    made, fine = bead(here, "One"), bead(here, "Fine")
+    sync(here)
+    there = bare_clone()
+    by_editor(there, made, "title: One\n", "<<<<<<< HEAD\ntitle: One\n=======\ntitle: Two\n>>>>>>> theirs\n")
+    plain(there, "push")
+    update(here, made, priority=0)
+    sync(here)
+    assert here.bead(made).priority == 0
+    kept = [path for path in contents(here) if ".theirs-" in path]
+    assert len(kept) == 1
+    listed = run_gt("list", "--json", cwd=here.root)
+    assert sorted(one["id"] for one in listed.json) == sorted([made, fine])
+    path = Path(here.root, str(here.bead_path(made)))
+    good = path.read_text()
+    path.write_text("<<<<<<< HEAD\n" + good)
+    listed = run_gt("list", "--json", cwd=here.root, code=None)
+    assert made not in [one["id"] for one in listed.json]
+    assert "conflict" in listed.err
+    git("add", "--all", cwd=here.root)
+    refused = subprocess.run(["git", "commit", "-m", "x"], cwd=here.root, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert f"{made}.yaml:1" in refused.stderr
+    git("reset", "--quiet", "--hard", cwd=here.root)
+    run_gt("lint", cwd=here.root)

@@ -1,0 +1,113 @@
+"""Beads made with one id in several places: every one is kept, and what is said of each goes on reaching it."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from gastown.services.sync import sync
+from gastown.store.town import Town
+from tests.sync.ground import Ground, bead, check_clean, note, tree, update
+
+
+def titled(town: Town, title: str) -> str:
+    """The id of the one bead with a title."""
+    (found,) = [row.id for row in town.index().rows if row.title == title]
+    return found
+
+
+def texts(town: Town, title: str) -> set[str]:
+    return {one["text"] for one in town.bead(titled(town, title)).notes}
+
+
+def quiet(*towns: Town) -> None:
+    """Sync until all hold the same, and nothing is broken."""
+    for _ in range(2):
+        for town in towns:
+            sync(town)
+    assert len({tree(town) for town in towns}) == 1
+    for town in towns:
+        check_clean(town)
+
+
+def test_what_is_said_of_a_bead_reaches_it_after_it_was_renumbered_elsewhere(ground: Ground, clock) -> None:
+    here = ground.towns["anvil"]
+    parent = bead(here, "Parent")
+    other = bead(here, "Other")
+    sync(here)
+    there = ground.add("brick")
+    ours = bead(here, "From anvil", parent=parent)
+    clock.advance(60)
+    theirs = bead(there, "From brick", parent=parent, description="one\n\ntwo\n\nthree\n")
+    assert ours == theirs == f"{parent}.1"
+    sync(there)  # brick's is known to all under the id that it will lose
+    assert sync(here).new_ids == {f"{parent}.1": f"{parent}.2"}
+    clock.advance(60)
+    note(there, theirs, "said before brick knew")
+    update(there, theirs, description="one\n\ntwo\n\nTHREE\n")
+    update(there, other, needs=[theirs])
+    below = bead(there, "Below it", parent=theirs)
+    update(here, f"{parent}.2", description="ONE\n\ntwo\n\nthree\n")
+    quiet(here, there)
+    assert titled(here, "From anvil") == f"{parent}.1"
+    assert titled(here, "From brick") == f"{parent}.2"
+    assert "said before brick knew\n" in texts(here, "From brick")
+    assert "said before brick knew\n" not in texts(here, "From anvil")
+    assert here.bead(f"{parent}.2").description == "ONE\n\ntwo\n\nTHREE\n"
+    assert here.bead(other).needs == [f"{parent}.2"]
+    assert titled(here, "Below it") == f"{parent}.2.1" != below
+    assert here.bead(f"{parent}.2.1").parent == f"{parent}.2"
+
+
+ORDERS = list(itertools.permutations(range(3)))
+EVERY = [
+    pytest.param(order, turns, marks=() if number % 7 == 1 else pytest.mark.slow)
+    for number, (order, turns) in enumerate(itertools.product(ORDERS, [(0, 1, 2), (1, 0, 2), (2, 1, 0)]))
+]
+
+
+@pytest.mark.parametrize(("order", "turns"), EVERY)
+def test_three_machines_give_one_number_to_six_children(ground: Ground, clock, order, turns) -> None:
+    """Whoever made theirs first, whoever syncs first: one town in the end, every child once, every note on its bead."""
+    here = ground.towns["anvil"]
+    parent = bead(here, "Parent")
+    sync(here)
+    towns = [here, ground.add("brick"), ground.add("cobalt")]
+    for number in order:
+        clock.advance(60)
+        first = bead(towns[number], f"first of {number}", parent=parent)
+        clock.advance(60)
+        bead(towns[number], f"second of {number}", parent=parent, needs=[first])
+    for number in turns:
+        sync(towns[number])
+        for town, who in zip(towns, range(3), strict=True):
+            note(town, titled(town, f"first of {who}"), f"{number}: {who} speaks of its own")
+    quiet(*towns)
+    titles = [row.title for row in here.index().rows if row.parent == parent]
+    assert sorted(titles) == sorted(f"{what} of {who}" for who in range(3) for what in ("first", "second"))
+    for who in range(3):
+        said = {f"{number}: {who} speaks of its own\n" for number in range(3)}
+        assert said <= texts(here, f"first of {who}")
+        assert here.bead(titled(here, f"second of {who}")).needs == [titled(here, f"first of {who}")]
+        for other in range(3):
+            if other != who:
+                assert not any("speaks of its own" in text and f"{who} speaks" not in text
+                               for text in texts(here, f"first of {who}"))  # fmt: skip
+
+
+def test_a_removal_by_hand_never_hits_the_bead_that_kept_the_number(ground: Ground, clock) -> None:
+    here = ground.towns["anvil"]
+    parent = bead(here, "Parent")
+    sync(here)
+    there = ground.add("brick")
+    bead(here, "From anvil", parent=parent)
+    clock.advance(60)
+    theirs = bead(there, "From brick", parent=parent)
+    sync(there)
+    sync(here)
+    Path(there.root, str(there.bead_path(theirs))).unlink()
+    quiet(there, here)
+    # That it was renumbered is a change, and a change is kept against a removal.
+    assert sorted(row.title for row in here.index().rows if row.parent) == ["From anvil", "From brick"]
