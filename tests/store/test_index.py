@@ -75,3 +75,17 @@ def test_rows_come_by_folder_and_name_and_know_their_path(tmp_path):
     paths = [row.path for row in index.load(str(root)).rows]
     assert paths == sorted(paths)
     assert all((root / path).is_file() for path in paths)
+
+
+def test_a_closed_bead_with_texts_to_choose_from_is_known_with_the_cache_too(tmp_path):
+    root = Path(small_town(tmp_path / "t").root)
+    for number in range(20):
+        path = write(root, number, closed=number != 3)
+        if number in (3, 4):
+            path.write_text(path.read_text() + "\nconflicts:\n  - key: title\n    ours: A\n    theirs: B\n")
+            os.utime(path, (1_700_000_000, 1_700_000_000))
+    for _ in range(2):
+        found = index.load(str(root))
+        assert sorted(row.id for row in found.disputed) == ["gp-00003", "gp-00004"]
+        assert all(row.conflicts == ("title",) for row in found.disputed)
+    assert (root / ".gt/cache/beads.idx").exists()
