@@ -33,6 +33,8 @@ def sealed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def _seal(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     for key in [key for key in os.environ if key.startswith(("GT_", "GIT_", "XDG_", "TMUX"))]:
         monkeypatch.delenv(key)
+    # An installed gt is compiled; compiling this checkout anew in every process would be most of what tests wait for.
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE", raising=False)
     home.mkdir(exist_ok=True)
     (home / ".gitconfig").write_text("[user]\n\tname = Pat Overseer\n\temail = pat@example.org\n")
     monkeypatch.setenv("HOME", str(home))

@@ -6,14 +6,15 @@ With cli/fast.py the only reader of GT_* variables.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from gastown.model import address
 from gastown.model.errors import NotFound, NotInTown, Refused, UsageError
 from gastown.store import layout
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gastown.store.town import Town
     from gastown.store.view import View
 

@@ -1,4 +1,4 @@
-"""The short way for commands that agents' hooks and git itself call all the time: no typer, no heavy import.
+"""The short way for commands that agents' hooks, git itself and people call all the time: no typer, no heavy import.
 
 Whatever is not the plain everyday call answers None and takes the long way, which prints the same.
 """
@@ -25,6 +25,11 @@ def run(args: list[str]) -> int | None:
         return _mail_check("--inject" in args)
     if len(args) == 6 and args[0] == "merge-driver":
         return _merge_driver(args)
+    if not args or (args[0] in ("ready", "list", "status") and args[1:] in ([], ["--json"])):
+        from gastown.cli import plain
+        from gastown.cli.context import Ctx
+
+        return plain.run(args[0] if args else "status", Ctx(), "--json" in args)
     return None
 
 

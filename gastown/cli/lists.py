@@ -6,43 +6,27 @@ from typing import Annotated
 
 import typer
 
+from gastown.cli import plain
 from gastown.cli.context import Ctx
 from gastown.cli.options import At, Json, RigName
 from gastown.cli.output import dumps, hint, problems, put, put_json, put_lines
 from gastown.model import address
 from gastown.model.bead import Bead
 from gastown.model.errors import GtError
-from gastown.model.row import Row
 from gastown.model.text import safe
 from gastown.services import queries
 from gastown.services.queries import Filter
 from gastown.store.index import Index
-from gastown.store.view import View
 from gastown.ui import beads as render
 from gastown.ui import style
 
 Limit = Annotated[int | None, typer.Option("--limit", "-n", min=0, help="At most this many.")]
 
 
-def _print_rows(view: View, index: Index, rows: list[Row], as_json: bool) -> int:
-    """The rows as a table or array; 1 if a file could not be used, for then the answer may be incomplete."""
-    if as_json:
-        put_json([queries.as_json(bead, index) for bead in queries.load_rows(view, rows)])
-    else:
-        put_lines(render.table(rows, colour=style.wanted()))
-    return 1 if problems(index.problems) else 0
-
-
 def ready(ctx: typer.Context, rig: RigName = None, limit: Limit = None, json: Json = False, at: At = None) -> int:
     """Open work that nothing blocks and nobody holds, the most urgent first."""
     gt: Ctx = ctx.obj
-    view = gt.view(at)
-    queries.check_filter(view, Filter(rig=rig))
-    index = view.index()
-    rows = queries.ready(index, rig)[:limit]
-    if not rows and not json:
-        hint("nothing is ready; `gt blocked` shows what waits, `gt list` everything open")
-    return _print_rows(view, index, rows, json)
+    return plain.ready(gt.view(at), rig, limit, json)
 
 
 def blocked(ctx: typer.Context, rig: RigName = None, limit: Limit = None, json: Json = False, at: At = None) -> int:
@@ -53,7 +37,7 @@ def blocked(ctx: typer.Context, rig: RigName = None, limit: Limit = None, json: 
     index = view.index()
     pairs = queries.blocked(index, rig)[:limit]
     if json:
-        return _print_rows(view, index, [row for row, _ in pairs], True)
+        return plain.rows(view, index, [row for row, _ in pairs], True)
     if not pairs:
         hint("nothing waits for anything; `gt ready` shows what can start")
     named = [(row, [_blocker(need, index) for need in waits]) for row, waits in pairs]
@@ -97,12 +81,7 @@ def list_(
         sort=sort,
         reverse=reverse,
     )
-    queries.check_filter(view, wanted)
-    index = view.index()
-    rows = queries.select(index, wanted)[:limit]
-    if not rows and not json:
-        hint("no bead is like that" + ("" if everything or status else "; --all looks among the closed ones, too"))
-    return _print_rows(view, index, rows, json)
+    return plain.select(view, wanted, limit, json)
 
 
 def show(

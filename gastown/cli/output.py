@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
-from typing import Any
 
 from gastown.model.errors import UsageError
 from gastown.model.text import safe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
 
 # json escapes what is below 0x20; C1 controls, bidi overrides and lone surrogates are left to us.
 _ESCAPED = {

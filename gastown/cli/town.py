@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from gastown import __version__
+from gastown.cli import plain
 from gastown.cli.context import Ctx
 from gastown.cli.options import At, Json, Quiet
 from gastown.cli.output import hint, put, put_json, put_lines, say
@@ -16,8 +17,6 @@ from gastown.model.errors import UsageError
 from gastown.model.ids import TOWN_PREFIX
 from gastown.model.text import safe
 from gastown.ui import style
-
-_CLEAR = "\x1b[H\x1b[2J"
 
 
 def version(json: Json = False) -> None:
@@ -73,31 +72,15 @@ def status(
     at: At = None,
 ) -> int:
     """The town at a glance: what needs you first, then the rigs and their workers."""
-    from gastown.services import status as service
-
     gt: Ctx = ctx.obj
     if watch and (json or at):
         raise UsageError("--watch goes with neither --json nor --at")
     while True:
-        found = service.status(gt.town, gt.view(at))
-        if json:
-            put_json(found.as_json())
-        else:
-            _show_status(found, gt.town.clock(), clear=watch and sys.stdout.isatty())
+        code = plain.status(gt, gt.view(at), json, clear=watch and sys.stdout.isatty())
         if not watch:
-            return 1 if found.invalid else 0
+            return code
         sys.stdout.flush()
         time.sleep(max(0.2, interval))
-
-
-def _show_status(found: object, now: float, *, clear: bool) -> None:
-    from gastown.services.status import Status
-    from gastown.ui import status as render
-
-    assert isinstance(found, Status)
-    if clear:
-        sys.stdout.write(_CLEAR)
-    put_lines(render.lines(found, now=now, colour=style.wanted()))
 
 
 def info(ctx: typer.Context, json: Json = False, at: At = None) -> None:

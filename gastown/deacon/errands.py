@@ -42,8 +42,10 @@ class Errands:
             if self._left_by_another(note):
                 return False
             self._running[action.key] = action
-        if os.path.isdir(layout.local(self._root)):
-            runstate.write_json(note, {"key": action.key, "do": action.as_json()}, durable=False)
+        # A town that is moved away this very moment is the loop's to see.
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.isdir(layout.local(self._root)):
+                runstate.write_json(note, {"key": action.key, "do": action.as_json()}, durable=False)
         threading.Thread(target=self._run, args=(action, note), name=action.key, daemon=True).start()
         return True
 

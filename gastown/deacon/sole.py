@@ -9,25 +9,21 @@ from collections.abc import Iterator
 from gastown.model import times
 from gastown.model.errors import RaceLost
 from gastown.services import powers
+from gastown.store import flock
 
 
 @contextlib.contextmanager
 def sole(root: str, *, patience: float = 1.0) -> Iterator[None]:
     """Be the town's only deacon on this machine. Raises RaceLost naming the one there is."""
-    from filelock import FileLock, Timeout
-
     os.makedirs(os.path.dirname(powers.lock_path(root)), exist_ok=True)
-    lock = FileLock(powers.lock_path(root))
-    try:
-        # The kernel may take a moment to bury one that was killed just now.
-        lock.acquire(timeout=patience, poll_interval=0.05)
-    except Timeout:
-        raise RaceLost(f"this town has a deacon on this machine already: {_holder(root)}", "gt deacon status") from None
-    try:
-        yield
-    finally:
-        powers.say_ended(root)
-        lock.release()
+    # The kernel may take a moment to bury one that was killed just now.
+    with flock.hold(powers.lock_path(root), timeout=patience, poll=0.05) as lock:
+        if lock is None:
+            raise RaceLost(f"this town has a deacon on this machine already: {_holder(root)}", "gt deacon status")
+        try:
+            yield
+        finally:
+            powers.say_ended(root)
 
 
 def _holder(root: str) -> str:

@@ -32,11 +32,21 @@ TRANSITIONS: dict[str, tuple[str, ...]] = {
     "closed": ("open",),
 }
 DEFAULT_PRIORITY = 2
-_LISTS = ("needs", "labels", "command", "gates", "tracks", "sessions", "notes")
-_TEXTS = (
-    "title", "assignee", "machine", "parent", "description", "acceptance", "agent", "branch", "target", "source",
-    "worker", "commit", "owner", "severity",
-)  # fmt: skip
+# Of the keys whose shape rules depend on: what they must be, and what every item of a list must be.
+_TEXT, _MAP = (str, "text"), (dict, "a map")
+_SHAPES: dict[str, tuple[Any, str]] = {
+    **dict.fromkeys(("needs", "labels", "command", "gates", "tracks", "sessions", "notes"), (list, "a list")),
+    **dict.fromkeys(("created", "closed", "dispatch"), _MAP),
+    "fence": (int, "a number"),
+    **dict.fromkeys(
+        ("title", "assignee", "machine", "parent", "description", "acceptance", "agent", "branch", "target", "source",
+         "worker", "commit", "owner", "severity"), _TEXT,
+    ),
+}  # fmt: skip
+_ITEMS: dict[str, tuple[Any, str]] = {
+    **dict.fromkeys(("sessions", "notes", "gates"), _MAP),
+    **dict.fromkeys(("needs", "labels", "command", "tracks"), _TEXT),
+}
 
 
 class Bead:
@@ -278,22 +288,14 @@ def check(doc: dict[str, Any], path: str) -> None:
 
 
 def _check_shapes(doc: dict[str, Any], path: str) -> None:
-    for key in _LISTS:
-        if doc.get(key) is not None and not isinstance(doc[key], list):
-            raise InvalidFile(path, f"{key} must be a list", key=key)
-    for key in _TEXTS:
-        if doc.get(key) is not None and not isinstance(doc[key], str):
-            raise InvalidFile(path, f"{key} must be text", key=key)
-    if doc.get("fence") is not None and type(doc["fence"]) is not int:
-        raise InvalidFile(path, "fence must be a number", key="fence")
-    for key in ("created", "closed", "dispatch"):
-        if doc.get(key) is not None and not isinstance(doc[key], dict):
-            raise InvalidFile(path, f"{key} must be a map", key=key)
-    for key in ("sessions", "notes", "gates"):
-        if any(not isinstance(item, dict) for item in doc.get(key) or ()):
-            raise InvalidFile(path, f"every item of {key} must be a map", key=key)
-    for key in ("needs", "labels", "command", "tracks"):
-        if any(not isinstance(item, str) for item in doc.get(key) or ()):
-            raise InvalidFile(path, f"every item of {key} must be text", key=key)
-    if any(not is_id(need) for need in doc.get("needs") or ()):
+    for key, value in doc.items():
+        shape = _SHAPES.get(key)
+        if shape is None or value is None:
+            continue
+        if not isinstance(value, shape[0]) or isinstance(value, bool):
+            raise InvalidFile(path, f"{key} must be {shape[1]}", key=key)
+        item = _ITEMS.get(key)
+        if item is not None and not all(isinstance(one, item[0]) for one in value):
+            raise InvalidFile(path, f"every item of {key} must be {item[1]}", key=key)
+    if not all(map(is_id, doc.get("needs") or ())):
         raise InvalidFile(path, "every item of needs must be a bead id", key="needs")

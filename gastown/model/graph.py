@@ -31,7 +31,7 @@ def blockers(row: Row, by_id: Mapping[str, Row]) -> list[str]:
 
 def is_ready(row: Row, by_id: Mapping[str, Row]) -> bool:
     """Open work that nobody holds, nothing blocks and nobody deferred."""
-    return row.status == "open" and row.type not in NOT_WORK and not blockers(row, by_id)
+    return row.status == "open" and row.type not in NOT_WORK and not (row.needs and blockers(row, by_id))
 
 
 def find_cycle(start: str, needs_of: Callable[[str], Iterable[str]]) -> list[str]:

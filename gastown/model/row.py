@@ -13,7 +13,7 @@ if TYPE_CHECKING:
         """The summary of one bead; `needs` and `labels` are tuples, missing texts are None."""
 
         id: str
-        path: str
+        folder: str
         rig: str | None
         status: str
         priority: int
@@ -37,12 +37,24 @@ if TYPE_CHECKING:
         closed_commit: str | None
         since: str | None
         conflicts: tuple[str, ...]
+
+        @property
+        def path(self) -> str:
+            """Where the bead lies."""
+            return f"{self.folder}/{self.id}.yaml"
 else:
-    Row = namedtuple(
-        "Row",
-        "id path rig status priority type assignee title created created_by parent needs labels machine agent "
-        "branch target source worker commit closed_at closed_reason closed_commit since conflicts",
+    _FIELDS = (
+        "id folder rig status priority type assignee title created created_by parent needs labels machine agent "
+        "branch target source worker commit closed_at closed_reason closed_commit since conflicts"
     )
+
+    class Row(namedtuple("Row", _FIELDS)):
+        __slots__ = ()
+
+        @property
+        def path(self) -> str:
+            """Where the bead lies."""
+            return f"{self.folder}/{self.id}.yaml"
 
 
 def row_of(doc: dict[str, Any], path: str, rig: str | None) -> Row:
@@ -51,7 +63,7 @@ def row_of(doc: dict[str, Any], path: str, rig: str | None) -> Row:
     sessions = doc.get("sessions") or ()
     return Row(
         doc["id"],
-        path,
+        sys.intern(path.rpartition("/")[0]),
         rig,
         sys.intern(str(doc.get("status", "open"))),
         doc.get("priority", 2),

@@ -6,17 +6,16 @@ The remote's branches live under refs/remotes/origin/, so refs/heads/ holds the 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import re
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gastown.model.errors import GtError, NotFound, RaceLost, Refused
 from gastown.runtime import git, remotes
 from gastown.runtime.git import StrPath
+from gastown.store import flock
 from gastown.store.resources import data_path
 
 _REFINERY_KEY = "gt.refinery"
@@ -175,20 +174,10 @@ def locked(repo: StrPath, *, timeout: float = 120.0) -> Iterator[int]:
 
 @contextlib.contextmanager
 def _flock(path: Path, timeout: float, holder: str) -> Iterator[int]:
-    handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-    deadline = time.monotonic() + timeout
-    try:
-        while True:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise RaceLost(f"{holder} is at work", "try again in a moment") from None
-                time.sleep(0.005)
+    with flock.hold(path, timeout=timeout) as handle:
+        if handle is None:
+            raise RaceLost(f"{holder} is at work", "try again in a moment")
         yield handle
-    finally:
-        os.close(handle)
 
 
 def default_branch(repo: StrPath) -> str:

@@ -31,10 +31,11 @@ LOG = "session.log"
 # How long a starter that is gone may have left a runner that has not yet said who it is.
 _LATE = 30.0
 _TAIL = 256 << 10
-_ID = re.compile(r"s-\d{8}-[0-9a-z]{4}")
+# Patterns as text: most who import this ask for none of them, and `re` keeps what it has compiled.
+_ID = r"s-\d{8}-[0-9a-z]{4}"
 # CSI, OSC (titles, links) and the two-character sequences of a terminal, then what else is not text.
-_ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_].*?(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]", re.DOTALL)
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_ESCAPES = r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b[\]PX^_](?s:.*?)(?:\x07|\x1b\\)|\x1b[ -/]*[0-~]"
+_CONTROL = r"[\x00-\x08\x0b-\x1f\x7f-\x9f]"
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def new_id(now: float, randbelow: Callable[[int], int]) -> str:
 
 def folder_of(run: str, sid: str) -> str:
     """The session's folder in `run` (the town's .gt/run); raises NotFound for what is no session id."""
-    if not _ID.fullmatch(sid):
+    if not re.fullmatch(_ID, sid):
         raise NotFound(f"{sid!r} is not a session id", "`gt session list` shows them")
     return os.path.join(run, "sessions", sid)
 
@@ -190,7 +191,7 @@ def all_sessions(run: str) -> tuple[list[SessionRecord], list[GtError]]:
             records.append(load(run, name))
         except NotFound as error:
             # An empty folder is a start that was killed before it wrote anything: nothing can run from it.
-            if _ID.fullmatch(name) and not os.path.exists(os.path.join(home, name, RUNNER)):
+            if re.fullmatch(_ID, name) and not os.path.exists(os.path.join(home, name, RUNNER)):
                 continue
             problems.append(error)
         except GtError as error:
@@ -346,7 +347,7 @@ def log_tail(path: str, lines: int) -> str:
 
 def plain_text(text: str) -> str:
     """`text` without terminal escapes and control characters; a line overwritten by CR shows its last form."""
-    lines = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in _ESCAPES.sub("", text).split("\n")]
-    return _CONTROL.sub("", "\n".join(lines))
+    lines = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in re.sub(_ESCAPES, "", text).split("\n")]
+    return re.sub(_CONTROL, "", "\n".join(lines))
 
 

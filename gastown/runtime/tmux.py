@@ -6,9 +6,7 @@ import contextlib
 import errno
 import functools
 import os
-import shlex
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
@@ -85,6 +83,8 @@ class Server:
 
     def running(self) -> bool:
         """True if a server answers on the socket. Anything but a clear no is raised."""
+        import socket
+
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(_TIMEOUT)
             try:
@@ -183,4 +183,6 @@ class Server:
 
 def _pipe(log_path: str) -> str:
     # tmux expands #{...} and strftime's % in this command before its shell sees it.
+    import shlex
+
     return "exec cat >> " + shlex.quote(log_path).replace("#", "##").replace("%", "%%")

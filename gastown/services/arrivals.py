@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 
+from gastown.model.errors import RaceLost
 from gastown.services import attempts, mailbox, nudge
 from gastown.services.mailbox import Letter
 from gastown.services.nudge import Nudge
-from gastown.store import layout
+from gastown.store import flock, layout
 from gastown.store.change import Change
 from gastown.store.maildir import SEEN
 from gastown.store.town import Town
@@ -31,10 +32,10 @@ def hand_over(town: Town, address: str, unique: str) -> str:
     What became of it: typed, queued, muted, expired, or gone (somebody read it before). Nothing is told twice: the
     agent's own reading (`gt mail check --inject`) waits meanwhile. Raises GtError if too many nudges wait already.
     """
-    from filelock import FileLock
-
     os.makedirs(layout.run(town.root, "nudges"), exist_ok=True)
-    with FileLock(nudge.turn_lock(town.root, address), timeout=20):
+    with flock.hold(nudge.turn_lock(town.root, address), timeout=20) as lock:
+        if lock is None:
+            raise RaceLost(f"another process hands {address} its news", "try again in a moment")
         letters, _ = mailbox.letters(town, address)
         letter = next((one for one in letters if one.unique == unique and one.new), None)
         if letter is None:

@@ -6,7 +6,6 @@ Unknown is never dead: whoever acts on death asks `is_over`, which looks twice.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import time
 from dataclasses import dataclass
@@ -50,6 +49,8 @@ def run_dir(town: Town) -> str:
 
 def socket(town: Town) -> str:
     """The tmux socket that is the town's own: `gt-<town>-<hash of its root>`."""
+    import hashlib
+
     digest = hashlib.sha256(os.fsencode(os.path.realpath(town.root))).hexdigest()[:8]
     return f"gt-{town.name}-{digest}"
 

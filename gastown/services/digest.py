@@ -8,12 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gastown.model import times
-from gastown.model.errors import InvalidFile, NotFound
+from gastown.model.errors import InvalidFile, NotFound, RaceLost
 from gastown.model.text import safe, safe_block
 from gastown.services import arrivals, mail, mailbox, nudge
 from gastown.services.mailbox import Letter
 from gastown.services.nudge import Nudge
-from gastown.store import layout
+from gastown.store import flock, layout
 from gastown.store.town import Town
 
 # A prompt is no place for everything: the rest is handed over at the turns after this one.
@@ -42,12 +42,12 @@ class Digest:
 def handing_over(town: Town, address: str) -> Iterator[Digest]:
     """The digest for `address`; what is in it counts as told when the block ends without an exception.
 
-    One reader at a time, so that nothing is told twice.
+    One reader at a time, so that nothing is told twice. Raises RaceLost after 20 s.
     """
-    from filelock import FileLock
-
     os.makedirs(layout.run(town.root, "nudges"), exist_ok=True)
-    with FileLock(nudge.turn_lock(town.root, address), timeout=20):
+    with flock.hold(nudge.turn_lock(town.root, address), timeout=20) as lock:
+        if lock is None:
+            raise RaceLost(f"another process hands {address} its news", "try again in a moment")
         now = town.clock()
         taken = nudge.take(town.root, address, now)
         try:

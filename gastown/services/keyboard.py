@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from gastown.model import times
 from gastown.model.errors import GtError
-from gastown.store import layout
+from gastown.store import flock, layout
 from gastown.store.town import Town
 
 if TYPE_CHECKING:
@@ -55,19 +55,9 @@ def type_in(town: Town, record: SessionRecord, form: Form, text: str, *, wait: f
 @contextlib.contextmanager
 def _one_typist(town: Town, sid: str) -> Iterator[bool]:
     """False if somebody else types into this session right now and does not end soon."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(layout.run(town.root, "nudges", f".{sid}.lock"))
     os.makedirs(layout.run(town.root, "nudges"), exist_ok=True)
-    try:
-        lock.acquire(timeout=WAIT, poll_interval=0.05)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
+    with flock.hold(layout.run(town.root, "nudges", f".{sid}.lock"), timeout=WAIT, poll=0.05) as lock:
+        yield lock is not None
 
 
 def at_prompt(record: SessionRecord, form: Form) -> bool:

@@ -47,7 +47,7 @@ class Polecat:
 def polecats(town: Town, rig: str | None = None, *, index: Index | None = None) -> list[Polecat]:
     """Every worker of a rig (None: of all), polecats first, by name. Unusable worker files are left to `problems`."""
     index = index or town.index()
-    held = {row.assignee: row for row in index.rows if row.assignee and row.status in HELD}
+    held = {row.assignee: row for row in index.live if row.assignee and row.status in HELD}
     live = attempts.live_sessions(town)[0]
     found = []
     for name in [rig] if rig else town.rig_names():

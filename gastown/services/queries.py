@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from collections import namedtuple
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from operator import attrgetter
-from typing import Any
 
 from gastown.model import bead as bead_model
 from gastown.model import graph
@@ -20,20 +19,37 @@ from gastown.store.view import View
 SORTS = ("priority", "created", "id", "title", "status", "assignee")
 
 
-@dataclass(frozen=True)
-class Filter:
-    """What `list` is asked for; empty fields do not filter. Closed beads come only when asked for."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NamedTuple
 
-    statuses: tuple[str, ...] = ()
-    rig: str | None = None
-    assignee: str | None = None
-    labels: tuple[str, ...] = ()
-    types: tuple[str, ...] = ()
-    priorities: tuple[int, ...] = ()
-    parent: str | None = None
-    all: bool = False
-    sort: str = "priority"
-    reverse: bool = False
+    class Filter(NamedTuple):
+        """What `list` is asked for; empty fields do not filter. Closed beads come only when asked for."""
+
+        statuses: tuple[str, ...] = ()
+        rig: str | None = None
+        assignee: str | None = None
+        labels: tuple[str, ...] = ()
+        types: tuple[str, ...] = ()
+        priorities: tuple[int, ...] = ()
+        parent: str | None = None
+        all: bool = False
+        sort: str = "priority"
+        reverse: bool = False
+
+    class Node(NamedTuple):
+        """A bead in a tree of work: its children by `parent`, and the needs that still hold it up."""
+
+        row: Row
+        blocked_by: tuple[str, ...]
+        children: tuple[Node, ...]
+else:
+    # The same without importing typing: lists are read all day.
+    Filter = namedtuple(
+        "Filter", "statuses rig assignee labels types priorities parent all sort reverse",
+        defaults=((), None, None, (), (), (), None, False, "priority", False),
+    )  # fmt: skip
+    Node = namedtuple("Node", "row blocked_by children")
 
 
 def check_filter(view: View, wanted: Filter) -> None:
@@ -66,7 +82,7 @@ def select(index: Index, wanted: Filter) -> list[Row]:
         rows = [row for row in rows if in_rig(row, wanted.rig)]
     if wanted.assignee is not None or wanted.parent is not None or wanted.labels or wanted.types or wanted.priorities:
         rows = [row for row in rows if _matches(row, wanted)]
-    rows.sort(key=work_order)
+    rows = in_work_order(rows)
     if wanted.sort != "priority":
         rows.sort(key=lambda row: str(getattr(row, wanted.sort) or "~"))
     return rows[::-1] if wanted.reverse else rows
@@ -74,6 +90,15 @@ def select(index: Index, wanted: Filter) -> list[Row]:
 
 # Priority, then age, then id: the order in which work is taken up.
 work_order: Callable[[Row], Any] = attrgetter("priority", "created", "id")
+
+
+def in_work_order(rows: Iterable[Row]) -> list[Row]:
+    """The rows in the order in which work is taken up."""
+    # Three stable sorts by one key are twice as fast as one by three.
+    found = sorted(rows, key=attrgetter("id"))
+    found.sort(key=attrgetter("created"))
+    found.sort(key=attrgetter("priority"))
+    return found
 
 
 def in_rig(row: Row, rig: str | None) -> bool:
@@ -84,8 +109,9 @@ def in_rig(row: Row, rig: str | None) -> bool:
 def _by_status(index: Index, wanted: Filter) -> list[Row]:
     if wanted.statuses:
         by_id = index.by_id
-        return [row for row in index.rows if any(_has_status(row, one, by_id) for one in wanted.statuses)]
-    return list(index.rows) if wanted.all else [row for row in index.rows if row.status != "closed"]
+        rows = index.rows if "closed" in wanted.statuses else index.live
+        return [row for row in rows if any(_has_status(row, one, by_id) for one in wanted.statuses)]
+    return list(index.rows if wanted.all else index.live)
 
 
 def _matches(row: Row, wanted: Filter) -> bool:
@@ -109,8 +135,8 @@ def _has_status(row: Row, status: str, by_id: Mapping[str, Row]) -> bool:
 def ready(index: Index, rig: str | None = None) -> list[Row]:
     """Open work that nothing blocks and nobody holds, in the order of work."""
     by_id = index.by_id
-    rows = [row for row in index.rows if row.status == "open" and in_rig(row, rig) and graph.is_ready(row, by_id)]
-    return sorted(rows, key=work_order)
+    rows = [row for row in index.live if row.status == "open" and in_rig(row, rig) and graph.is_ready(row, by_id)]
+    return in_work_order(rows)
 
 
 def blocked(index: Index, rig: str | None = None) -> list[tuple[Row, list[str]]]:
@@ -118,7 +144,7 @@ def blocked(index: Index, rig: str | None = None) -> list[tuple[Row, list[str]]]
     by_id = index.by_id
     found = [
         (row, waits)
-        for row in index.rows
+        for row in index.live
         if row.needs and row.status == "open" and in_rig(row, rig) and (waits := graph.blockers(row, by_id))
     ]
     return sorted(found, key=lambda pair: work_order(pair[0]))
@@ -170,15 +196,6 @@ def load_rows(view: View, rows: Iterable[Row]) -> list[Bead]:
         except (NotFound, InvalidFile):
             continue
     return found
-
-
-@dataclass(frozen=True)
-class Node:
-    """A bead in a tree of work: its children by `parent`, and the needs that still hold it up."""
-
-    row: Row
-    blocked_by: tuple[str, ...]
-    children: tuple[Node, ...]
 
 
 def tree(index: Index, root: str) -> Node:

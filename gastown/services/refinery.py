@@ -15,7 +15,7 @@ from gastown.runtime import remotes
 from gastown.services import desk, fences, held, landed, landing, queue, rigs, sentback
 from gastown.services.attempt import Job, attempt, finish_interrupted
 from gastown.services.sentback import SentBack
-from gastown.store import layout, runstate
+from gastown.store import flock, layout, runstate
 from gastown.store.town import Town
 
 
@@ -136,25 +136,24 @@ def due(town: Town, rig_name: str) -> bool:
 @contextlib.contextmanager
 def _sole(town: Town, rig: Rig) -> Iterator[None]:
     """Be the rig's only refinery on this machine; the kernel frees the lock when its holder dies."""
-    from filelock import FileLock, Timeout
-
     os.makedirs(layout.run(town.root, "refinery"), exist_ok=True)
-    lock = FileLock(layout.run(town.root, "refinery", f"{rig.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise RaceLost(
-            f"the refinery of {rig.name} is run by {_holder(town, rig.name)}",
-            "let it work, then look again: gt mq list",
-        ) from None
-    try:
-        note = {"pid": os.getpid(), "since": time.time()}
-        runstate.write_json(_holder_note(town, rig.name), note, durable=False)
-        yield
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(_holder_note(town, rig.name))
-        lock.release()
+    with flock.hold(_lock(town, rig.name), timeout=0) as lock:
+        if lock is None:
+            raise RaceLost(
+                f"the refinery of {rig.name} is run by {_holder(town, rig.name)}",
+                "let it work, then look again: gt mq list",
+            )
+        try:
+            note = {"pid": os.getpid(), "since": time.time()}
+            runstate.write_json(_holder_note(town, rig.name), note, durable=False)
+            yield
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(_holder_note(town, rig.name))
+
+
+def _lock(town: Town, rig: str) -> str:
+    return layout.run(town.root, "refinery", f"{rig}.lock")
 
 
 def _holder_note(town: Town, rig: str) -> str:
@@ -170,16 +169,10 @@ def _holder(town: Town, rig: str) -> str:
 
 def running(town: Town, rig_name: str) -> str:
     """Who runs this rig's refinery on this machine now: `process N, for S s`; "" if nobody does."""
-    from filelock import FileLock, Timeout
-
-    path = layout.run(town.root, "refinery", f"{rig_name}.lock")
-    if not os.path.exists(path):
+    if not os.path.exists(_lock(town, rig_name)):
         return ""
-    try:
-        with FileLock(path, timeout=0):
-            return ""
-    except Timeout:
-        return _holder(town, rig_name)
+    with flock.hold(_lock(town, rig_name), timeout=0) as lock:
+        return _holder(town, rig_name) if lock is None else ""
 
 
 def state(entry: Entry) -> str:

@@ -104,20 +104,21 @@ def _worker_json(one: Worker) -> dict[str, Any]:
     return {key: getattr(one, key) for key in keys}
 
 
-def status(town: Town, view: View) -> Status:
+def status(town: Town, view: View, index: Index | None = None) -> Status:
     """The town as `view` shows it. What is known of sessions is only of this machine, and only of now."""
-    index = view.index()
+    index = index or view.index()
     rigs, bad_rigs = view.rigs()
     bad: list[InvalidFile] = [*bad_rigs, *index.problems]
+    ready = queries.ready(index)
     remote = remote_url(town.root) if view.revision is None else None
     summaries = []
     for rig in rigs:
         workers, bad_workers = _workers(town, view, rig, index, remote)
         bad += bad_workers
-        summaries.append(_summary(rig, index, workers))
+        summaries.append(_summary(rig, index, ready, workers))
     problems = [*_machine_problems(town, view, rigs), *_worker_problems(summaries), *_merge_problems(view, town, index)]
     problems += _escalations(index)
-    problems += [_to_choose(row) for row in sorted(index.rows, key=queries.work_order) if row.conflicts]
+    problems += [_to_choose(row) for row in sorted(index.disputed, key=queries.work_order)]
     problems += [Problem("invalid_file", one.path, one.reason, f"$EDITOR {one.path}") for one in bad]
     return Status(
         view.name,
@@ -125,7 +126,7 @@ def status(town: Town, view: View) -> Status:
         _machine(town),
         remote_url(town.root),
         _deacon(town) if view.revision is None else None,
-        len(queries.ready(index)),
+        len(ready),
         tuple(summaries),
         tuple(problems),
         len(bad),
@@ -200,17 +201,17 @@ def _deacon(town: Town) -> str | None:
     return "running" if powers.deacon(town.root) else None
 
 
-def _summary(rig: Rig, index: Index, workers: list[Worker]) -> RigStatus:
-    rows = [row for row in index.rows if row.rig == rig.name and row.status != "closed"]
+def _summary(rig: Rig, index: Index, ready: list[Row], workers: list[Worker]) -> RigStatus:
+    rows = [row for row in index.live if row.rig == rig.name]
     stalled = {one.bead for one in workers if one.state == "stalled"}
     held = [row for row in rows if row.status in ("hooked", "in_progress")]
     return RigStatus(
         rig.name,
         rig.parked,
-        sum(1 for row in rows if graph.is_ready(row, index.by_id)),
+        sum(1 for row in ready if row.rig == rig.name),
         sum(1 for row in held if row.id not in stalled),
         sum(1 for row in held if row.id in stalled),
-        sum(1 for row in rows if row.type == "merge" and row.status != "closed"),
+        sum(1 for row in rows if row.type == "merge"),
         sum(1 for row in rows if row.status == "open" and row.needs and graph.blockers(row, index.by_id)),
         tuple(workers),
     )
@@ -220,7 +221,7 @@ def _workers(
     town: Town, view: View, rig: Rig, index: Index, remote: str | None
 ) -> tuple[list[Worker], list[InvalidFile]]:
     docs, problems = view.workers(rig.name)
-    held = {row.assignee: row for row in index.rows if row.assignee and row.status in ("hooked", "in_progress")}
+    held = {row.assignee: row for row in index.live if row.assignee and row.status in ("hooked", "in_progress")}
     states = _states(town, rig.name, index) if docs and view.revision is None else {}
     addresses = [f"{rig.name}/{doc['name']}" for doc in docs]
     found = [_worker(one, held.get(one), states.get(one)) for one in addresses]
@@ -283,7 +284,7 @@ def _worker_problems(rigs: Iterable[RigStatus]) -> list[Problem]:
 
 
 def _merge_problems(view: View, town: Town, index: Index) -> list[Problem]:
-    rows = [row for row in index.rows if row.type == "merge" and row.status == "open"]
+    rows = [row for row in index.live if row.type == "merge" and row.status == "open"]
     if not rows or view.revision is not None:
         return []
     from gastown.services import held
@@ -305,8 +306,7 @@ def _merge_problems(view: View, town: Town, index: Index) -> list[Problem]:
 def _escalations(index: Index) -> list[Problem]:
     return [
         Problem("escalation", row.id, row.title, f"gt show {row.id}")
-        for row in sorted(index.rows, key=queries.work_order)
-        if row.type == "escalation" and row.status != "closed"
+        for row in sorted((row for row in index.live if row.type == "escalation"), key=queries.work_order)
     ]
 
 

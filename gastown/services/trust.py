@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gastown.model import times
-from gastown.model.errors import InvalidFile, Refused
+from gastown.model.errors import InvalidFile, RaceLost, Refused
 from gastown.runtime import git
-from gastown.store import files, layout, runstate
+from gastown.store import files, flock, layout, runstate
 from gastown.store import yaml as yaml_store
 from gastown.store.town import Town
 
@@ -119,10 +119,10 @@ def _path(town: Town) -> str:
 
 
 def _rewrite(town: Town, change: Any) -> None:
-    from filelock import FileLock
-
     os.makedirs(layout.run(town.root), exist_ok=True)
-    with FileLock(layout.run(town.root, "trust.lock"), timeout=10):
+    with flock.hold(layout.run(town.root, "trust.lock"), timeout=10) as lock:
+        if lock is None:
+            raise RaceLost("another gt changes what this machine trusts", "try again in a moment")
         before = entries(town)
         after = change(before)
         if after != before:

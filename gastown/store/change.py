@@ -6,9 +6,7 @@ Everything said to a change is collected and written on leaving its block, in on
 from __future__ import annotations
 
 import contextlib
-import copy
 import os
-import random
 from typing import TYPE_CHECKING, Any
 
 from gastown.model import event, ids, times
@@ -17,7 +15,7 @@ from gastown.model.bead import KEYS, Bead, check
 from gastown.model.errors import NotFound, Refused, Stale, UsageError
 from gastown.model.message import Draft, compose
 from gastown.model.text import safe
-from gastown.store import commit, feed, files, layout, maildir, orders, runstate
+from gastown.store import census, commit, feed, files, layout, maildir, orders, runstate
 from gastown.store import yaml as yaml_store
 from gastown.store.index import Index
 from gastown.store.journal import FileOp, Plan
@@ -37,9 +35,9 @@ class Change:
         self.now = town.clock()
         self.at = times.text(self.now)
         self._old: dict[str, bytes | None] = {}
-        self._docs: dict[str, dict[str, Any]] = {}
         self._new: dict[str, bytes | None] = {}
         self._events: list[dict[str, Any]] = []
+        self._counts: dict[str | None, int] = {}
         self._index: Index | None = None
         self._touched: str | None = None
 
@@ -60,7 +58,6 @@ class Change:
             return self.town.bead(bead_id)  # raises NotFound with near ids
         doc = yaml_store.load(data, path)
         check(doc, path)
-        self._docs.setdefault(path, copy.deepcopy(doc))
         return Bead(doc, path)
 
     def load(self, path: str) -> dict[str, Any]:
@@ -82,11 +79,10 @@ class Change:
         """A new bead with a fresh id in the rig's prefix (None: the town's). Keyword fields are keys of the file."""
         prefix = self.town.rig(rig).prefix if rig else self.town.prefix
         parent = fields.get("parent")
-        known = self._ids_in(rig)
         if parent and ids.prefix_of(parent) == prefix:
-            bead_id = ids.child_id(parent, known)
+            bead_id = ids.child_id(parent, self._ids_in(rig))
         else:
-            bead_id = ids.new_id(prefix, len(known), self._taken, random.SystemRandom().randrange)
+            bead_id = ids.new_id(prefix, self._count(rig), self._taken, _draw)
         created = {"at": self.at, "by": self.actor}
         doc: dict[str, Any] = {
             "id": bead_id, "title": title, "type": type, "status": "open", "priority": 2, "created": created,
@@ -103,6 +99,11 @@ class Change:
         names = [name for day in self.town.names(folder) for name in self.town.names(f"{folder}/{day}")]
         known = [name[:-5] for name in names if name.endswith(".yaml")]
         return known + [i for path in self._new if (i := layout.bead_of_path(path))]
+
+    def _count(self, rig: str | None) -> int:
+        if rig not in self._counts:
+            self._counts[rig] = census.count(self.town.root, rig, times.day(self.now))
+        return self._counts[rig] + sum(1 for path in self._new if layout.bead_of_path(path))
 
     def _taken(self, bead_id: str) -> bool:
         return self.town.bead_path(bead_id) is not None or any(
@@ -209,3 +210,8 @@ class Change:
         if len(subject) > 200:
             subject = subject[:199] + "…"
         return subject + "\n" + ("\n" + "\n".join(rest) + "\n" if rest else "")
+
+
+def _draw(below: int) -> int:
+    # From the system, like random.SystemRandom: of more bits than any id has, so that no value is likelier.
+    return int.from_bytes(os.urandom(16), "big") % below

@@ -2,6 +2,7 @@
 
     objects -> journal -> temporary files -> lock on the branch -> feed -> renames -> branch -> index -> journal gone
 
+git makes the new index beside the old one meanwhile, under the index's lock; it replaces the old one in its turn.
 Everything that may fail for want of space comes before the first rename, and is undone if it does.
 Must be called under the town lock.
 """
@@ -27,12 +28,18 @@ def apply(repo: Repo, plan: Plan) -> bytes:
     """Write `plan` and return its commit id (hex). Raises OSError or RaceLost with nothing changed."""
     for _ in range(_TRIES):
         ready, made = _prepare(repo, plan)
-        repo.put(made)
-        journal.record(repo.root, ready)
-        if _write(repo, ready):
-            _finish(repo, ready)
-            assert ready.new_head is not None
-            return ready.new_head
+        index = _begin_index(repo, ready)
+        try:
+            repo.put(made)
+            journal.record(repo.root, ready)
+            if _write(repo, ready):
+                begun, index = index, None
+                _finish(repo, ready, begun)
+                assert ready.new_head is not None
+                return ready.new_head
+        finally:
+            if index is not None:
+                index.abandon()
         journal.clear(repo.root)
     raise RaceLost("the branch of the town kept moving while it was written", "try again")
 
@@ -144,11 +151,10 @@ def _write(repo: Repo, plan: Plan) -> bool:
     try:
         for op in plan.ops:
             files.make_folders(os.path.dirname(layout.absolute(root, op.path)))
-        for op in whole:
-            if op.new is not None:
-                temp = _temp(root, op)
-                files.make_folders(os.path.dirname(temp))
-                files.fill(temp, op.new)
+        temps = {_temp(root, op): op.new for op in whole if op.new is not None}
+        for temp in temps:
+            files.make_folders(os.path.dirname(temp))
+        files.fill_all(temps)
         locked = repo.lock_ref(plan.ref, plan.new_head, plan.old_head)
         if not locked:
             _undo(repo, plan, grown=[], locked=False)
@@ -197,10 +203,22 @@ def _undo(repo: Repo, plan: Plan, *, grown: list[FileOp], locked: bool) -> None:
         repo.drop_ref_lock(plan.ref, [plan.new_head])
 
 
-def _finish(repo: Repo, plan: Plan) -> None:
+def _begin_index(repo: Repo, plan: Plan) -> gitindex.Update | None:
+    """git works on the new index while we wait for the disk. None: it is made when the change stands."""
+    entries = {op.path: (FILE_MODE, new_blob(op.new).id) if op.new is not None else None for op in plan.ops}
+    try:
+        return gitindex.begin(repo, entries)
+    except (OSError, GtError):
+        return None
+
+
+def _finish(repo: Repo, plan: Plan, index: gitindex.Update | None) -> None:
     """The change stands; what fails from here on is no failure of it, and is made up by the next writer."""
     with contextlib.suppress(OSError, GtError):
-        _update_index(repo, plan)
+        if index is None:
+            _update_index(repo, plan)
+        else:
+            index.finish()
         journal.clear(repo.root)
 
 

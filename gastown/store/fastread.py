@@ -5,7 +5,7 @@ About ten times as fast as ruamel's C loader; whatever it does not recognise is 
 
 from __future__ import annotations
 
-from gastown.store.canonical import ESCAPES, LONGEST_KEY, MAX_DEPTH, is_plain, printable
+from gastown.store.canonical import ESCAPES, LONGEST_KEY, MAX_DEPTH, is_plain, is_time, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,10 @@ _CONSTANTS = {"null": None, "true": True, "false": False, ".inf": float("inf"), 
 _HEADERS = frozenset({"|", "|-", "|+", "|2", "|2-", "|2+"})
 _UNESCAPES = {v[1]: k for k, v in ESCAPES.items()}
 _HEX_WIDTH = {"x": 2, "u": 4, "U": 8}
-_known_keys: set[str] = set()  # keys once found plain; bounded
+# Keys and short words once found plain; bounded. Of letters alone a word is plain inside a flow map as well.
+_known_keys: set[str] = set()
+_known_words: set[str] = set()
+_MOST_KNOWN = 500
 
 
 class _Unknown(Exception):
@@ -85,7 +88,7 @@ def _split_key(line: str) -> tuple[str, str]:
     if key not in _known_keys:
         if len(key) > LONGEST_KEY or not is_plain(key):
             raise _Unknown
-        if len(_known_keys) < 500:
+        if len(_known_keys) < _MOST_KNOWN:
             _known_keys.add(key)
     return key, rest
 
@@ -153,6 +156,8 @@ def _read_literal(lines: list[str], i: int, indent: int, header: str) -> tuple[s
 
 
 def _read_value(text: str, depth: int, *, flow: bool = False) -> Any:
+    if text in _known_words:
+        return text
     c = text[0]
     if c == '"':
         if _closing_quote(text, 0) != len(text) - 1:
@@ -161,6 +166,7 @@ def _read_value(text: str, depth: int, *, flow: bool = False) -> Any:
     if "0" <= c <= "9" or c == "-":
         return _read_number(text, flow)
     if is_plain(text, flow=flow):
+        _know(text)
         return text
     if text in _CONSTANTS:
         return _CONSTANTS[text]
@@ -175,7 +181,14 @@ def _read_value(text: str, depth: int, *, flow: bool = False) -> Any:
     raise _Unknown
 
 
+def _know(plain: str) -> None:
+    if len(plain) <= 20 and len(_known_words) < _MOST_KNOWN and plain.isalpha():
+        _known_words.add(plain)
+
+
 def _read_number(text: str, flow: bool) -> Any:
+    if is_time(text):
+        return text
     digits = text[1:] if text[0] == "-" else text
     if not text.isascii() or len(text) > 4000:
         if is_plain(text, flow=flow):
@@ -213,7 +226,10 @@ def _read_flow_map(text: str) -> dict[str, Any]:
             known = colon == ": " and end <= LONGEST_KEY
         else:
             key, _, rest = part.partition(": ")
-            known = len(key) <= LONGEST_KEY and is_plain(key, flow=True)
+            known = key in _known_words
+            if not known and len(key) <= LONGEST_KEY and is_plain(key, flow=True):
+                known = True
+                _know(key)
         if not known or not rest or key in out:
             raise _Unknown
         out[key] = _read_value(rest, MAX_DEPTH, flow=True)

@@ -7,6 +7,7 @@ recognised by whoever next holds the town lock, and nobody else's lock is ever r
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -17,48 +18,83 @@ from gastown.store.gitrepo import Repo
 
 TOKEN = b"gt holds this lock while it updates the index\n"
 WAIT = 2.0
+Entries = Mapping[str, tuple[int, bytes] | None]
 _PENDING = "index-pending.json"
 
 
-def update(repo: Repo, entries: Mapping[str, tuple[int, bytes] | None]) -> None:
+class Update:
+    """An update of the index on which git works: `finish` puts it in place, `abandon` takes it back."""
+
+    def __init__(self, repo: Repo, entries: Entries) -> None:
+        """Start it; the lock on the index is held."""
+        self._repo = repo
+        self._copy = os.path.join(repo.git_dir, f"index.{os.getpid()}{layout.TEMP_SUFFIX}")
+        lines = []
+        for path, entry in entries.items():
+            mode, sha = entry or (0, b"0" * 40)
+            lines.append(b"%o %s\t%s\0" % (mode, sha, path.encode()))
+        try:
+            # git never writes an index in place: another name for it is a copy that costs nothing.
+            with contextlib.suppress(FileNotFoundError):
+                files.link(self._index, self._copy)
+            self._git = git.Running(
+                ["--git-dir", repo.git_dir, "--work-tree", repo.root, "update-index", "-z", "--index-info"],
+                cwd=repo.root,
+                env={"GIT_INDEX_FILE": self._copy},
+                data=b"".join(lines),
+            )
+        except BaseException:
+            self._release()
+            raise
+
+    @property
+    def _index(self) -> str:
+        return os.path.join(self._repo.git_dir, "index")
+
+    def finish(self) -> None:
+        """Wait for git and let its index be the index. Raises GtError or OSError with the old one in place."""
+        try:
+            self._git.finish()
+            files.rename(self._copy, self._index)
+        finally:
+            self._release()
+        files.remove(layout.run(self._repo.root, _PENDING))
+
+    def abandon(self) -> None:
+        """The change did not come to pass: the index stays as it was."""
+        try:
+            self._git.finish(check=False)
+        finally:
+            self._release()
+
+    def _release(self) -> None:
+        files.remove(self._copy)
+        files.remove(_lock_path(self._repo))
+
+
+def begin(repo: Repo, entries: Entries, *, wait: float = 0.0) -> Update | None:
+    """Start to set these entries (None removes) and those an earlier change could not set.
+
+    None if somebody's git holds the index for more than `wait` seconds.
+    """
+    tree = _tree(repo)
+    wanted = {path: repo.find(tree, path) for path in pending(repo.root)} | dict(entries)
+    return Update(repo, wanted) if _lock(repo, wait) else None
+
+
+def update(repo: Repo, entries: Entries) -> None:
     """Set these entries (None removes) and those an earlier change could not set.
 
     If somebody's git holds the index for more than 2 s, the paths are noted for the next change:
     the commit itself does not need the index.
     """
-    wanted = {path: repo.find(_tree(repo), path) for path in pending(repo.root)} | dict(entries)
-    if not wanted:
+    if not entries and not pending(repo.root):
         return
-    if not _lock(repo):
-        _note(repo.root, wanted)
-        return
-    copy = os.path.join(repo.git_dir, f"index.{os.getpid()}{layout.TEMP_SUFFIX}")
-    try:
-        _set_entries(repo, copy, wanted)
-    finally:
-        files.remove(_lock_path(repo))
-    files.remove(layout.run(repo.root, _PENDING))
-
-
-def _set_entries(repo: Repo, copy: str, wanted: Mapping[str, tuple[int, bytes] | None]) -> None:
-    index = os.path.join(repo.git_dir, "index")
-    lines = []
-    for path, entry in wanted.items():
-        mode, sha = entry or (0, b"0" * 40)
-        lines.append(b"%o %s\t%s\0" % (mode, sha, path.encode()))
-    try:
-        now = files.read_or_none(index)
-        if now is not None:
-            files.fill(copy, now, durable=False)
-        git.run(
-            ["--git-dir", repo.git_dir, "--work-tree", repo.root, "update-index", "-z", "--index-info"],
-            cwd=repo.root,
-            env={"GIT_INDEX_FILE": copy},
-            data=b"".join(lines),
-        )
-        files.rename(copy, index)
-    finally:
-        files.remove(copy)
+    begun = begin(repo, entries, wait=WAIT)
+    if begun is None:
+        _note(repo.root, {*pending(repo.root), *entries})
+    else:
+        begun.finish()
 
 
 def clear_own_lock(repo: Repo) -> None:
@@ -86,11 +122,11 @@ def _lock_path(repo: Repo) -> str:
     return os.path.join(repo.git_dir, "index.lock")
 
 
-def _lock(repo: Repo) -> bool:
-    deadline = time.monotonic() + WAIT
+def _lock(repo: Repo, wait: float) -> bool:
+    deadline = time.monotonic() + wait
     spare = os.path.join(repo.git_dir, f"index.lock{layout.TEMP_SUFFIX}")
     while not files.link_exclusive(_lock_path(repo), TOKEN, spare=spare):
-        if time.monotonic() > deadline:
+        if time.monotonic() >= deadline:
             return False
         time.sleep(0.01)
     return True

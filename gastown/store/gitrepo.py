@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree
@@ -21,6 +22,9 @@ from gastown.store.refs import Refs
 FILE_MODE = 0o100644
 TREE_MODE = 0o040000
 REF_WAIT = 2.0
+MOST_KEPT = 256
+# What git uses for loose objects: packing compresses them anew.
+_FAST = 1
 Change = tuple[int, bytes] | None
 
 
@@ -31,6 +35,11 @@ class Repo(Refs):
         self._packs: Any = None
         self._person: tuple[str, str] | None = None
         super().__init__(root)
+
+    @cached_property
+    def _kept(self) -> dict[bytes, ShaFile]:
+        # One change looks at the same few trees again and again.
+        return {}
 
     # -- objects -----------------------------------------------------------
     def _loose(self, sha: bytes) -> str:
@@ -76,17 +85,23 @@ class Repo(Refs):
         self.close()
 
     def tree(self, sha: bytes) -> Tree:
-        """The tree with this id."""
-        found = self.get(sha)
+        """The tree with this id, not to be altered."""
+        found = self._kept.get(sha) or self._keep(self.get(sha))
         assert isinstance(found, Tree)
         return found
 
     def commit(self, sha: bytes) -> Commit:
         """The commit with this id; tags are followed."""
-        found: Any = self.get(sha)
+        found: Any = self._kept.get(sha) or self._keep(self.get(sha))
         while not isinstance(found, Commit):
             found = self.get(found.object[1])
         return found
+
+    def _keep(self, one: ShaFile) -> ShaFile:
+        if len(self._kept) >= MOST_KEPT:
+            self._kept.clear()
+        self._kept[one.id] = one
+        return one
 
     def put(self, made: Iterable[ShaFile]) -> None:
         """Write objects, their content fsynced, before anything refers to them.
@@ -94,14 +109,20 @@ class Repo(Refs):
         Their folders are not synced one by one: file systems keep renames in order, and the journal
         and the branch that come after them are synced.
         """
+        spares: dict[str, str] = {}
+        contents: dict[str, bytes] = {}
         for one in made:
             path = self._loose(one.id)
-            if os.path.exists(path):
+            if path in spares or os.path.exists(path):
                 continue
-            os.makedirs(os.path.dirname(path), exist_ok=True)
+            folder, name = os.path.split(path)
+            if not os.path.isdir(folder):
+                os.makedirs(folder, exist_ok=True)
             # git prunes leftovers named tmp_obj_* by itself.
-            spare = os.path.join(os.path.dirname(path), f"tmp_obj_gt{os.getpid()}")
-            files.fill(spare, one.as_legacy_object(), mode=0o444)
+            spares[path] = f"{folder}/tmp_obj_gt{os.getpid()}_{name[:8]}"
+            contents[spares[path]] = one.as_legacy_object(_FAST)
+        files.fill_all(contents, mode=0o444)
+        for path, spare in spares.items():
             files.rename(spare, path)
 
     # -- trees -------------------------------------------------------------
@@ -130,7 +151,7 @@ class Repo(Refs):
         """
         made: list[ShaFile] = []
         nested: dict[str, dict[str, Change]] = {}
-        fresh = self.tree(tree) if tree else Tree()
+        fresh: Any = self.tree(tree).copy() if tree else Tree()
         for path, change in changes.items():
             head, slash, rest = path.partition("/")
             if slash:
@@ -152,7 +173,7 @@ class Repo(Refs):
         if not len(fresh):
             return None, made
         if fresh.id != tree:
-            made.append(fresh)
+            made.append(self._keep(fresh))
         return fresh.id, made
 
     # -- refs --------------------------------------------------------------
@@ -165,7 +186,7 @@ class Repo(Refs):
         path = self.path(name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         deadline = time.monotonic() + REF_WAIT
-        while not files.link_exclusive(path + ".lock", new + b"\n", spare=self._spare):
+        while not files.link_exclusive(path + ".lock", new + b"\n", spare=self._spare, durable=True):
             if time.monotonic() > deadline:
                 raise RaceLost(
                     f"{path}.lock is held by another git process",

@@ -15,8 +15,8 @@ import os
 import sys
 import time
 import zlib
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Mapping
+from functools import partial
 
 from gastown.model.bead import check
 from gastown.model.errors import InvalidFile
@@ -25,7 +25,12 @@ from gastown.model.row import Row, row_of
 from gastown.store import files, layout
 from gastown.store import yaml as yaml_store
 
-_MAGIC = f"gt-index 3 {sys.implementation.cache_tag} {marshal.version}\n".encode()
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
+
+_MAGIC = f"gt-index 4 {sys.implementation.cache_tag} {marshal.version}\n".encode()
 # Clocks of file systems tick: an entry written within this long before the cache may change unseen.
 _RACY_NS = 20_000_000
 # Rewriting the cache costs more than reading a few files again.
@@ -35,25 +40,122 @@ _PLAIN = 2
 
 # Of one file: name, size, mtime_ns, inode.
 Entry = tuple[str, int, int, int]
-# Of one day folder: its sorted entries as bytes, the newest mtime_ns, the rows of the valid ones as bytes in the
-# order of the entries, the names of the others.
-Folder = tuple[bytes, int, bytes, tuple[str, ...]]
+# Of one day folder: its sorted entries as bytes, the newest mtime_ns, the rows of beads that are not closed as
+# bytes, the closed ones' (each as bytes by id, all of it as bytes), the names of the files that could not be used,
+# the ids of closed beads that have texts to choose from.
+Folder = tuple[bytes, int, bytes, bytes, tuple[str, ...], tuple[str, ...]]
+# A row of plain tuples becomes one of ours, faster than by Row._make.
+_row: Callable[[Any], Row] = partial(tuple.__new__, Row)
 
 
 class Index:
     """Rows of all valid beads, and the files that could not be used."""
 
-    def __init__(self, rows: list[Row], problems: list[InvalidFile]) -> None:
-        self.rows = rows
+    def __init__(self, rows: Iterable[Row], problems: list[InvalidFile]) -> None:
         self.problems = problems
-        self._by_id: dict[str, Row] | None = None
+        self._rows: list[Row] | None = list(rows)
+        self._live: list[Row] | None = None
+        self._by_id: Mapping[str, Row] | None = None
 
     @property
-    def by_id(self) -> dict[str, Row]:
+    def rows(self) -> list[Row]:
+        """All of them."""
+        assert self._rows is not None
+        return self._rows
+
+    @property
+    def live(self) -> list[Row]:
+        """Those of beads that are not closed: all that most questions are about."""
+        if self._live is None:
+            self._live = [row for row in self.rows if row.status != "closed"]
+        return self._live
+
+    @property
+    def disputed(self) -> list[Row]:
+        """Those of beads with versions of a text to choose from, closed ones too."""
+        return [row for row in self.rows if row.conflicts]
+
+    @property
+    def by_id(self) -> Mapping[str, Row]:
         """Rows by bead id."""
         if self._by_id is None:
             self._by_id = {row.id: row for row in self.rows}
         return self._by_id
+
+
+class _Loaded(Index):
+    """As `Index`, where the rows of closed beads, in time nearly all, stay packed until somebody asks for them."""
+
+    def __init__(
+        self, live: list[Row], closed: list[bytes], disputed: list[str], problems: list[InvalidFile]
+    ) -> None:
+        super().__init__((), problems)
+        self._live = live
+        self._rows = None
+        self._closed = closed
+        self._disputed = disputed
+
+    @property
+    def rows(self) -> list[Row]:
+        if self._rows is None:
+            packed = [one for folder in self._closed for one in marshal.loads(folder).values()]
+            closed = map(_row, map(marshal.loads, packed))
+            self._rows = sorted([*self.live, *closed], key=_place)
+        return self._rows
+
+    @property
+    def disputed(self) -> list[Row]:
+        return [*(row for row in self.live if row.conflicts), *(self.by_id[one] for one in self._disputed)]
+
+    @property
+    def by_id(self) -> Mapping[str, Row]:
+        if self._by_id is None:
+            self._by_id = _ById(self.live, self._closed)
+        return self._by_id
+
+
+class _ById(Mapping[str, Row]):
+    """Rows by id; a closed one is unpacked when it is asked for."""
+
+    def __init__(self, live: list[Row], closed: list[bytes]) -> None:
+        self._found = {row.id: row for row in live}
+        self._folders = closed
+        self._packed: dict[str, bytes] | None = None
+
+    def _closed(self) -> dict[str, bytes]:
+        if self._packed is None:
+            self._packed = {}
+            for folder in self._folders:
+                self._packed.update(marshal.loads(folder))
+        return self._packed
+
+    def get(self, bead_id: str, default: Any = None) -> Any:
+        row = self._found.get(bead_id)
+        if row is None:
+            packed = self._closed().get(bead_id)
+            if packed is None:
+                return default
+            row = self._found[bead_id] = _row(marshal.loads(packed))
+        return row
+
+    def __getitem__(self, bead_id: str) -> Row:
+        row: Row | None = self.get(bead_id)
+        if row is None:
+            raise KeyError(bead_id)
+        return row
+
+    def __contains__(self, bead_id: object) -> bool:
+        return bead_id in self._found or bead_id in self._closed()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys((*self._found, *self._closed())))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _place(row: Row) -> tuple[str, str]:
+    return row.folder, row.id
 
 
 def parse(data: bytes, path: str) -> dict[str, Any]:
@@ -77,7 +179,9 @@ class _Scan:
         self.progress = progress
         self.began, self.known = _load_cache(layout.cache(root, "beads.idx"))
         self.fresh: dict[str, Folder] = {}
-        self.rows: list[Row] = []
+        self.live: list[Row] = []
+        self.closed: list[bytes] = []
+        self.disputed: list[str] = []
         self.problems: list[InvalidFile] = []
         self.reread = 0
 
@@ -88,27 +192,22 @@ class _Scan:
                 self._day(rig, f"{folder}/{day}")
         if self.reread > _STALE_ENOUGH or self.known.keys() != self.fresh.keys():
             _save_cache(layout.cache(self.root, "beads.idx"), began, self.fresh)
-        return Index(self.rows, self.problems)
+        return _Loaded(self.live, self.closed, self.disputed, self.problems)
 
     def _day(self, rig: str | None, folder: str) -> None:
         try:
-            with os.scandir(os.path.join(self.root, folder)) as scan:
-                entries = [
-                    (name, stat.st_size, stat.st_mtime_ns, stat.st_ino)
-                    for item in scan
-                    if (name := item.name).endswith(".yaml") and name[0] != "."
-                    for stat in (item.stat(),)
-                ]
-                entries.sort()
+            entries = _entries(f"{self.root}/{folder}")
         except (NotADirectoryError, FileNotFoundError):
             return
         signature = marshal.dumps(entries, _PLAIN)
         known = self.known.get(folder)
         if known is not None and known[0] == signature and known[1] < self.began - _RACY_NS:
             # Nothing moved in this folder: its rows are taken as one piece.
-            self.rows += map(Row._make, marshal.loads(known[2]))
-            for name in known[3]:
+            self.live += map(_row, marshal.loads(known[2]))
+            self.closed.append(known[3])
+            for name in known[4]:
                 self._read(rig, f"{folder}/{name}")
+            self.disputed += known[5]
             self.fresh[folder] = known
         else:
             self._changed_day(rig, folder, entries, signature, known)
@@ -117,30 +216,40 @@ class _Scan:
         self, rig: str | None, folder: str, entries: list[Entry], signature: bytes, known: Folder | None
     ) -> None:
         """Believe what did not move, read the rest."""
-        believed: dict[Entry, tuple[Any, ...]] = {}
-        if known is not None:
-            bad = set(known[3])
-            valid = [entry for entry in marshal.loads(known[0]) if entry[0] not in bad]
-            believed = dict(zip(valid, marshal.loads(known[2]), strict=True))
-        rows: list[Row] = []
+        unmoved, packed = _believed(known)
+        live: list[Row] = []
+        closed: dict[str, bytes] = {}
         broken: list[str] = []
         for entry in entries:
-            old = believed.get(entry) if entry[2] < self.began - _RACY_NS else None
-            row = Row._make(old) if old is not None else self._read(rig, f"{folder}/{entry[0]}")
-            if row is None:
+            bead_id = entry[0][:-5]
+            if entry[2] < self.began - _RACY_NS and entry in unmoved and bead_id in packed:
+                row = packed[bead_id]
+                if isinstance(row, bytes):
+                    closed[bead_id] = row
+                else:
+                    live.append(_row(row))
+                continue
+            fresh = self._read(rig, f"{folder}/{entry[0]}")
+            if fresh is None:
                 broken.append(entry[0])
+            elif fresh.status == "closed":
+                closed[bead_id] = marshal.dumps(tuple(fresh))
             else:
-                rows.append(row)
-        self.rows += rows
+                live.append(fresh)
+        disputed = tuple(one for one, packed_row in closed.items() if _row(marshal.loads(packed_row)).conflicts)
         newest = max((entry[2] for entry in entries), default=0)
-        self.fresh[folder] = (signature, newest, marshal.dumps([tuple(row) for row in rows]), tuple(broken))
+        rows = marshal.dumps([tuple(row) for row in live])
+        self.fresh[folder] = (signature, newest, rows, marshal.dumps(closed), tuple(broken), disputed)
+        self.live += live
+        self.closed.append(self.fresh[folder][3])
+        self.disputed += disputed
 
     def _read(self, rig: str | None, path: str) -> Row | None:
         self.reread += 1
         if self.progress and self.reread % 500 == 0:
             self.progress(self.reread)
         try:
-            return row_of(parse(files.read(layout.absolute(self.root, path)), path), path, rig)
+            return row_of(parse(files.read(f"{self.root}/{path}"), path), path, rig)
         except InvalidFile as problem:
             self.problems.append(problem)
         except FileNotFoundError:
@@ -148,6 +257,31 @@ class _Scan:
         except OSError as error:
             self.problems.append(InvalidFile(path, f"cannot be read: {error.strerror}"))
         return None
+
+
+def _believed(known: Folder | None) -> tuple[set[Entry], dict[str, Any]]:
+    """What the cache says of a folder: its entries, and by id the tuple of a live row or the bytes of a closed one."""
+    if known is None:
+        return set(), {}
+    return set(marshal.loads(known[0])), {**{row[0]: row for row in marshal.loads(known[2])}, **marshal.loads(known[3])}
+
+
+def _entries(folder: str) -> list[Entry]:
+    """The bead files of a day folder, sorted."""
+    # By its descriptor: the kernel then walks one name for each file, not the whole path.
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        with os.scandir(handle) as scan:
+            entries = [
+                (name, stat.st_size, stat.st_mtime_ns, stat.st_ino)
+                for item in scan
+                if (name := item.name).endswith(".yaml") and name[0] != "."
+                for stat in (item.stat(),)
+            ]
+    finally:
+        os.close(handle)
+    entries.sort()
+    return entries
 
 
 def bead_folders(root: str) -> list[tuple[str | None, str]]:
@@ -172,9 +306,10 @@ def _load_cache(path: str) -> tuple[int, dict[str, Folder]]:
     except OSError:
         return 0, {}
     head = len(_MAGIC) + 4
-    if not data.startswith(_MAGIC) or zlib.crc32(data[head:]) != int.from_bytes(data[len(_MAGIC) : head], "big"):
+    body = memoryview(data)[head:]
+    if not data.startswith(_MAGIC) or zlib.crc32(body) != int.from_bytes(data[len(_MAGIC) : head], "big"):
         return 0, {}
-    began, folders = marshal.loads(data[head:])
+    began, folders = marshal.loads(body)
     return began, folders
 
 

@@ -87,7 +87,7 @@ def bead_of_path(path: str) -> str | None:
 
 def absolute(root: str, path: str) -> str:
     """A town path in the file system."""
-    return os.path.join(root, *path.split("/"))
+    return f"{root}/{path}"
 
 
 def relative(root: str, path: str) -> str:

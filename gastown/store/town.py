@@ -5,20 +5,22 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
 
 from gastown.model.errors import GtError, NotInTown, RaceLost, Stale
 from gastown.store import layout, runstate
 from gastown.store.layout import find_root as find_root
 from gastown.store.view import LiveView, View
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import TypeVar
+
     from gastown.store.change import Change
     from gastown.store.gitrepo import Repo
 
-T = TypeVar("T")
+    T = TypeVar("T")
 FORMAT = 1
 _TRIES = 5
 
@@ -125,7 +127,7 @@ class Town(LiveView):
 
     def settle(self) -> None:
         """Finish what a killed process left, if nobody is writing right now. For commands that only read."""
-        if not self.unsettled:
+        if not self.unsettled and not self._index_at_work():
             return
         from gastown.store import commit, identity, lock
 
@@ -134,6 +136,12 @@ class Town(LiveView):
 
         with contextlib.suppress(RaceLost, OSError), lock.town_lock(self.root, "recover", timeout=0):
             commit.recover(self.repo)
+
+    def _index_at_work(self) -> bool:
+        """True if somebody's update of git's index lies there, perhaps what a killed change of ours left."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return any(name.startswith("index.") for name in os.listdir(os.path.join(self.root, ".git")))
+        return False
 
 
 def open_town(root: str, *, actor: str = "overseer", clock: Callable[[], float] = time.time) -> Town:

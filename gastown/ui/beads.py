@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 from gastown.model import times
 from gastown.model.bead import Bead
@@ -12,16 +13,24 @@ from gastown.model.text import safe, safe_block
 from gastown.services.queries import Node
 from gastown.store.layout import rig_of_path
 from gastown.ui import style
-from gastown.ui.tables import columns
+from gastown.ui.tables import columns, plain
 
 HEAD = ("ID", "PRI", "STATUS", "TYPE", "ASSIGNEE", "TITLE")
+# The columns of HEAD, taken from all rows at once.
+_FIELDS = ("id", "priority", "status", "type", "assignee", "title")
+_SHOWN = tuple(itemgetter(Row._fields.index(name)) for name in _FIELDS)
+_URGENT = {number: f"P{number}" for number in range(5)}
 _STYLES = {1: {"P0": "red", "P1": "yellow"}, 2: style.STATUS_STYLE}
 
 
 def table(rows: Sequence[Row], *, colour: bool) -> list[str]:
     """Rows as columns: id, priority, status, type, assignee, title."""
+    if not colour:
+        shown = [list(map(field, rows)) for field in _SHOWN]
+        shown[1] = list(map(_URGENT.__getitem__, shown[1]))
+        return plain(shown)
     cells = [(row.id, f"P{row.priority}", row.status, row.type, row.assignee, row.title) for row in rows]
-    return columns(cells, head=HEAD, styles=_STYLES, colour=colour, width=style.width() if colour else None)
+    return columns(cells, head=HEAD, styles=_STYLES, colour=colour, width=style.width())
 
 
 def blocked_table(rows: Sequence[tuple[Row, list[str]]], *, colour: bool) -> list[str]:

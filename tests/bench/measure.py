@@ -35,8 +35,8 @@ class Row:
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """No GT_* or GIT_* of the caller; this checkout on the path."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("GT_", "GIT_"))}
+    """No GT_*, GIT_* or PYTHON* of the caller (an installed gt is compiled); this checkout on the path."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("GT_", "GIT_", "PYTHON"))}
     env |= {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "PYTHONPATH": os.getcwd()}
     return env | extra
 

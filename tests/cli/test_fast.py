@@ -181,3 +181,52 @@ def test_heartbeat_touches(hooked: str, inside: None, town: Town) -> None:
     beat = runstate.heartbeat(town.root, ACTOR)
     assert beat is not None
     assert times.text(beat[0]) > "2026"
+
+
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        (["ready"], ["ready", "--limit", "999"]),
+        (["list"], ["list", "--sort", "priority"]),
+        (["status"], ["status", "--interval", "2"]),
+        ([], ["status", "--interval", "2"]),
+        (["ready", "--json"], ["ready", "--limit", "999", "--json"]),
+        (["list", "--json"], ["list", "--sort", "priority", "--json"]),
+        (["status", "--json"], ["status", "--interval", "2", "--json"]),
+    ],
+)
+@pytest.mark.parametrize("state", ["sound", "broken", "none"])
+def test_plain_lists_say_the_same_both_ways(
+    hooked: str, town: Town, state: str, short: list[str], long: list[str]
+) -> None:
+    def more(change) -> None:
+        change.create("green", title="Paint it", priority=1)
+        change.create("green", title="Titles may be \x1b[31mred", labels=["x"])
+
+    town.transact("create", more)
+    if state == "broken":
+        Path(layout.absolute(town.root, hooked)).write_text("id: [torn")
+    if state == "none":
+        Path(town.root, "town.yaml").unlink()
+    said = run_gt(*short, cwd=town.root, code=None)
+    assert said == run_gt(*long, cwd=town.root, code=None)
+    assert said.code == {"sound": 0, "broken": 1, "none": 4}[state]
+    assert "\x1b" not in said.out
+
+
+@pytest.mark.parametrize("command", ["ready", "list", "status"])
+def test_plain_lists_do_without_typer(hooked: str, town: Town, command: str) -> None:
+    script = (
+        "import sys\n"
+        "from gastown.cli.main import main\n"
+        f"code = main([{command!r}])\n"
+        "print(*sorted(sys.modules), file=sys.stderr)\n"
+        "sys.exit(code)\n"
+    )
+    env = {"PYTHONPATH": str(PROJECT), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([sys.executable, "-S", "-c", script], cwd=town.root, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    dear = {"typer", "dulwich", "ruamel", "email"}
+    if command != "status":
+        dear |= {"typing", "dataclasses", "inspect"}
+    assert not dear & set(done.stderr.split())

@@ -320,7 +320,7 @@ def test_the_runner_stays_light() -> None:
     code = "import sys; import gastown.runtime.runner; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
-    assert not loaded & {"typing", "subprocess", "dataclasses", "typer", "dulwich", "pathlib", "threading", "filelock"}
+    assert not loaded & {"typing", "subprocess", "dataclasses", "typer", "dulwich", "pathlib", "threading"}
 
 
 def test_proc_values_compare() -> None:
