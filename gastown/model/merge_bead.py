@@ -146,10 +146,13 @@ def born(doc: Doc) -> float:
         return 0.0
 
 
-def renumber(doc: Doc, new_ids: dict[str, str]) -> Doc:
-    """The document with every structured reference to the old ids following the new ones."""
+def renumber(doc: Doc, new_ids: dict[str, str], *, moved: bool = True) -> Doc:
+    """The document with every structured reference to the old ids following the new ones.
+
+    `moved`: its own id too; a bead that keeps an id may speak of another one that gave it up.
+    """
     fresh = dict(doc)
-    for key in ("id", "parent", "source"):
+    for key in ("id", "parent", "source") if moved else ("parent", "source"):
         if isinstance(fresh.get(key), str):
             fresh[key] = new_ids.get(fresh[key], fresh[key])
     for key in ("needs", "tracks"):
@@ -181,6 +184,12 @@ def former_ids(doc: Doc) -> list[str]:
     for name in names:  # grows: an id may have been given up more than once
         names += [old for old, new in moves if new == name and old not in names]
     return names[1:]
+
+
+def one_bead(one: Doc, other: Doc) -> bool:
+    """True if two documents with different ids are one bead that was renumbered, in different ways or on one side."""
+    ids = [{str(doc.get("id")), *former_ids(doc)} for doc in (one, other)]
+    return same_bead(one, other) and bool(ids[0] & ids[1])
 
 
 def was_renumbered(doc: Doc, bead_id: str) -> bool:

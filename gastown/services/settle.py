@@ -17,7 +17,7 @@ from gastown.model import merge_maildir as places
 from gastown.model.errors import GtError
 from gastown.model.merge import Doc, Settled, text_of
 from gastown.runtime import git
-from gastown.services import mailjoin, renumber
+from gastown.services import doubled, mailjoin, renumber
 from gastown.services.renumber import Lost
 from gastown.store import filemerge, files, layout, mergewrite, runstate, treediff
 
@@ -131,7 +131,7 @@ def after(town: Town, *, finished: bool = False) -> After:
         return After()
     came = _came(town, mark)
     # One bead under two ids first: whoever gives one of them away must find all that was said of it there.
-    town.transact("sync", lambda change: renumber.settle(change, renumber.twice(change, came.beads)), actor="deacon")
+    town.transact("sync", lambda change: renumber.settle(change, doubled.twice(change, came.beads)), actor="deacon")
     done = town.transact("sync", lambda change: _settle(change, names, came), actor="deacon")
     for name in names:
         files.remove(os.path.join(_folder(town.root), name))
@@ -146,7 +146,7 @@ def _mark(root: str) -> str:
 def _settle(change: Change, names: list[str], came: _Came) -> After:
     notes = [note for note in _notes(change.town.root, names) if _came_true(change.town, note)]
     losts = [_lost(note) for note in notes if "data" in note]
-    new_ids = renumber.settle(change, [*losts, *(renumber.doubled(change, came.ids) if came.ids else ())])
+    new_ids = renumber.settle(change, [*losts, *(doubled.beads(change, came.ids) if came.ids else ())])
     for old, new in new_ids.items():
         _tell(change, "", Settled("id", new, old))
     for note in notes:
