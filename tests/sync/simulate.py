@@ -283,6 +283,12 @@ def simulate(base: Path, *, machines: int, rounds: int, seed: int) -> tuple[Worl
     return world, ""
 
 
+def fast_folder() -> Path:
+    """A new folder in memory where there is some: thousands of fsyncs wait for no disk there."""
+    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    return Path(tempfile.mkdtemp(prefix="gt-simulate-", dir=memory))
+
+
 def sealed(home: Path) -> None:
     """No git configuration but this, and our own package for hooks and drivers."""
     home.mkdir(parents=True, exist_ok=True)
@@ -305,8 +311,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="a new folder for the towns; a broken one is left there")
     parser.add_argument("--story", action="store_true", help="tell every act, also where all is well")
     args = parser.parse_args()
-    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None  # thousands of fsyncs wait for no disk there
-    where = args.keep or Path(tempfile.mkdtemp(prefix="gt-simulate-", dir=memory))
+    where = args.keep or fast_folder()
     sealed(where / "home")
     acts = failed = 0
     began = time.monotonic()
