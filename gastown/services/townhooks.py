@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from gastown.model.errors import InvalidFile
+from gastown.model.errors import InvalidFile, Refused
 from gastown.runtime import git
 from gastown.services import lint, mailbox, settle
-from gastown.store import commit, layout, lock, mergewrite, runstate
+from gastown.store import commit, layout, lock, mergewrite, runstate, treediff
 from gastown.store.town import Town
 
 WAKE = "wake"
@@ -56,6 +56,26 @@ def unusable(town: Town) -> list[InvalidFile]:
     """What is wrong with the committed town. For `pre-push`."""
     head = town.at("HEAD")
     return lint.problems(head, lint.all_paths(head))
+
+
+def unwelcome(town: Town) -> Refused | None:
+    """What a person's own pull brought though no sync would have taken it; None if all is well.
+
+    git has made files of it already: it can only be said.
+    """
+    before, (_, head) = town.repo.ref("ORIG_HEAD"), town.repo.head()
+    if before is None or head is None:
+        return None
+    try:
+        treediff.inspect(town.repo, town.repo.commit(before).tree, town.repo.commit(head).tree, head)
+    except Refused as error:
+        return Refused(
+            error.message.replace("cannot be taken into this town", "does not belong into a town"),
+            f"plain git does not look at that; take it back: git reset --hard {before.decode()[:12]}",
+        )
+    except KeyError:
+        return None  # what was there before is long gone
+    return None
 
 
 def refresh(town: Town, *, finished: bool) -> None:

@@ -21,7 +21,7 @@ from gastown.services.sync import sync
 from gastown.store import treediff
 from gastown.store.town import Town
 from tests.conftest import git, gt_argv, run_gt
-from tests.sync.ground import Ground, bead, check_clean, contents
+from tests.sync.ground import Ground, bead, check_clean, contents, plain
 
 FILE, LINK, MODULE, FOLDER = "100644", "120000", "160000", "40000"
 
@@ -181,6 +181,15 @@ def test_a_merge_that_would_bring_two_names_together_is_refused(ground: Ground, 
     with pytest.raises(Refused, match="but for case"):
         sync(here)
     assert state(here) == before
+
+
+def test_a_plain_pull_of_such_a_thing_is_at_least_said(ground: Ground, forge: Forge) -> None:
+    here = ground.towns["anvil"]
+    good = git("rev-parse", "HEAD", cwd=here.root)
+    commit = forge.push(entries(forge, "a link"))
+    said = plain(here, "pull").stderr
+    assert f"'link' in commit {commit[:12]} does not belong into a town: a symbolic link" in said
+    assert f"git reset --hard {good[:12]}" in said
 
 
 def test_the_command_says_it_and_ends_with_five(ground: Ground, forge: Forge) -> None:

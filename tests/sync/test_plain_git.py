@@ -284,6 +284,27 @@ def test_stash_pop(ground: Ground, clock: Clock) -> None:
     check_clean(here)
 
 
+@pytest.mark.parametrize("args", [("sync",), ("sync", "--continue")], ids=["sync", "continue"])
+def test_stash_pop_over_a_removal(ground: Ground, args: tuple[str, ...]) -> None:
+    """git stops without being in the middle of anything; the edit is kept, as against any removal."""
+    made = bead(ground.towns["anvil"], "One")
+    here, there = synced(ground)
+    git("rm", "--quiet", str(there.bead_path(made)), cwd=there.root)
+    git("commit", "--quiet", "--message", "removed by hand", cwd=there.root)
+    sync(there)
+    path = Path(here.root, str(here.bead_path(made)))
+    path.write_text(path.read_text().replace("title: One", "title: By hand"))
+    plain(here, "stash")
+    plain(here, "pull")
+    assert not path.exists()
+    plain(here, "stash", "pop", code=1)
+    run_gt(*args, cwd=here.root)
+    assert here.bead(made).title == "By hand"
+    assert git("ls-files", "--unmerged", cwd=here.root) == ""
+    check_clean(here)
+    assert git("rev-parse", "HEAD", cwd=here.root) == git("rev-parse", "main", cwd=ground.remote)
+
+
 def test_two_common_ancestors_are_merged_without_a_word(ground: Ground, clock: Clock) -> None:
     """Both sides merged the other's beads with one id, each on its own: a base is made of two, and nothing is noted."""
     parent = bead(ground.towns["anvil"], "Parent", description="a\n\nb\n\nc\n")
