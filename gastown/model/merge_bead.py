@@ -123,18 +123,22 @@ def _words(group: Doc) -> str:
 
 def collision_loses(ours: Doc, theirs: Doc) -> bool:
     """Of two different beads with one id: True if ours was created later and is to be renumbered."""
-    return _birth(ours) > _birth(theirs)
+    return _seniority(ours) > _seniority(theirs)
 
 
 def same_bead(ours: Doc, theirs: Doc) -> bool:
-    """True if both are one bead: the same `created`."""
-    return same(ours.get("created"), theirs.get("created"))
+    """True if both are one bead, whatever its ids are now: the same `created`, under the same id.
+
+    One hand makes several beads in a second, so the time alone tells nothing.
+    """
+    return same(ours.get("created"), theirs.get("created")) and first_id(ours) == first_id(theirs)
 
 
-def _birth(doc: Doc) -> tuple[str, str, str]:
-    """Equal times are decided by who made it, which never changes, so that every clone decides alike."""
+def _seniority(doc: Doc) -> tuple[str, str, str, str]:
+    """Equal times are decided by who made it and as what, which never changes, so that every clone decides alike."""
     created = doc.get("created")
-    return str(created.get("at", "")) if isinstance(created, dict) else "", text_of(created), text_of(doc)
+    at = str(created.get("at", "")) if isinstance(created, dict) else ""
+    return at, text_of(created), first_id(doc), text_of(doc)
 
 
 def born(doc: Doc) -> float:
@@ -186,10 +190,9 @@ def former_ids(doc: Doc) -> list[str]:
     return names[1:]
 
 
-def one_bead(one: Doc, other: Doc) -> bool:
-    """True if two documents with different ids are one bead that was renumbered, in different ways or on one side."""
-    ids = [{str(doc.get("id")), *former_ids(doc)} for doc in (one, other)]
-    return same_bead(one, other) and bool(ids[0] & ids[1])
+def first_id(doc: Doc) -> str:
+    """The id a bead was made with."""
+    return [str(doc.get("id")), *former_ids(doc)][-1]
 
 
 def was_renumbered(doc: Doc, bead_id: str) -> bool:

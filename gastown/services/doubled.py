@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from gastown.model.errors import InvalidFile
 from gastown.model.merge import Doc
-from gastown.model.merge_bead import collision_loses, former_ids, one_bead
+from gastown.model.merge_bead import collision_loses, former_ids, same_bead
 from gastown.services.renumber import Lost, readable
 from gastown.store import filemerge, git, layout, moves, treemerge
 from gastown.store.change import Change
@@ -43,7 +43,7 @@ def twice(change: Change, paths: Iterable[str]) -> list[Lost]:
         doc = readable(path, data) if data is not None and moves.speaks_of_one(data) else None
         for other, found in _siblings(change, path) if doc is not None else ():
             there = readable(other, found)
-            if data is None or doc is None or there is None or not one_bead(doc, there):
+            if data is None or doc is None or there is None or not same_bead(doc, there):
                 continue
             goes = _gives_up(path, doc, other, there)
             stays = other if goes == path else path

@@ -10,7 +10,6 @@ from gastown.model.merge import Doc, text_of
 from gastown.model.merge_bead import (
     born,
     note_renumbered,
-    one_bead,
     renumber,
     same_bead,
 )
@@ -120,7 +119,7 @@ class _Renumbering:
 
     def _moving(self, one: Lost) -> str | None:
         """Where it goes, if it is lost more than once."""
-        return next((move.place for move in self.moves if one_bead(move.lost.doc, one.doc)), None)
+        return next((move.place for move in self.moves if same_bead(move.lost.doc, one.doc)), None)
 
     def _above(self, one: Lost) -> str | None:
         """The id below that of a bead above it which its side gave up too."""
@@ -136,7 +135,7 @@ class _Renumbering:
         for row in self.change.index().rows:
             if row.id != one.id and (row.created, row.created_by) == said:
                 doc = readable(row.path, self.change.read(row.path))
-                if doc is not None and one_bead(doc, one.doc):
+                if doc is not None and same_bead(doc, one.doc):
                     return row.path
         return None
 

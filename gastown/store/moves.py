@@ -10,15 +10,7 @@ from dataclasses import dataclass, field
 
 from gastown.model.errors import InvalidFile
 from gastown.model.merge import Doc, text_of
-from gastown.model.merge_bead import (
-    RENUMBERED,
-    born,
-    former_ids,
-    note_renumbered,
-    one_bead,
-    renumber,
-    same_bead,
-)
+from gastown.model.merge_bead import RENUMBERED, born, former_ids, note_renumbered, renumber, same_bead
 from gastown.store import filemerge, layout, orders
 from gastown.store import yaml as yaml_store
 
@@ -57,7 +49,7 @@ def found(side: Mapping[str, bytes | None], base: Callable[[], Iterable[tuple[st
     moved: dict[str, str] = {}
     for path, doc in added:
         for where, before in known.get(text_of(doc.get("created")), ()):
-            if where not in moved and one_bead(before, doc):
+            if where not in moved and same_bead(before, doc):
                 moved[where] = path
     return moved
 
@@ -81,15 +73,17 @@ def follow(moved: Mapping[str, str], side: Files, base: Base) -> Followed:
         before = _load(old, base(old))
         if before is None or not _free(new, side, before):
             continue
-        done.base[new] = _bytes(new, None, renumber(before, ids))
-        if old in side and _is(old, side[old], before):
+        done.base[new] = _bytes(new, None, _moved(before, ids, old, new))
+        if old in side:
+            # Whatever lies there now on either side did not come from that bead.
             done.base[old] = None
-            _take(done, old, new, side[old], ids)
+            if _is(old, side[old], before):
+                _take(done, old, new, side[old], ids)
     for path, data in side.items():
         below = _below(_id(path), ids) if data is not None and base(path) is None else None
         if below and path not in done.dropped and side.get(beside(path, below)) is None:
             ids[_id(path)] = below
-            _take(done, path, beside(path, below), data, ids, told=True)
+            _take(done, path, beside(path, below), data, ids)
     for path, data in side.items():
         doc = _load(path, data) if path not in done.dropped else None
         fresh = renumber(doc, ids, moved=False) if doc else None
@@ -128,7 +122,7 @@ def agree(
 
 def _again(done: Followed, path: str, target: str, side: Files) -> None:
     ids = {_id(path): _id(target)}
-    _take(done, path, target, side.get(path), ids, told=True)
+    _take(done, path, target, side.get(path), ids)
     for place, data in side.items():
         doc = _load(place, data) if place != path else None
         fresh = renumber(doc, ids, moved=False) if doc else None
@@ -136,18 +130,17 @@ def _again(done: Followed, path: str, target: str, side: Files) -> None:
             done.files[place] = _bytes(place, data, fresh)
 
 
-def _take(
-    done: Followed, path: str, target: str, data: bytes | None, ids: dict[str, str], *, told: bool = False
-) -> None:
+def _take(done: Followed, path: str, target: str, data: bytes | None, ids: dict[str, str]) -> None:
     done.dropped.add(path)
     doc = _load(path, data)
-    if doc is None:
-        done.files[target] = None
-        return
+    done.files[target] = None if doc is None else _bytes(target, data, _moved(doc, ids, path, target))
+
+
+def _moved(doc: Doc, ids: dict[str, str], path: str, target: str) -> Doc:
+    """The bead under its new id, which it says."""
     fresh = renumber(doc, ids)
-    if told:
-        note_renumbered(fresh, _id(path), _id(target), born(doc))
-    done.files[target] = _bytes(target, data, fresh)
+    note_renumbered(fresh, _id(path), _id(target), born(doc))
+    return fresh
 
 
 def _is(path: str, data: bytes | None, before: Doc) -> bool:

@@ -95,11 +95,12 @@ class SameIds:
             self._drop(side, path)
         for path, data in done.files.items():
             side[path] = None if data is None else self.blob(data)
+        parted = [path for path, data in done.base.items() if data is None and self._is_old(path)]
         for path, data in done.base.items():
             self.old[path] = None if data is None else self.blob(data)
         for path in done.files:
             self.old.setdefault(path, None)
-        return bool(done.files or done.dropped)
+        return bool(done.files or done.dropped or parted)
 
     def _drop(self, side: Side, path: str) -> None:
         side.pop(path, None)

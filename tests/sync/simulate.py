@@ -48,7 +48,10 @@ class Violation(Exception):
 
 
 class Machine:
-    """One clone with a clock of its own that no other machine ever shows the same second of."""
+    """One clone with a clock of its own that no other machine ever shows the same second of.
+
+    Two beads that two machines make by one hand in one second under one id are one by the rules (sync.md).
+    """
 
     def __init__(self, world: World, number: int, root: str) -> None:
         self.world, self.number = world, number

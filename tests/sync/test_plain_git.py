@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gastown.services import unfinished
+from gastown.services import settle, unfinished
 from gastown.services.sync import sync
 from gastown.store.town import Town
 from tests.conftest import Clock, git, run_gt
@@ -412,6 +412,31 @@ def test_what_a_person_resolved_by_hand_stays_as_they_made_it(ground: Ground) ->
     path.write_text(path.read_text().replace("title: One", "title: As I want it"))
     run_gt("sync", "--continue", cwd=here.root)
     assert here.bead(made).title == "As I want it"
+    check_clean(here)
+
+
+@pytest.mark.parametrize("way", [PULL, REBASE, ("cherry-pick", "origin/main~1")], ids=["pull", "rebase", "pick"])
+def test_what_a_merge_noted_that_was_given_up_is_forgotten(ground: Ground, clock: Clock, way: tuple[str, ...]) -> None:
+    parent = bead(ground.towns["anvil"], "Parent", description="a\n")
+    gone = bead(ground.towns["anvil"], "Gone")
+    here, there = synced(ground)
+    for town, title in ((here, "ours"), (there, "theirs")):
+        clock.advance(60)
+        bead(town, title, parent=parent)
+        update(town, parent, description=f"{title}\n")
+    note(there, gone, "still needed")
+    sync(there)
+    git("rm", "--quiet", str(here.bead_path(gone)), cwd=here.root)
+    git("commit", "--quiet", "--message", "removed by hand", cwd=here.root)
+    plain(here, "fetch")
+    plain(here, *way, code=1)
+    plain(here, {PULL: "merge", REBASE: "rebase"}.get(way, "cherry-pick"), "--abort")
+    events = len(list(here.events()))
+    assert settle.after(here).new_ids == {}
+    assert len(list(here.events())) == events
+    assert sorted(row.title for row in here.index().rows) == ["Parent", "ours"]
+    sync(here)
+    assert sorted(row.title for row in here.index().rows) == ["Gone", "Parent", "ours", "theirs"]
     check_clean(here)
 
 
