@@ -77,6 +77,8 @@ def town(template_town: Path, tmp_path: Path, clock: Clock) -> Town:
     """A fresh town named `demo` at tmp_path/demo, opened for the overseer with the fixed clock."""
     root = tmp_path / "demo"
     shutil.copytree(template_town, root, symlinks=True)
+    config = root / ".git/config"  # it names the town's own gt
+    config.write_text(config.read_text().replace(str(template_town), str(root)))
     return open_town(str(root), clock=clock)
 
 

@@ -14,7 +14,7 @@ from gastown.model.bead import HELD
 from gastown.model.errors import GtError, InvalidFile
 from gastown.model.rig import Rig
 from gastown.runtime import clones, git, processes, sessions, tmux
-from gastown.services import machine
+from gastown.services import machine, wiring
 from gastown.store import files, gitindex, journal, layout, schema
 from gastown.store.resources import data_path
 from gastown.store.town import Town
@@ -44,7 +44,7 @@ Found = tuple[Finding, Fix | None]
 def examine(town: Town, *, fix: bool = False) -> list[Finding]:
     """Every check in order. With `fix` what is ours is mended, and said in one feed event."""
     found, mended = [], []
-    here = (_git, _tmux, _identity, _machine, _disk, _journal, _locks)
+    here = (_git, _tmux, _identity, _machine, _wiring, _disk, _journal, _locks)
     for check in (*here, _leftovers, _files, _beads, _rigs, _sessions):
         for finding, mend in check(town):
             if mend is not None and fix:
@@ -102,6 +102,19 @@ def _machine(town: Town) -> Iterator[Found]:
         yield Finding("machine", WARN, f"{town.machine} is not in machines/", "gt doctor --fix"), lambda: _join(town)
     else:
         yield Finding("machine", OK, town.machine), None
+
+
+def _wiring(town: Town) -> Iterator[Found]:
+    lacking = wiring.missing(town)
+    if lacking:
+        text = f"plain git may merge this town wrongly: {', '.join(lacking[:3])}" + (" …" if lacking[3:] else "")
+        yield Finding("plain git", WARN, text, "gt doctor --fix"), lambda: _wire(town)
+    else:
+        yield Finding("plain git", OK, "merges as gt does, and its hooks are installed"), None
+
+
+def _wire(town: Town) -> None:
+    wiring.wire(town)
 
 
 def _join(town: Town) -> None:

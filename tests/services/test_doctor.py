@@ -10,7 +10,7 @@ from gastown.services import doctor, rigs
 from gastown.services.doctor import FAIL, FIXED, OK, WARN
 from gastown.services.rigs import NewRig
 from gastown.store import gitindex, layout
-from gastown.store.town import Town
+from gastown.store.town import Town, open_town
 
 
 def states(town: Town, check: str, *, fix: bool = False) -> list[str]:
@@ -35,6 +35,20 @@ def test_hooks_and_clones_of_rigs(town: Town, git_repo: Callable[..., Path]) -> 
     assert states(town, "rigs") == [WARN]
     assert states(town, "rigs", fix=True) == [FIXED]
     assert states(town, "hooks") == [OK]
+
+
+def test_a_clone_that_plain_git_made_or_a_moved_town_is_wired_again(town: Town) -> None:
+    assert states(town, "plain git") == [OK]
+    Path(town.root, ".git/hooks/post-merge").unlink()
+    assert states(town, "plain git") == [WARN]
+    assert states(town, "plain git", fix=True) == [FIXED]
+    assert states(town, "plain git") == [OK]
+    moved = Path(town.root).rename(f"{town.root}-moved")
+    town = open_town(str(moved))
+    assert states(town, "plain git") == [WARN]
+    assert states(town, "plain git", fix=True) == [FIXED]
+    assert str(moved) in (moved / ".git/config").read_text()
+    assert f"{moved.name.removesuffix('-moved')}/.gt" not in (moved / ".git/config").read_text()
 
 
 def test_our_own_lock_goes_and_a_strangers_stays(town: Town) -> None:
