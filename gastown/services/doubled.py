@@ -8,7 +8,7 @@ from gastown.model.errors import InvalidFile
 from gastown.model.merge import Doc
 from gastown.model.merge_bead import collision_loses, former_ids, same_bead
 from gastown.services.renumber import Lost, readable
-from gastown.store import filemerge, git, layout, moves, treemerge
+from gastown.store import filemerge, files, git, layout, moves, treemerge
 from gastown.store.change import Change
 from gastown.store.gitrepo import Repo
 
@@ -39,8 +39,8 @@ def twice(change: Change, paths: Iterable[str]) -> list[Lost]:
     """
     losts: dict[str, Lost] = {}
     for path in sorted(paths):
-        data = change.read(path)
-        doc = readable(path, data) if data is not None and moves.speaks_of_one(data) else None
+        data = files.read_or_none(layout.absolute(change.town.root, path))
+        doc = readable(path, change.read(path)) if data is not None and moves.speaks_of_one(data) else None
         for other, found in _siblings(change, path) if doc is not None else ():
             there = readable(other, found)
             if data is None or doc is None or there is None or not same_bead(doc, there):
