@@ -277,6 +277,25 @@ def test_a_remote_that_hangs_is_given_up(ground: Ground, silent: int, url: str) 
     run_gt("sync", cwd=here.root)
 
 
+def test_the_git_of_a_killed_sync_is_ended_when_it_hangs(ground: Ground, silent: int) -> None:
+    """It holds the sync's lock, so that nobody meets it at work; but it may not hold it for ever."""
+    here = ground.towns["anvil"]
+    bead(here, "One")
+    git("remote", "set-url", "origin", f"git://127.0.0.1:{silent}/town", cwd=here.root)
+    killed = subprocess.Popen([*gt_argv(), "sync"], cwd=here.root, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 20
+    while not Path(here.root, ".gt/run/sync-git.json").exists() or not gits_at_work(here.root):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()
+    assert gits_at_work(here.root) != []
+    git("remote", "set-url", "origin", str(ground.remote), cwd=here.root)
+    run_gt("sync", cwd=here.root)
+    assert gits_at_work(here.root) == []
+    check_clean(here)
+
+
 def test_wrong_credentials_are_said_and_nobody_is_asked(ground: Ground, closed: tuple[int, list[str]]) -> None:
     here = ground.towns["anvil"]
     port, asked = closed
