@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +23,7 @@ from gastown.store.town import Town
 OK, NOTE, WARN, FAIL, FIXED = "ok", "note", "warning", "error", "fixed"
 _LOW_DISK = 1 << 30
 _GRACE = 5.0
+_LOCKED = 60.0
 # Where people's and our own temporary files may lie in committed folders.
 _COMMITTED = ("agents", "beads", "feed", "formulas", "machines", "mail", "rigs", "roles")
 
@@ -154,6 +156,18 @@ def _locks(town: Town) -> Iterator[Found]:
     else:
         text = f"{lock} is there: a git works here, or one was killed"
         yield Finding("locks", WARN, text, "when no git runs any more, remove that file"), None
+    for stale in _ref_locks(town.repo.common_dir):
+        text = f"{stale} is there for a while: a git that was killed left it, and fetch and push stop at it"
+        yield Finding("locks", WARN, text, "when no git runs any more, remove that file"), None
+
+
+def _ref_locks(git_dir: str) -> list[str]:
+    """Locks on refs that are older than any git command holds one."""
+    found = [os.path.join(git_dir, name) for name in ("packed-refs.lock", "HEAD.lock", "config.lock", "shallow.lock")]
+    for here, _, names in os.walk(os.path.join(git_dir, "refs")):
+        found += [os.path.join(here, name) for name in names if name.endswith(".lock")]
+    old = time.time() - _LOCKED
+    return sorted(path for path in found if os.path.exists(path) and os.stat(path).st_mtime < old)
 
 
 def _clear_own_lock(town: Town) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -58,6 +59,16 @@ def test_our_own_lock_goes_and_a_strangers_stays(town: Town) -> None:
     assert not lock.exists()
     lock.write_text("")
     assert states(town, "locks", fix=True) == [WARN]
+    assert lock.exists()
+
+
+def test_a_lock_on_a_ref_that_a_killed_git_left_is_named(town: Town) -> None:
+    lock = Path(town.root, ".git/refs/remotes/origin/main.lock")
+    lock.parent.mkdir(parents=True)
+    lock.write_text("")
+    assert states(town, "locks") == [OK]
+    os.utime(lock, (1, 1))
+    assert states(town, "locks") == [OK, WARN]
     assert lock.exists()
 
 
