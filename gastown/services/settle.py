@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from gastown.model import merge_maildir as places
 from gastown.model.errors import GtError
 from gastown.model.merge import Doc, Settled, text_of
+from gastown.model.merge_bead import RENUMBERED, first_id
 from gastown.runtime import git
-from gastown.services import mailjoin, renumber
+from gastown.services import doubled, mailjoin, renumber
 from gastown.services.renumber import Lost
 from gastown.store import filemerge, files, layout, mergewrite, runstate, treediff
 
@@ -67,7 +68,7 @@ def is_lost(root: str, path: str, doc: Doc) -> bool:
 
 
 def _lost_path(root: str, path: str, doc: Doc) -> str:
-    mark = hashlib.sha256(text_of(doc.get("created")).encode()).hexdigest()[:12]
+    mark = hashlib.sha256(f"{first_id(doc)} {text_of(doc.get('created'))}".encode()).hexdigest()[:12]
     return os.path.join(_folder(root), f"{_LOST}{layout.bead_of_path(path)}-{mark}.json")
 
 
@@ -131,7 +132,7 @@ def after(town: Town, *, finished: bool = False) -> After:
         return After()
     came = _came(town, mark)
     # One bead under two ids first: whoever gives one of them away must find all that was said of it there.
-    town.transact("sync", lambda change: renumber.settle(change, renumber.twice(change, came.beads)), actor="deacon")
+    town.transact("sync", lambda change: renumber.settle(change, doubled.twice(change, came.beads)), actor="deacon")
     done = town.transact("sync", lambda change: _settle(change, names, came), actor="deacon")
     for name in names:
         files.remove(os.path.join(_folder(town.root), name))
@@ -146,7 +147,7 @@ def _mark(root: str) -> str:
 def _settle(change: Change, names: list[str], came: _Came) -> After:
     notes = [note for note in _notes(change.town.root, names) if _came_true(change.town, note)]
     losts = [_lost(note) for note in notes if "data" in note]
-    new_ids = renumber.settle(change, [*losts, *(renumber.doubled(change, came.ids) if came.ids else ())])
+    new_ids = renumber.settle(change, [*losts, *(doubled.beads(change, came.ids) if came.ids else ())])
     for old, new in new_ids.items():
         _tell(change, "", Settled("id", new, old))
     for note in notes:
@@ -189,9 +190,18 @@ def _came(town: Town, mark: object) -> _Came:
             box = spot[0].removeprefix(layout.MAIL + "/")
             came.boxes.update(() if "/." in box else (box,))
         if now is not None and bead:
-            came.beads.append(path)
+            if old is not None:
+                came.beads.append(path)
             came.ids.update((bead,) if before is None else ())
+    if old is None:
+        came.beads.extend(_renumbered(town))
     return came
+
+
+def _renumbered(town: Town) -> list[str]:
+    """Every bead that tells of a renumbering: git reads a whole town faster than we do."""
+    found = git.run(["grep", "-lz", "--fixed-strings", "-e", RENUMBERED, "HEAD", "--"], cwd=town.root, check=False)
+    return [path for line in found.fields() if layout.bead_of_path(path := line.partition(":")[2])]
 
 
 def _tell(change: Change, path: str, one: Settled) -> None:

@@ -48,7 +48,10 @@ class Violation(Exception):
 
 
 class Machine:
-    """One clone with a clock of its own that no other machine ever shows the same second of."""
+    """One clone with a clock of its own that no other machine ever shows the same second of.
+
+    Two beads that two machines make by one hand in one second under one id are one by the rules (sync.md).
+    """
 
     def __init__(self, world: World, number: int, root: str) -> None:
         self.world, self.number = world, number
@@ -283,6 +286,12 @@ def simulate(base: Path, *, machines: int, rounds: int, seed: int) -> tuple[Worl
     return world, ""
 
 
+def fast_folder() -> Path:
+    """A new folder in memory where there is some: thousands of fsyncs wait for no disk there."""
+    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    return Path(tempfile.mkdtemp(prefix="gt-simulate-", dir=memory))
+
+
 def sealed(home: Path) -> None:
     """No git configuration but this, and our own package for hooks and drivers."""
     home.mkdir(parents=True, exist_ok=True)
@@ -305,8 +314,7 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="a new folder for the towns; a broken one is left there")
     parser.add_argument("--story", action="store_true", help="tell every act, also where all is well")
     args = parser.parse_args()
-    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None  # thousands of fsyncs wait for no disk there
-    where = args.keep or Path(tempfile.mkdtemp(prefix="gt-simulate-", dir=memory))
+    where = args.keep or fast_folder()
     sealed(where / "home")
     acts = failed = 0
     began = time.monotonic()

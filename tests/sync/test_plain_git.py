@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gastown.services import unfinished
+from gastown.services import settle, unfinished
 from gastown.services.sync import sync
 from gastown.store import identity
 from gastown.store.town import Town
@@ -157,9 +157,15 @@ MOVES = {
     "archived unread here, read there": ("mayor/.Archive/new/{}", "mayor/cur/{}:2,S", "mayor/.Archive/cur/{}:2,S"),
 }
 
+# The others differ by little: in CI they all run.
+FEW = ("flagged on both sides", "read here, archived there")
+NAMES = pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in FEW else pytest.mark.slow) for name in MOVES]
+)
+
 
 @WAYS
-@pytest.mark.parametrize("name", MOVES)
+@NAMES
 def test_a_message_that_both_sides_moved(ground: Ground, name: str, way: tuple[str, ...]) -> None:
     with ground.towns["anvil"].change("mail") as change:
         change.deliver("mayor", "hello", "text\n")
@@ -286,6 +292,27 @@ def test_stash_pop(ground: Ground, clock: Clock) -> None:
     check_clean(here)
 
 
+@pytest.mark.parametrize("args", [("sync",), ("sync", "--continue")], ids=["sync", "continue"])
+def test_stash_pop_over_a_removal(ground: Ground, args: tuple[str, ...]) -> None:
+    """git stops without being in the middle of anything; the edit is kept, as against any removal."""
+    made = bead(ground.towns["anvil"], "One")
+    here, there = synced(ground)
+    git("rm", "--quiet", str(there.bead_path(made)), cwd=there.root)
+    git("commit", "--quiet", "--message", "removed by hand", cwd=there.root)
+    sync(there)
+    path = Path(here.root, str(here.bead_path(made)))
+    path.write_text(path.read_text().replace("title: One", "title: By hand"))
+    plain(here, "stash")
+    plain(here, "pull")
+    assert not path.exists()
+    plain(here, "stash", "pop", code=1)
+    run_gt(*args, cwd=here.root)
+    assert here.bead(made).title == "By hand"
+    assert git("ls-files", "--unmerged", cwd=here.root) == ""
+    check_clean(here)
+    assert git("rev-parse", "HEAD", cwd=here.root) == git("rev-parse", "main", cwd=ground.remote)
+
+
 def test_two_common_ancestors_are_merged_without_a_word(ground: Ground, clock: Clock) -> None:
     """Both sides merged the other's beads with one id, each on its own: a base is made of two, and nothing is noted."""
     parent = bead(ground.towns["anvil"], "Parent", description="a\n\nb\n\nc\n")
@@ -363,7 +390,7 @@ ORT: dict[str, Callable[[str], tuple[str, ...]]] = {
 
 
 @pytest.mark.parametrize("what", ORT)
-@pytest.mark.parametrize("name", MOVES)
+@NAMES
 def test_renames_of_messages_that_stop_another_git(ground: Ground, name: str, what: str) -> None:
     """The ort strategy takes two who moved a message for a conflict, whatever is set; a newer git has only that."""
     with ground.towns["anvil"].change("mail") as change:
@@ -393,6 +420,31 @@ def test_what_a_person_resolved_by_hand_stays_as_they_made_it(ground: Ground) ->
     path.write_text(path.read_text().replace("title: One", "title: As I want it"))
     run_gt("sync", "--continue", cwd=here.root)
     assert here.bead(made).title == "As I want it"
+    check_clean(here)
+
+
+@pytest.mark.parametrize("way", [PULL, REBASE, ("cherry-pick", "origin/main~1")], ids=["pull", "rebase", "pick"])
+def test_what_a_merge_noted_that_was_given_up_is_forgotten(ground: Ground, clock: Clock, way: tuple[str, ...]) -> None:
+    parent = bead(ground.towns["anvil"], "Parent", description="a\n")
+    gone = bead(ground.towns["anvil"], "Gone")
+    here, there = synced(ground)
+    for town, title in ((here, "ours"), (there, "theirs")):
+        clock.advance(60)
+        bead(town, title, parent=parent)
+        update(town, parent, description=f"{title}\n")
+    note(there, gone, "still needed")
+    sync(there)
+    git("rm", "--quiet", str(here.bead_path(gone)), cwd=here.root)
+    git("commit", "--quiet", "--message", "removed by hand", cwd=here.root)
+    plain(here, "fetch")
+    plain(here, *way, code=1)
+    plain(here, {PULL: "merge", REBASE: "rebase"}.get(way, "cherry-pick"), "--abort")
+    events = len(list(here.events()))
+    assert settle.after(here).new_ids == {}
+    assert len(list(here.events())) == events
+    assert sorted(row.title for row in here.index().rows) == ["Parent", "ours"]
+    sync(here)
+    assert sorted(row.title for row in here.index().rows) == ["Gone", "Parent", "ours", "theirs"]
     check_clean(here)
 
 
