@@ -24,6 +24,20 @@ PROJECT = Path(__file__).resolve().parent.parent
 EPOCH = 1795426200.0
 
 
+# Thousands of towns are made, synced file by file and removed again: in memory where there is room for them and
+# programs may be run from there. What a killed process leaves does not depend on the disk.
+_MEMORY, _ROOM = "/dev/shm", 4 << 30
+
+
+def pytest_configure() -> None:
+    """Choose where tests keep their files, unless somebody chose already (TMPDIR, --basetemp)."""
+    if "TMPDIR" in os.environ or not os.path.isdir(_MEMORY):
+        return
+    state = os.statvfs(_MEMORY)
+    if os.access(_MEMORY, os.W_OK) and state.f_bavail * state.f_frsize >= _ROOM and not state.f_flag & os.ST_NOEXEC:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", _MEMORY)
+
+
 @pytest.fixture(autouse=True)
 def sealed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No test sees the real home, git configuration, town, terminal or colours."""

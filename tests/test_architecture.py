@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,27 @@ MODULES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def sealed() -> None:
+    """Sources are only read here: a home for each of a thousand cases would take longer than the cases do."""
+
+
+@cache
+def tree(name: str) -> ast.Module:
+    """A module's syntax."""
+    return ast.parse(MODULES[name].read_text("utf-8"))
+
+
+@cache
+def nodes(name: str) -> tuple[ast.AST, ...]:
+    """Everything in it."""
+    return tuple(ast.walk(tree(name)))
+
+
 def imports(name: str, *, top_only: bool = False) -> set[str]:
     """The modules of ours that `name` imports; `top_only`: when it is loaded, not in functions."""
-    tree = ast.parse(MODULES[name].read_text("utf-8"))
     found = set()
-    for node in _loaded(tree) if top_only else ast.walk(tree):
+    for node in _loaded(tree(name)) if top_only else nodes(name):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -68,7 +85,7 @@ def test_no_circles_when_loaded() -> None:
 
 
 def test_every_module_says_what_it_holds() -> None:
-    missing = [name for name, path in MODULES.items() if not ast.get_docstring(ast.parse(path.read_text("utf-8")))]
+    missing = [name for name in MODULES if not ast.get_docstring(tree(name))]
     assert missing in ([], ["gastown.__main__"])
 
 
@@ -76,7 +93,7 @@ def test_every_module_says_what_it_holds() -> None:
 def test_modules_and_functions_stay_small(name: str) -> None:
     text = MODULES[name].read_text("utf-8")
     assert len(text.splitlines()) <= 400, f"{name} has grown"
-    for node in ast.walk(ast.parse(text)):
+    for node in nodes(name):
         if isinstance(node, ast.FunctionDef):
             length = (node.end_lineno or node.lineno) - node.lineno + 1
             assert length <= 62, f"{name}.{node.name} has {length} lines"

@@ -2,7 +2,7 @@
 
     objects -> journal -> temporary files -> lock on the branch -> feed -> renames -> branch -> index -> journal gone
 
-git makes the new index beside the old one meanwhile, under the index's lock; it replaces the old one in its turn.
+git has read the index meanwhile, and is told what to set once the branch has it.
 Everything that may fail for want of space comes before the first rename, and is undone if it does.
 Must be called under the town lock.
 """
@@ -27,14 +27,13 @@ _TRIES = 5
 def apply(repo: Repo, plan: Plan) -> bytes:
     """Write `plan` and return its commit id (hex). Raises OSError or RaceLost with nothing changed."""
     for _ in range(_TRIES):
-        ready, made = _prepare(repo, plan)
-        index = _begin_index(repo, ready)
+        index = _begin_index(repo)
         try:
+            ready, made = _prepare(repo, plan)
             repo.put(made)
             journal.record(repo.root, ready)
             if _write(repo, ready):
-                begun, index = index, None
-                _finish(repo, ready, begun)
+                _finish(repo, ready, index)
                 assert ready.new_head is not None
                 return ready.new_head
         finally:
@@ -203,11 +202,10 @@ def _undo(repo: Repo, plan: Plan, *, grown: list[FileOp], locked: bool) -> None:
         repo.drop_ref_lock(plan.ref, [plan.new_head])
 
 
-def _begin_index(repo: Repo, plan: Plan) -> gitindex.Update | None:
-    """git works on the new index while we wait for the disk. None: it is made when the change stands."""
-    entries = {op.path: (FILE_MODE, new_blob(op.new).id) if op.new is not None else None for op in plan.ops}
+def _begin_index(repo: Repo) -> gitindex.Update | None:
+    """git reads the index while we wait for the disk. None: it does when the change stands."""
     try:
-        return gitindex.begin(repo, entries)
+        return gitindex.Update(repo)
     except (OSError, GtError):
         return None
 
@@ -215,17 +213,18 @@ def _begin_index(repo: Repo, plan: Plan) -> gitindex.Update | None:
 def _finish(repo: Repo, plan: Plan, index: gitindex.Update | None) -> None:
     """The change stands; what fails from here on is no failure of it, and is made up by the next writer."""
     with contextlib.suppress(OSError, GtError):
-        if index is None:
-            _update_index(repo, plan)
-        else:
-            index.finish()
+        _update_index(repo, plan, index)
         journal.clear(repo.root)
 
 
-def _update_index(repo: Repo, plan: Plan) -> None:
+def _update_index(repo: Repo, plan: Plan, begun: gitindex.Update | None = None) -> None:
     _, head = repo.head()
     tree = repo.commit(head).tree if head else None
-    gitindex.update(repo, {op.path: repo.find(tree, op.path) for op in plan.ops})
+    entries = {op.path: repo.find(tree, op.path) for op in plan.ops}
+    if begun is None:
+        gitindex.update(repo, entries)
+    else:
+        begun.finish(entries)
 
 
 def _reached(repo: Repo, plan: Plan) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 from collections.abc import Sequence
@@ -12,10 +11,6 @@ from gastown.model.errors import GtError
 # Inherited by hooks of other repositories; with them git would work on the wrong one.
 _KEEP = ("GIT_SSH", "GIT_SSH_COMMAND", "GIT_ASKPASS", "GIT_EXEC_PATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM",
          "GIT_CONFIG_NOSYSTEM")  # fmt: skip
-
-
-# What every system's pipe holds (POSIX asks for 512 bytes, Linux has 64 KiB, macOS 16).
-_PIPE = 8_192
 
 
 def environment(extra: dict[str, str] | None = None) -> dict[str, str]:
@@ -30,45 +25,33 @@ def run(
     args: Sequence[str], *, cwd: str, env: dict[str, str] | None = None, data: bytes | None = None, check: bool = True
 ) -> tuple[int, bytes]:
     """Run `git args` in `cwd`: (exit code, stdout). Raises GtError with git's last words if `check` and it failed."""
-    return Running(args, cwd=cwd, env=env, data=data).finish(check=check)
+    return Running(args, cwd=cwd, env=env, listens=data is not None).finish(data, check=check)
 
 
 class Running:
     """A git that works while we do something else. Whoever starts it waits for its end by `finish`."""
 
     def __init__(
-        self, args: Sequence[str], *, cwd: str, env: dict[str, str] | None = None, data: bytes | None = None
+        self, args: Sequence[str], *, cwd: str, env: dict[str, str] | None = None, listens: bool = False
     ) -> None:
-        """Start `git args` in `cwd` with `data` on its stdin. Raises GtError if there is no git."""
+        """Start `git args` in `cwd`; only if it `listens` its stdin is open. Raises GtError if there is no git."""
         self._what = f"git {args[0]} failed in {cwd}"
-        self._data = data
         try:
             self._process = subprocess.Popen(
                 ["git", *args],
                 cwd=cwd,
                 env=environment(env),
-                stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
+                stdin=subprocess.PIPE if listens else subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
             )
         except FileNotFoundError:
             raise GtError("git is not installed, or not on PATH", "install git 2.30 or newer") from None
-        if data is not None and len(data) <= _PIPE:
-            self._say(data)
 
-    def _say(self, data: bytes) -> None:
-        """What a pipe holds is handed over at once, so that git need not wait for `finish`."""
-        stdin = self._process.stdin
-        assert stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it ended early: `finish` tells why
-            stdin.write(data)
-            stdin.close()
-        self._process.stdin = self._data = None
-
-    def finish(self, *, check: bool = True) -> tuple[int, bytes]:
-        """Wait for its end: (exit code, stdout). Raises GtError with its last words if `check` and it failed."""
+    def finish(self, data: bytes | None = None, *, check: bool = True) -> tuple[int, bytes]:
+        """Give it `data`, wait for its end: (exit code, stdout). Raises GtError if `check` and it failed."""
         try:
-            out, err = self._process.communicate(self._data)
+            out, err = self._process.communicate(data)
         except BaseException:
             self._process.terminate()  # git takes its temporary files away
             self._process.wait()

@@ -23,78 +23,86 @@ _PENDING = "index-pending.json"
 
 
 class Update:
-    """An update of the index on which git works: `finish` puts it in place, `abandon` takes it back."""
+    """An update of the index that git has begun: it has read the index when `finish` tells it what to set.
 
-    def __init__(self, repo: Repo, entries: Entries) -> None:
-        """Start it; the lock on the index is held."""
+    Told nothing, because we were killed, it ends without having written anything. The lock on the index is
+    held no longer than git writes: whoever changed the index since it was read makes git begin again.
+    """
+
+    def __init__(self, repo: Repo) -> None:
+        """Start it; under the town lock. Raises OSError or GtError."""
         self._repo = repo
+        self._index = os.path.join(repo.git_dir, "index")
         self._copy = os.path.join(repo.git_dir, f"index.{os.getpid()}{layout.TEMP_SUFFIX}")
-        lines = []
-        for path, entry in entries.items():
-            mode, sha = entry or (0, b"0" * 40)
-            lines.append(b"%o %s\t%s\0" % (mode, sha, path.encode()))
+        self._git: git.Running | None = None
+        self._begin()
+
+    def _begin(self) -> None:
+        # git never writes an index in place: another name for it is a copy that costs nothing.
+        with contextlib.suppress(FileNotFoundError):
+            files.link(self._index, self._copy)
         try:
-            # git never writes an index in place: another name for it is a copy that costs nothing.
-            with contextlib.suppress(FileNotFoundError):
-                files.link(self._index, self._copy)
             self._git = git.Running(
-                ["--git-dir", repo.git_dir, "--work-tree", repo.root, "update-index", "-z", "--index-info"],
-                cwd=repo.root,
+                ["--git-dir", self._repo.git_dir, "--work-tree", self._repo.root, "update-index", "-z", "--index-info"],
+                cwd=self._repo.root,
                 env={"GIT_INDEX_FILE": self._copy},
-                data=b"".join(lines),
+                listens=True,
             )
         except BaseException:
-            self._release()
+            files.remove(self._copy)
             raise
 
-    @property
-    def _index(self) -> str:
-        return os.path.join(self._repo.git_dir, "index")
+    def finish(self, entries: Entries) -> None:
+        """Set these entries (None removes) and those an earlier change could not set.
 
-    def finish(self) -> None:
-        """Wait for git and let its index be the index. Raises GtError or OSError with the old one in place."""
+        If somebody's git holds the index for more than 2 s, the paths are noted for the next change: the commit
+        itself does not need the index. Raises GtError or OSError with the old index in place.
+        """
         try:
-            self._git.finish()
-            files.rename(self._copy, self._index)
+            if not _lock(self._repo):
+                return _note(self._repo.root, {*pending(self._repo.root), *entries})
+            try:
+                if not self._unmoved():
+                    self.abandon()
+                    self._begin()
+                self._put(entries)
+            finally:
+                files.remove(_lock_path(self._repo))
         finally:
-            self._release()
+            self.abandon()
         files.remove(layout.run(self._repo.root, _PENDING))
 
-    def abandon(self) -> None:
-        """The change did not come to pass: the index stays as it was."""
+    def _unmoved(self) -> bool:
         try:
-            self._git.finish(check=False)
-        finally:
-            self._release()
+            return os.path.samefile(self._index, self._copy)
+        except FileNotFoundError:
+            return not os.path.exists(self._index) and not os.path.exists(self._copy)
 
-    def _release(self) -> None:
+    def _put(self, entries: Entries) -> None:
+        tree = _tree(self._repo)
+        wanted = {path: self._repo.find(tree, path) for path in pending(self._repo.root)} | dict(entries)
+        running, self._git = self._git, None
+        assert running is not None
+        running.finish(b"".join(_line(path, entry) for path, entry in wanted.items()))
+        files.rename(self._copy, self._index)
+
+    def abandon(self) -> None:
+        """Let git end without a change, if it still runs: the index stays as it is."""
+        running, self._git = self._git, None
+        if running is not None:
+            running.finish(b"", check=False)
         files.remove(self._copy)
-        files.remove(_lock_path(self._repo))
-
-
-def begin(repo: Repo, entries: Entries, *, wait: float = 0.0) -> Update | None:
-    """Start to set these entries (None removes) and those an earlier change could not set.
-
-    None if somebody's git holds the index for more than `wait` seconds.
-    """
-    tree = _tree(repo)
-    wanted = {path: repo.find(tree, path) for path in pending(repo.root)} | dict(entries)
-    return Update(repo, wanted) if _lock(repo, wait) else None
 
 
 def update(repo: Repo, entries: Entries) -> None:
-    """Set these entries (None removes) and those an earlier change could not set.
+    """Set these entries (None removes) and those an earlier change could not set, as `Update.finish` does."""
+    if entries or pending(repo.root):
+        Update(repo).finish(entries)
 
-    If somebody's git holds the index for more than 2 s, the paths are noted for the next change:
-    the commit itself does not need the index.
-    """
-    if not entries and not pending(repo.root):
-        return
-    begun = begin(repo, entries, wait=WAIT)
-    if begun is None:
-        _note(repo.root, {*pending(repo.root), *entries})
-    else:
-        begun.finish()
+
+def _line(path: str, entry: tuple[int, bytes] | None) -> bytes:
+    mode, sha = entry or (0, b"0" * 40)
+    return b"%o %s\t%s\0" % (mode, sha, path.encode())
 
 
 def clear_own_lock(repo: Repo) -> None:
@@ -122,8 +130,8 @@ def _lock_path(repo: Repo) -> str:
     return os.path.join(repo.git_dir, "index.lock")
 
 
-def _lock(repo: Repo, wait: float) -> bool:
-    deadline = time.monotonic() + wait
+def _lock(repo: Repo) -> bool:
+    deadline = time.monotonic() + WAIT
     spare = os.path.join(repo.git_dir, f"index.lock{layout.TEMP_SUFFIX}")
     while not files.link_exclusive(_lock_path(repo), TOKEN, spare=spare):
         if time.monotonic() >= deadline:

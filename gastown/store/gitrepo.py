@@ -118,8 +118,8 @@ class Repo(Refs):
             folder, name = os.path.split(path)
             if not os.path.isdir(folder):
                 os.makedirs(folder, exist_ok=True)
-            # git prunes leftovers named tmp_obj_* by itself.
-            spares[path] = f"{folder}/tmp_obj_gt{os.getpid()}_{name[:8]}"
+            # git prunes leftovers named tmp_obj_* by itself. In one folder they lie side by side on the disk as well.
+            spares[path] = f"{self.common_dir}/objects/tmp_obj_gt{os.getpid()}_{name}"
             contents[spares[path]] = one.as_legacy_object(_FAST)
         files.fill_all(contents, mode=0o444)
         for path, spare in spares.items():

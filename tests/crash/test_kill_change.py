@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from gastown.store import journal
 from gastown.store.town import open_town
+from tests.crash.forking import Forking
 from tests.store.towns import assert_sound, git, small_town
 
 ACT = """
@@ -29,9 +30,14 @@ print("done")
 """
 
 
-def act(root: Path, bead_id: str, fault: int | str) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "GT_FAULT": str(fault), "PYTHONPATH": os.getcwd()}
-    return subprocess.run([sys.executable, "-c", ACT, str(root), bead_id], env=env, capture_output=True, text=True)
+@pytest.fixture
+def forking() -> Iterator[Forking]:
+    with Forking() as one:
+        yield one
+
+
+def act(forking: Forking, root: Path, bead_id: str, fault: int | str) -> subprocess.CompletedProcess[str]:
+    return forking.run(ACT, str(root), bead_id, cwd=root, env={**os.environ, "GT_FAULT": str(fault)})
 
 
 def state(root: Path, bead_id: str) -> tuple[int, int, int, int]:
@@ -44,7 +50,7 @@ def state(root: Path, bead_id: str) -> tuple[int, int, int, int]:
 @pytest.mark.parametrize(
     "packed", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["loose objects", "packed objects"]
 )
-def test_every_step_of_a_change(tmp_path, packed):
+def test_every_step_of_a_change(tmp_path, forking, packed):
     seed = tmp_path / "seed"
     town = small_town(seed)
     with town.change("create") as change:
@@ -55,7 +61,7 @@ def test_every_step_of_a_change(tmp_path, packed):
     for fault in range(1, 400):
         root = tmp_path / f"k{fault}"
         shutil.copytree(seed, root, symlinks=True)
-        done = act(root, bead_id, fault)
+        done = act(forking, root, bead_id, fault)
         killed = done.returncode == -9
         if not killed:
             assert done.returncode == 0, done.stderr
@@ -68,7 +74,7 @@ def test_every_step_of_a_change(tmp_path, packed):
         outcomes.add(after)
         assert_sound(root)
         if fault % 10 == 0:
-            assert act(root, bead_id, 0).returncode == 0
+            assert act(forking, root, bead_id, 0).returncode == 0
             assert_sound(root)
         shutil.rmtree(root)
     else:
@@ -77,7 +83,7 @@ def test_every_step_of_a_change(tmp_path, packed):
     assert fault > 30
 
 
-def test_a_full_disk_changes_nothing_and_is_said(tmp_path):
+def test_a_full_disk_changes_nothing_and_is_said(tmp_path, forking):
     seed = tmp_path / "seed"
     town = small_town(seed)
     with town.change("create") as change:
@@ -86,7 +92,7 @@ def test_a_full_disk_changes_nothing_and_is_said(tmp_path):
     for fault in range(1, 200):
         root = tmp_path / f"f{fault}"
         shutil.copytree(seed, root, symlinks=True)
-        done = act(root, bead_id, f"full:{fault}")
+        done = act(forking, root, bead_id, f"full:{fault}")
         if done.returncode == 0:
             # What is left to write once a change stands (the index, a hint) is made up by the next one.
             assert state(root, bead_id) == (1, 2, 1, 1)
@@ -95,7 +101,7 @@ def test_a_full_disk_changes_nothing_and_is_said(tmp_path):
             assert "No space left on device" in done.stderr
             assert state(root, bead_id) == (0, 1, 0, 0)
             assert_sound(root)
-        assert act(root, bead_id, 0).returncode == 0
+        assert act(forking, root, bead_id, 0).returncode == 0
         assert_sound(root)
         shutil.rmtree(root)
         if done.returncode == 0 and failed:
@@ -104,7 +110,7 @@ def test_a_full_disk_changes_nothing_and_is_said(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_killed_recovery_is_recovered(tmp_path):
+def test_a_killed_recovery_is_recovered(tmp_path, forking):
     seed = tmp_path / "seed"
     town = small_town(seed)
     with town.change("create") as change:
@@ -112,15 +118,14 @@ def test_a_killed_recovery_is_recovered(tmp_path):
     for fault in range(60, 400, 7):
         shutil.rmtree(tmp_path / "killed", ignore_errors=True)
         shutil.copytree(seed, tmp_path / "killed", symlinks=True)
-        assert act(tmp_path / "killed", bead_id, fault).returncode == -9
+        assert act(forking, tmp_path / "killed", bead_id, fault).returncode == -9
         if journal.pending(str(tmp_path / "killed")):
             break
     settle = "import sys\nfrom gastown.store.town import open_town\nopen_town(sys.argv[1]).settle()"
     for fault in range(1, 400):
         root = tmp_path / f"r{fault}"
         shutil.copytree(tmp_path / "killed", root, symlinks=True)
-        env = {**os.environ, "GT_FAULT": str(fault), "PYTHONPATH": os.getcwd()}
-        done = subprocess.run([sys.executable, "-c", settle, str(root)], env=env, capture_output=True)
+        done = forking.run(settle, str(root), cwd=root, env={**os.environ, "GT_FAULT": str(fault)})
         open_town(str(root)).settle()
         assert state(root, bead_id) == (1, 2, 1, 1)
         assert_sound(root)

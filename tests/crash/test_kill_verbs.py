@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.crash.forking import Forking
 from tests.crash.verbs import Scene
 from tests.store.towns import assert_sound
 
@@ -19,9 +20,10 @@ EVERY = [pytest.param(17, id="sample"), pytest.param(1, id="every step", marks=p
 
 @pytest.fixture
 def scene(tmp_path: Path) -> Iterator[Scene]:
-    one = Scene(tmp_path)
-    yield one
-    one.end_sessions()
+    with Forking() as forking:
+        one = Scene(tmp_path, forking)
+        yield one
+        one.end_sessions()
 
 
 @pytest.mark.parametrize("step", EVERY)

@@ -7,20 +7,18 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from tests.crash.forking import CHECKOUT, Forking
 from tests.store.towns import assert_sound, git
-
-GT = [sys.executable, "-m", "gastown"]
-CHECKOUT = str(Path(__file__).resolve().parents[2])
 
 
 class Scene:
     """`place/town` with the rig `app`, which lands by pushing to `place/app.git`."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, forking: Forking) -> None:
+        self.forking = forking
         self.place = place / "scene"
         self.town = self.place / "town"
         self.saved = place / "saved"
@@ -47,19 +45,11 @@ class Scene:
 
     def environment(self, **extra: str) -> dict[str, str]:
         env = {k: v for k, v in os.environ.items() if not k.startswith(("GT_", "GIT_"))}
-        env |= {"PYTHONPATH": CHECKOUT, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
+        env |= {"PYTHONPATH": str(CHECKOUT), "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
         return env | extra
 
     def run(self, *args: str, cwd: Path | None = None, **extra: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [*GT, *args],
-            cwd=cwd or self.town,
-            env=self.environment(**extra),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
+        return self.forking.gt(args, cwd=cwd or self.town, env=self.environment(**extra))
 
     def gt(self, *args: str, cwd: Path | None = None, **extra: str) -> str:
         done = self.run(*args, cwd=cwd, **extra)

@@ -29,7 +29,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 def environment(home: Path) -> dict[str, str]:
     """A sealed one."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith(("GT_", "GIT_"))}
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("GT_", "GIT_", "PYTHON"))}
     (home / "gitconfig").write_text("[user]\n\tname = Pat\n\temail = pat@example.org\n")
     return env | {"PYTHONPATH": str(CHECKOUT), "HOME": str(home), "GIT_CONFIG_GLOBAL": str(home / "gitconfig")}
 

@@ -108,6 +108,25 @@ def test_a_commit_made_by_hand_in_between_is_built_upon(tmp_path, monkeypatch):
     assert_sound(town.root)
 
 
+def test_what_a_person_stages_while_a_change_is_written_stays_staged(tmp_path, monkeypatch):
+    town = small_town(tmp_path / "t")
+    from gastown.store import commit
+
+    real = commit._write
+
+    def write(repo, plan):
+        (tmp_path / "t/notes.txt").write_text("mine\n")
+        git(town.root, "add", "notes.txt")  # git has read the index for our change by now
+        return real(repo, plan)
+
+    monkeypatch.setattr(commit, "_write", write)
+    create(town)
+    assert git(town.root, "status", "--porcelain") == "A  notes.txt"
+    monkeypatch.undo()
+    create(town, "second")
+    assert git(town.root, "status", "--porcelain") == "A  notes.txt"
+
+
 def test_foreign_locks_are_waited_for_and_never_removed(tmp_path, monkeypatch):
     town = small_town(tmp_path / "t")
     from gastown.store import gitindex
