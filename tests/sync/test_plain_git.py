@@ -245,6 +245,21 @@ def test_what_cannot_be_merged_is_kept_beside_the_file(ground: Ground, way: tupl
     assert f"rigs/greenplace/roles/{kept[0]}" in contents(here)
 
 
+def test_a_persons_own_settings_do_not_lead_around_the_driver(ground: Ground, clock: Clock) -> None:
+    """Patches would be laid over another bead's text without asking anybody."""
+    for key, value in (("rebase.backend", "apply"), ("merge.renames", "true"), ("pull.twohead", "ort")):
+        git("config", "--global", key, value, cwd=ground.base)
+    parent = bead(ground.towns["anvil"], "Parent")
+    here, there = synced(ground)
+    for town in (there, here):
+        clock.advance(60)
+        first = bead(town, f"by {town.machine}", parent=parent)
+        note(town, first, f"said at {town.machine}")
+    sync(there)
+    town = alike(ground, here, REBASE)
+    assert sorted(row.title for row in town.index().rows) == ["Parent", "by anvil", "by brick"]
+
+
 # -- other ways ---------------------------------------------------------------------------------------------
 def test_cherry_pick(ground: Ground, clock: Clock) -> None:
     made = bead(ground.towns["anvil"], "One", labels=["old"])
