@@ -189,6 +189,8 @@ class _Renumbering:
 
     def _join(self, one: Lost, where: str, ids: dict[str, str]) -> None:
         """It has another id already: what was said of it under this one goes there."""
+        if one.base is None and not one.keeper:
+            return  # as it was made it lies there already
         now = self.change.read(where)
         assert now is not None
         order = orders.for_path(where)

@@ -345,7 +345,7 @@ def test_two_common_ancestors_are_merged_without_a_word(ground: Ground, clock: C
     titles = sorted(row.title for row in town.index().rows)
     assert titles == ["Parent", "child of anvil", "child of brick"]
     assert town.bead(parent).description == "brick\n\nb\n\nanvil\n"
-    assert os.listdir(Path(town.root, ".gt/run/plain-git")) == []
+    assert settle.pending(town.root) == []
 
 
 # -- what stops git, and `gt sync --continue` ----------------------------------------------------------------
@@ -456,8 +456,33 @@ def test_what_a_merge_noted_that_was_given_up_is_forgotten(ground: Ground, clock
     assert settle.after(here).new_ids == {}
     assert len(list(here.events())) == events
     assert sorted(row.title for row in here.index().rows) == ["Parent", "ours"]
+    for name in settle.pending(here.root):
+        os.utime(Path(here.root, ".gt/run/plain-git", name), (1, 1))
+    settle.after(here)
+    assert settle.pending(here.root) == []
     sync(here)
     assert sorted(row.title for row in here.index().rows) == ["Gone", "Parent", "ours", "theirs"]
+    check_clean(here)
+
+
+def test_a_sync_beside_a_merge_that_is_not_done_yet_takes_no_bead_away(ground: Ground, clock: Clock) -> None:
+    """The deacon may sync while a person's git is in the middle: what its driver noted counts when it is done."""
+    parent = bead(ground.towns["anvil"], "Parent")
+    here, there = synced(ground)
+    for town, title in ((here, "ours"), (there, "theirs")):
+        clock.advance(60)
+        bead(town, title, parent=parent)
+    sync(there)
+    plain(here, "fetch")
+    plain(here, "-c", "core.hooksPath=/nowhere", "merge", "--no-edit", "origin/main")
+    merged = git("rev-parse", "HEAD", cwd=here.root)
+    git("update-ref", "refs/heads/main", "HEAD^1", cwd=here.root)
+    settle.after(here)
+    assert len(settle.pending(here.root)) == 1
+    git("update-ref", "refs/heads/main", merged, cwd=here.root)
+    assert settle.after(here).new_ids == {f"{parent}.1": f"{parent}.2"}
+    sync(here)
+    assert sorted(row.title for row in here.index().rows) == ["Parent", "ours", "theirs"]
     check_clean(here)
 
 
