@@ -138,14 +138,27 @@ def test_what_was_said_of_a_bead_that_was_renumbered_elsewhere(
     bead(there, "From brick", parent=parent)
     clock.advance(60)
     ours = bead(here, "From anvil", parent=parent)
+    below = bead(here, "Below it", parent=ours)
     sync(here)
-    sync(there)  # anvil's is renumbered there
+    sync(there)  # anvil's are renumbered there
     note(here, ours, "said before anvil knew")
-    town = alike(ground, here, way)
-    ids = {row.title: row.id for row in town.index().rows}
-    assert ids["From anvil"] == f"{parent}.2"
-    said = [{item["text"] for item in town.bead(ids[title]).notes} for title in ("From anvil", "From brick")]
-    assert ["said before anvil knew\n" in texts for texts in said] == [True, False]
+    note(here, below, "said of that below")
+    other = ground.twin(here, "other")
+    # That below lies at another place now, and nobody else took its old one: git stops at it.
+    plain(here, *way, code=1)
+    unfinished.finish(here)
+    sync(other)
+    for town in (here, other):
+        ids = {row.title: row.id for row in town.index().rows}
+        assert (ids["From anvil"], ids["Below it"]) == (f"{parent}.2", f"{parent}.2.1")
+        said = [{item["text"] for item in town.bead(one).notes} for one in ids.values()]
+        assert [title for title, texts in zip(ids, said, strict=True) if "said before anvil knew\n" in texts] == [
+            "From anvil"
+        ]
+        assert "said of that below\n" in {item["text"] for item in town.bead(f"{parent}.2.1").notes}
+        assert len(ids) == 4
+        check_clean(town)
+    assert contents(here) == contents(other)
 
 
 # -- mail, feed, other files ----------------------------------------------------------------------------
