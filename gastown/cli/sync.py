@@ -53,6 +53,8 @@ def _finish(gt: Ctx) -> None:
         say(f"finished the {done.what}; settled {count}" if done.what else f"settled {count}")
     for path in done.settled:
         say(f"  {safe(path)}")
+    for words in done.said:
+        say(f"  {safe(words)}")
     for old, new in done.new_ids.items():
         say(f"  {safe(old)} is {safe(new)} now: two beads had that id")
 

@@ -439,6 +439,26 @@ def test_renames_of_messages_that_stop_another_git(ground: Ground, name: str, wh
     check_clean(here)
 
 
+def test_a_directive_that_both_sides_renamed_stops_another_git(ground: Ground) -> None:
+    """Both names stay: nobody but a person can tell which was meant."""
+    first = Path(ground.towns["anvil"].root, "roles/crew.md")
+    first.parent.mkdir(exist_ok=True)
+    first.write_text("be kind\n" * 9)
+    git("add", "crew.md", cwd=first.parent)
+    git("commit", "--quiet", "--message", "role", cwd=first.parent)
+    here, there = synced(ground)
+    for town in (here, there):
+        git("mv", "roles/crew.md", f"roles/{town.machine}.md", cwd=town.root)
+        git("commit", "--quiet", "--message", "renamed", cwd=town.root)
+    sync(there)
+    plain(here, "fetch")
+    plain(here, *ORT["merge"]("ort"), code=1)
+    run_gt("sync", "--continue", cwd=here.root)
+    assert {"roles/anvil.md", "roles/brick.md"} <= contents(here).keys()
+    assert "roles/crew.md" not in contents(here)
+    check_clean(here)
+
+
 def test_what_a_person_resolved_by_hand_stays_as_they_made_it(ground: Ground) -> None:
     here, _, made = changed_and_removed(ground)
     plain(here, *PULL, code=1)
