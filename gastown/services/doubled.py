@@ -41,7 +41,7 @@ def twice(change: Change, paths: Iterable[str]) -> list[Lost]:
     for path in sorted(paths):
         data = files.read_or_none(layout.absolute(change.town.root, path))
         doc = readable(path, change.read(path)) if data is not None and moves.speaks_of_one(data) else None
-        for other, found in _siblings(change, path) if doc is not None else ():
+        for other, found in _others(change, path, former_ids(doc)) if doc is not None else ():
             there = readable(other, found)
             if data is None or doc is None or there is None or not same_bead(doc, there):
                 continue
@@ -54,15 +54,15 @@ def twice(change: Change, paths: Iterable[str]) -> list[Lost]:
     return list(losts.values())
 
 
-def _siblings(change: Change, path: str) -> Iterator[tuple[str, bytes]]:
-    """The other beads of the same day that may be it: those below the same one, or known as renumbered."""
+def _others(change: Change, path: str, olds: list[str]) -> Iterator[tuple[str, bytes]]:
+    """The other beads of the same day that may be it: at an id it had, or anywhere below the same one."""
     folder, _, name = path.rpartition("/")
-    stem = name.removesuffix(".yaml").rpartition(".")[0]
-    for other in change.view.names(folder):
-        if other != name and other.endswith(".yaml") and not other.startswith("."):
-            data = change.read(f"{folder}/{other}") if not stem or other.startswith(stem) else None
-            if data is not None:
-                yield f"{folder}/{other}", data
+    root = name.partition(".")[0]
+    below = {other for other in change.view.names(folder) if other.startswith(root + ".") and other.endswith(".yaml")}
+    for other in sorted({*below, *(f"{old}.yaml" for old in olds)} - {name}):
+        data = change.read(f"{folder}/{other}")
+        if data is not None:
+            yield f"{folder}/{other}", data
 
 
 def _gives_up(path: str, doc: Doc, other: str, there: Doc) -> str:

@@ -189,6 +189,8 @@ class _Renumbering:
 
     def _join(self, one: Lost, where: str, ids: dict[str, str]) -> None:
         """It has another id already: what was said of it under this one goes there."""
+        if one.base is None and not one.keeper:
+            return  # as it was made it lies there already
         now = self.change.read(where)
         assert now is not None
         order = orders.for_path(where)
@@ -196,7 +198,9 @@ class _Renumbering:
         if one.base is not None:
             base = yaml_store.rewrite(one.base, renumber(filemerge.load(one.path, one.base), ids), order, where)
         said = yaml_store.rewrite(one.data, renumber(one.doc, ids), order, where)
-        self.change.write(where, filemerge.merge_file(where, base, now, said).data)
+        # Who said what when is not known; a time that every clone gives alike is.
+        when = filemerge.Meta(epoch=born(one.doc))
+        self.change.write(where, filemerge.merge_file(where, base, now, said, mine=when, other=when).data)
 
     def _note(self, path: str, old: str, new: str, epoch: float) -> None:
         data = self.change.read(path)

@@ -16,7 +16,11 @@ HOOKS = ("pre-commit", "pre-push", "post-merge", "post-rewrite", "post-checkout"
 BEFORE = ".before-gt"
 _MARK = b"# gt: what stood here before runs first"
 # Two people who flag the same message rename one file twice: without renames git keeps both, and gt settles them.
-_SETTINGS = (("pull.twohead", "recursive"), ("merge.renames", "false"), ("merge.directoryRenames", "false"))
+# A rebase by patches would lay a change of one bead over another's text, and ask no driver.
+_SETTINGS = (
+    ("pull.twohead", "recursive"), ("merge.renames", "false"), ("merge.directoryRenames", "false"),
+    ("rebase.backend", "merge"),
+)  # fmt: skip
 
 
 def wire(town: Town) -> list[str]:

@@ -65,8 +65,11 @@ def beside(path: str, bead_id: str) -> str:
     return f"{path.rpartition('/')[0]}/{bead_id}.yaml"
 
 
-def follow(moved: Mapping[str, str], side: Files, base: Base) -> Followed:
-    """What a side's changes become when the beads at `moved` (old path to new path) lie elsewhere now."""
+def follow(moved: Mapping[str, str], own: Mapping[str, str], side: Files, base: Base) -> Followed:
+    """What a side's changes become when the beads at `moved` (old path to new path) lie elsewhere now.
+
+    `own`: those it moved itself: that they are not where they were is no removal.
+    """
     done = Followed()
     ids = {_id(old): _id(new) for old, new in moved.items()}
     for old, new in moved.items():
@@ -77,7 +80,7 @@ def follow(moved: Mapping[str, str], side: Files, base: Base) -> Followed:
         if old in side:
             # Whatever lies there now on either side did not come from that bead.
             done.base[old] = None
-            if _is(old, side[old], before):
+            if old not in own and _is(old, side[old], before):
                 _take(done, old, new, side[old], ids)
     for path, data in side.items():
         below = _below(_id(path), ids) if data is not None and base(path) is None else None

@@ -78,9 +78,9 @@ class SameIds:
         for side, done in zip((self.mine, self.other), agreed, strict=True):
             changed |= self._put(side, done)
         base = dict(self.old)
-        for number, (side, moved) in enumerate(((self.mine, other), (self.other, mine))):
+        for number, (side, moved, own) in enumerate(((self.mine, other, mine), (self.other, mine, other))):
             if moved:
-                done = moves.follow(moved, self._beads(side), lambda path: self.data(base.get(path)))
+                done = moves.follow(moved, own, self._beads(side), lambda path: self.data(base.get(path)))
                 changed |= self._put(side, done)
                 self.was[number].update({new: old for old, new in moved.items()})
         return changed

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gastown.model.errors import GtError
-from gastown.services import lint, mailbox, settle, unfinished
+from gastown.services import lint, mailbox, unfinished
 from gastown.services.clone import attach_remote, clone
 from gastown.services.init import make_town
 from gastown.services.sync import sync
@@ -240,7 +240,6 @@ def _broken(town: Town) -> list[str]:
     wrong += [f"the id {one} means {count} beads" for one, count in ids.items() if count > 1]
     left = [str(path) for path in Path(town.root).rglob("*") if path.name.endswith((layout.TEMP_SUFFIX, ".lock"))]
     wrong += [f"left behind: {path}" for path in left if f"/{layout.LOCAL}/" not in path]
-    wrong += [f"a note of git's waits: {name}" for name in settle.pending(town.root)]
     with town.change("mail") as looking:
         unsettled = [path for box in mailbox.boxes(town) for path in mailbox.moves(looking, box)]
     return wrong + [f"mail that nobody committed: {path}" for path in unsettled]

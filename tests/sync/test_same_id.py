@@ -121,17 +121,18 @@ def test_three_days_and_three_plain_pulls_give_three_children(ground: Ground, cl
         assert f"said of {number}\n" in texts(here, f"child {number}")
 
 
-def test_a_bead_that_two_machines_renumbered_differently_is_one_in_the_end(ground: Ground, clock) -> None:
+@pytest.mark.parametrize("apart", [60, 86_400], ids=["one day", "a day each"])
+def test_a_bead_that_two_machines_renumbered_differently_is_one_in_the_end(ground: Ground, clock, apart) -> None:
     here = ground.towns["anvil"]
     parent = bead(here, "Parent")
     other = bead(here, "Other")
     sync(here)
     towns = {name: ground.add(name) for name in ("brick", "cobalt")}
     bead(here, "anvil's first", parent=parent)
-    clock.advance(60)
+    clock.advance(apart)
     bead(towns["brick"], "brick's first", parent=parent)
     bead(towns["brick"], "brick's second", parent=parent)
-    clock.advance(60)
+    clock.advance(apart)
     bead(towns["cobalt"], "the one", parent=parent, description="a\n\nb\n")
     git("fetch", "--quiet", towns["cobalt"].root, "HEAD:refs/heads/cobalt", cwd=here.root)
     git("fetch", "--quiet", towns["cobalt"].root, "HEAD:refs/heads/cobalt", cwd=towns["brick"].root)
