@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -13,12 +12,11 @@ from gastown.model import ids
 from gastown.model.errors import GtError, InvalidFile
 from gastown.model.text import counted
 from gastown.runtime import git, processes, sessions, tmux
-from gastown.services import machine, rigdoctor, wiring
+from gastown.services import holds, machine, rigdoctor, wiring
 from gastown.services.findings import FAIL, FIXED, NOTE, OK, WARN, Finding, Fix, Found
 from gastown.store import files, gitindex, identity, journal, layout, schema
 from gastown.store.town import Town
 
-_LOW_DISK = 1 << 30
 _GRACE = 5.0
 # So many of one kind are named; in somebody else's town it would be every session there ever was.
 _MANY = 5
@@ -122,8 +120,8 @@ def _join(town: Town) -> None:
 
 
 def _disk(town: Town) -> Iterator[Found]:
-    free = shutil.disk_usage(town.root).free
-    if free < _LOW_DISK:
+    free = holds.free_bytes(town.root)
+    if free < holds.LOW_DISK:
         yield Finding("disk", WARN, f"only {free >> 20} MiB are free", "free some space: nothing new is started"), None
     else:
         yield Finding("disk", OK, f"{free >> 30} GiB free"), None
