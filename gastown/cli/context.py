@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from gastown.store.town import Town
     from gastown.store.view import View
+    from gastown.ui.progress import Progress
 
 OVERSEER = "overseer"
 
@@ -81,6 +82,7 @@ class Ctx:
             from gastown.store.town import open_town
 
             self._town = open_town(self.root, actor=self.actor)
+            self._town.progress = _Reading().tell
             self._check_worker(self._town)
             self._follow(self._town)
             self._town.settle()
@@ -122,3 +124,28 @@ class Ctx:
     def resolve(self, text: str) -> str:
         """The bead id meant by a full id, the beginning of its hash, or @last."""
         return self.town.resolve(text, self.actor)
+
+
+class _Reading:
+    """Says on a terminal that a town without a cache is being read, if that takes more than a second."""
+
+    def __init__(self) -> None:
+        self._began = 0.0
+        self._shown: Progress | None = None
+
+    def tell(self, files: int) -> None:
+        """So many files are read; 0: all of them."""
+        import time
+
+        now = time.monotonic()
+        if not files:
+            if self._shown:
+                self._shown.done()
+            self._began, self._shown = 0.0, None
+        elif not self._began:
+            self._began = now
+        elif now - self._began > 1:
+            from gastown.ui.progress import Progress
+
+            self._shown = self._shown or Progress("reading the town")
+            self._shown.line(f"{files:,} beads")

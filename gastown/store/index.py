@@ -35,6 +35,7 @@ _MAGIC = f"gt-index 4 {sys.implementation.cache_tag} {marshal.version}\n".encode
 _RACY_NS = 20_000_000
 # Rewriting the cache costs more than reading a few files again.
 _STALE_ENOUGH = 16
+_TOLD_EACH = 500
 # Without references, so that equal lists always give equal bytes.
 _PLAIN = 2
 
@@ -168,7 +169,7 @@ def parse(data: bytes, path: str) -> dict[str, Any]:
 
 
 def load(root: str, progress: Callable[[int], None] | None = None) -> Index:
-    """The index of the working tree. `progress` is called with the number of files read anew so far."""
+    """The index of the working tree. `progress` is called with the number of files read anew so far, 0 at the end."""
     with _no_gc():
         return _Scan(root, progress).run()
 
@@ -190,6 +191,8 @@ class _Scan:
         for rig, folder in bead_folders(self.root):
             for day in sorted(_names(os.path.join(self.root, folder))):
                 self._day(rig, f"{folder}/{day}")
+        if self.progress and self.reread >= _TOLD_EACH:
+            self.progress(0)
         if self.reread > _STALE_ENOUGH or self.known.keys() != self.fresh.keys():
             _save_cache(layout.cache(self.root, "beads.idx"), began, self.fresh)
         return _Loaded(self.live, self.closed, self.disputed, self.problems)
@@ -246,7 +249,7 @@ class _Scan:
 
     def _read(self, rig: str | None, path: str) -> Row | None:
         self.reread += 1
-        if self.progress and self.reread % 500 == 0:
+        if self.progress and self.reread % _TOLD_EACH == 0:
             self.progress(self.reread)
         try:
             return row_of(parse(files.read(f"{self.root}/{path}"), path), path, rig)

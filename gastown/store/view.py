@@ -14,7 +14,7 @@ from gastown.store.index import Index
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
     from gastown.model.rig import Rig
@@ -189,7 +189,9 @@ class View:
 
 
 class LiveView(View):
-    """The files as they stand."""
+    """The files as they stand. `progress` is told how many bead files were read so far, 0 at the end."""
+
+    progress: Callable[[int], None] | None = None
 
     def read(self, path: str) -> bytes:
         try:
@@ -209,4 +211,4 @@ class LiveView(View):
             return []
 
     def index(self) -> Index:
-        return index.load(self.root)
+        return index.load(self.root, self.progress)

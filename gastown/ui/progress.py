@@ -24,6 +24,10 @@ class Progress:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.done()
+
+    def done(self) -> None:
+        """Nothing is under way any more: the line goes."""
         self._clear()
 
     def line(self, text: str) -> None:

@@ -230,3 +230,23 @@ def test_plain_lists_do_without_typer(hooked: str, town: Town, command: str) -> 
     if command != "status":
         dear |= {"typing", "dataclasses", "inspect"}
     assert not dear & set(done.stderr.split())
+
+
+def test_reading_a_town_without_a_cache_is_told_on_a_terminal_after_a_second(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from gastown.cli.context import _Reading
+
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    reading = _Reading()
+    for files in (500, 1000, 0):  # quick: not a word
+        reading.tell(files)
+    assert capsys.readouterr().err == ""
+    for files in (500, 1000, 1500):
+        reading.tell(files)
+        now[0] += 0.8
+    assert "reading the town: 1,500 beads" in capsys.readouterr().err
+    reading.tell(0)
+    assert capsys.readouterr().err == "\r\x1b[2K"
