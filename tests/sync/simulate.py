@@ -253,12 +253,12 @@ def _out(town: Town, *args: str) -> str:
 @contextlib.contextmanager
 def _seeded(rng: random.Random) -> Iterator[None]:
     """Ids of beads come from the seed too."""
-    real = change.random.SystemRandom
-    change.random.SystemRandom = lambda: rng
+    real = change._draw
+    change._draw = rng.randrange
     try:
         yield
     finally:
-        change.random.SystemRandom = real
+        change._draw = real
 
 
 @contextlib.contextmanager
