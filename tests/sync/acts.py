@@ -334,4 +334,5 @@ class Actor:
         else:
             path.write_text(text)
         if self.rng.random() < 0.9:
-            os.utime(path, (time.time() - 5,) * 2)
+            # Another second every time: git looks no closer, and here a day goes by in a few of them.
+            os.utime(path, (time.time() - 5 - self.ledger.acts,) * 2)
