@@ -23,7 +23,8 @@ class Lost:
     """A bead that another one took the id of. `path` is its place, `data` what it holds, `base` what that began from.
 
     `lost`, `kept`: the newest commits of its side and of the other, "" if unknown. `keeper`: where the bead that
-    keeps the id lies; at `path`, unless both lie in the files. `home`: where it lies under another id already.
+    keeps the id lies; at `path`, unless both lie in the files. `home`: where it lies under another id already;
+    `there`: nothing of it is missing at home.
     """
 
     path: str
@@ -33,6 +34,7 @@ class Lost:
     kept: str = ""
     keeper: str = ""
     home: str = ""
+    there: bool = False
 
     @property
     def id(self) -> str:
@@ -82,11 +84,11 @@ def _born(one: Lost) -> str:
 class _Move:
     """One bead on its way. `new`: its id; `home`: where it lies already, "" if it gets a place now.
 
-    `there`: nothing of it is missing at home; `below`: it only goes along with the one above it.
+    `below`: it only goes along with the one above it.
     """
 
-    def __init__(self, lost: Lost, new: str, home: str = "", *, there: bool = False, below: bool = False) -> None:
-        self.lost, self.new, self.home, self.there, self.below = lost, new, home, there, below
+    def __init__(self, lost: Lost, new: str, home: str = "", *, below: bool = False) -> None:
+        self.lost, self.new, self.home, self.below = lost, new, home, below
         self.place = home or moves.beside(lost.path, new)
 
 
@@ -107,13 +109,13 @@ class _Renumbering:
             home = one.home or (moving.place if moving else self._home_of(one))
             if home is not None:
                 # As it was made it lies in the files already; of one that is lost twice, both versions count.
-                there = moving is None and one.base is None and not one.keeper
-                base = one.base or (moving.lost.base if moving else None)
-                self.moves.append(_Move(replace(one, base=base), str(layout.bead_of_path(home)), home, there=there))
-                continue
-            above = self._above(one)
-            new = above if above and above not in taken else collisions.fresh_id(one.id, one.doc, taken)
-            self._add(_Move(one, new), taken)
+                there = one.there or (moving is None and one.base is None and not one.keeper)
+                base, new = one.base or (moving.lost.base if moving else None), str(layout.bead_of_path(home))
+                self.moves.append(_Move(replace(one, base=base, there=there), new, home))
+            else:
+                above = self._above(one)
+                new = above if above and above not in taken else collisions.fresh_id(one.id, one.doc, taken)
+                self._add(_Move(one, new), taken)
             for child in self._children(one):
                 if new + child.id[len(one.id) :] not in taken:
                     self._add(_Move(child, new + child.id[len(one.id) :], below=True), taken)
@@ -180,7 +182,7 @@ class _Renumbering:
         for move in sorted(self.moves, key=lambda move: bool(move.home)):
             one, own = move.lost, ids | {move.lost.id: move.new}
             if move.home:
-                if not move.there:
+                if not one.there:
                     self._join(one, move.home, own)
             else:
                 fresh = renumber(one.doc, own)

@@ -89,6 +89,8 @@ class Actor:
         bead = self.town.transact("create", write, actor=self.rng.choice(PEOPLE))
         self.ledger.created[born(bead)] = title
         self.ledger.wrote(born(bead), "title", None, title)
+        if parent is not None:
+            self.ledger.parents[title] = born(self.town.bead(parent))
         self.ledger.lines |= {(born(bead), line) for line in bead.description.split()}
         return f"create {bead.id} {title}"
 
