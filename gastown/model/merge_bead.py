@@ -204,8 +204,10 @@ def former_ids(doc: Doc) -> list[str]:
 
 
 def first_id(doc: Doc) -> str:
-    """The id a bead was made with."""
-    return [str(doc.get("id")), *former_ids(doc)][-1]
+    """The id a bead was made with: the one of all it had that it did not get by being renumbered."""
+    given = {new for _, new in _told(doc)}
+    had = [str(doc.get("id")), *former_ids(doc)]
+    return min([one for one in had if one not in given] or had, key=lambda one: (len(one), one))
 
 
 def was_renumbered(doc: Doc, bead_id: str) -> bool:

@@ -8,7 +8,7 @@ from gastown.model.errors import InvalidFile
 from gastown.model.merge import Doc
 from gastown.model.merge_bead import collision_loses, former_ids, same_bead
 from gastown.services.renumber import Lost, readable
-from gastown.store import filemerge, files, git, layout, moves, treemerge
+from gastown.store import filemerge, files, git, layout, moves, treediff, treemerge
 from gastown.store.change import Change
 from gastown.store.gitrepo import Repo
 
@@ -52,6 +52,36 @@ def twice(change: Change, paths: Iterable[str]) -> list[Lost]:
                 base = _base(change.town.repo, lost, kept, goes)
                 losts[goes] = Lost(goes, data if goes == path else found, base, lost, kept, stays, home=stays)
     return list(losts.values())
+
+
+def spoken_of(change: Change, pairs: Iterable[tuple[str, str]]) -> list[Lost]:
+    """Beads that one side renumbered while the other made beads below them, or let beads speak of them, by the old id.
+
+    git sees no conflict in that. `pairs`: the commits (of the one that did not know, of the one that renumbered).
+    """
+    repo, found = change.town.repo, []
+    for lost, kept in pairs:
+        bases = treemerge.bases(repo, lost.encode(), kept.encode())
+        if not bases:
+            continue
+        tree = repo.commit(lost.encode()).tree
+        for old, new in _moved(repo, repo.commit(bases[0]).tree, repo.commit(kept.encode()).tree).items():
+            said, now = repo.blob(tree, old), change.read(new)
+            docs = readable(old, said), readable(new, now)
+            if said is not None and docs[0] is not None and docs[1] is not None and same_bead(docs[0], docs[1]):
+                found.append(Lost(old, said, None, lost, kept, home=new, there=True))
+    return found
+
+
+def _moved(repo: Repo, base: bytes, tree: bytes) -> dict[str, str]:
+    """Old path to new path of the beads that were renumbered between two trees."""
+    changed = {path: pair for path, pair in treediff.changes(repo, base, tree).items() if layout.bead_of_path(path)}
+    added = {path: _blob(repo, now) for path, (before, now) in changed.items() if before is None}
+    return moves.found(added, lambda: ((path, _blob(repo, before)) for path, (before, _) in changed.items()))
+
+
+def _blob(repo: Repo, entry: treediff.Entry | None) -> bytes | None:
+    return None if entry is None else bytes(repo.get(entry[1]).as_raw_string())
 
 
 def _others(change: Change, path: str, olds: list[str]) -> Iterator[tuple[str, bytes]]:

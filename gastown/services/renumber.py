@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gastown.model.errors import InvalidFile
 from gastown.model.merge import Doc, text_of
@@ -23,7 +23,8 @@ class Lost:
     """A bead that another one took the id of. `path` is its place, `data` what it holds, `base` what that began from.
 
     `lost`, `kept`: the newest commits of its side and of the other, "" if unknown. `keeper`: where the bead that
-    keeps the id lies; at `path`, unless both lie in the files. `home`: where it lies under another id already.
+    keeps the id lies; at `path`, unless both lie in the files. `home`: where it lies under another id already;
+    `there`: nothing of it is missing at home.
     """
 
     path: str
@@ -33,6 +34,7 @@ class Lost:
     kept: str = ""
     keeper: str = ""
     home: str = ""
+    there: bool = False
 
     @property
     def id(self) -> str:
@@ -80,7 +82,10 @@ def _born(one: Lost) -> str:
 
 
 class _Move:
-    """One bead on its way. `new`: its id; `home`: where it lies already, "" if it gets a place now."""
+    """One bead on its way. `new`: its id; `home`: where it lies already, "" if it gets a place now.
+
+    `below`: it only goes along with the one above it.
+    """
 
     def __init__(self, lost: Lost, new: str, home: str = "", *, below: bool = False) -> None:
         self.lost, self.new, self.home, self.below = lost, new, home, below
@@ -100,13 +105,17 @@ class _Renumbering:
         """An id for each: the one it has already, one below its parent's, or a fresh one, alike on every machine."""
         taken = set(self.change.town.bead_ids())
         for one in self.losts:
-            home = one.home or self._moving(one) or self._home_of(one)
+            moving = next((move for move in self.moves if same_bead(move.lost.doc, one.doc)), None)
+            home = one.home or (moving.place if moving else self._home_of(one))
             if home is not None:
-                self.moves.append(_Move(one, str(layout.bead_of_path(home)), home))
-                continue
-            above = self._above(one)
-            new = above if above and above not in taken else collisions.fresh_id(one.id, one.doc, taken)
-            self._add(_Move(one, new), taken)
+                # As it was made it lies in the files already; of one that is lost twice, both versions count.
+                there = one.there or (moving is None and one.base is None and not one.keeper)
+                base, new = one.base or (moving.lost.base if moving else None), str(layout.bead_of_path(home))
+                self.moves.append(_Move(replace(one, base=base, there=there), new, home))
+            else:
+                above = self._above(one)
+                new = above if above and above not in taken else collisions.fresh_id(one.id, one.doc, taken)
+                self._add(_Move(one, new), taken)
             for child in self._children(one):
                 if new + child.id[len(one.id) :] not in taken:
                     self._add(_Move(child, new + child.id[len(one.id) :], below=True), taken)
@@ -116,10 +125,6 @@ class _Renumbering:
         self.told[move.lost.id] = move.new
         taken.add(move.new)
         return move
-
-    def _moving(self, one: Lost) -> str | None:
-        """Where it goes, if it is lost more than once."""
-        return next((move.place for move in self.moves if same_bead(move.lost.doc, one.doc)), None)
 
     def _above(self, one: Lost) -> str | None:
         """The id below that of a bead above it which its side gave up too."""
@@ -177,7 +182,8 @@ class _Renumbering:
         for move in sorted(self.moves, key=lambda move: bool(move.home)):
             one, own = move.lost, ids | {move.lost.id: move.new}
             if move.home:
-                self._join(one, move.home, own)
+                if not one.there:
+                    self._join(one, move.home, own)
             else:
                 fresh = renumber(one.doc, own)
                 note_renumbered(fresh, one.id, move.new, born(one.doc))
@@ -189,15 +195,15 @@ class _Renumbering:
 
     def _join(self, one: Lost, where: str, ids: dict[str, str]) -> None:
         """It has another id already: what was said of it under this one goes there."""
-        if one.base is None and not one.keeper:
-            return  # as it was made it lies there already
         now = self.change.read(where)
         assert now is not None
         order = orders.for_path(where)
         base = None
         if one.base is not None:
-            base = yaml_store.rewrite(one.base, renumber(filemerge.load(one.path, one.base), ids), order, where)
-        said = yaml_store.rewrite(one.data, renumber(one.doc, ids), order, where)
+            base = yaml_store.rewrite(one.base, renumber(yaml_store.load(one.base, where), ids), order, where)
+        fresh = renumber(one.doc, ids)
+        note_renumbered(fresh, one.id, str(layout.bead_of_path(where)), born(one.doc))
+        said = yaml_store.rewrite(one.data, fresh, order, where)
         # Who said what when is not known; a time that every clone gives alike is.
         when = filemerge.Meta(epoch=born(one.doc))
         self.change.write(where, filemerge.merge_file(where, base, now, said, mine=when, other=when).data)

@@ -136,6 +136,9 @@ def after(town: Town, *, finished: bool = False) -> After:
     came = _came(town, mark)
     # One bead under two ids first: whoever gives one of them away must find all that was said of it there.
     town.transact("sync", lambda change: renumber.settle(change, doubled.twice(change, came.beads)), actor="deacon")
+    if came.joined:
+        town.transact("sync", lambda change: renumber.settle(change, doubled.spoken_of(change, came.joined)),
+                      actor="deacon")  # fmt: skip
     notes = _notes(town.root, names)
     true = {name: note for name, note in notes.items() if _came_true(town, note)}
     done = town.transact("sync", lambda change: _settle(change, list(true.values()), came), actor="deacon")
@@ -178,11 +181,15 @@ def _came_true(town: Town, note: dict[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class _Came:
-    """Mailboxes that got files, ids of beads that were added, paths of beads that were added or changed."""
+    """Mailboxes that got files, ids of beads that were added, paths of beads that were added or changed.
+
+    `joined`: the commits that plain git brought together, in pairs, both ways round.
+    """
 
     boxes: set[str]
     ids: set[str]
     beads: list[str]
+    joined: list[tuple[str, str]]
 
 
 def _came(town: Town, mark: object) -> _Came:
@@ -194,7 +201,7 @@ def _came(town: Town, mark: object) -> _Came:
         old = repo.commit(str(mark).encode()).tree if mark else None
     except (KeyError, ValueError):
         old = None
-    came = _Came(set(), set(), [])
+    came = _Came(set(), set(), [], _joined(town, str(mark)) if old is not None else [])
     for path, (before, now) in treediff.changes(repo, old, repo.commit(head).tree).items():
         bead, spot = layout.bead_of_path(path), places.parse(path)
         if now is not None and spot is not None:
@@ -207,6 +214,22 @@ def _came(town: Town, mark: object) -> _Came:
     if old is None:
         came.beads.extend(_renumbered(town))
     return came
+
+
+def _joined(town: Town, mark: str) -> list[tuple[str, str]]:
+    """What merges and rebases of a person's own git joined since `mark`. In a sync's merges all of it is done."""
+    listed = git.run(["log", "--merges", "--format=%P%x00%s", f"{mark}..HEAD"], cwd=town.root, check=False)
+    pairs = [line.partition("\0")[0].split() for line in listed.text.splitlines() if "\0sync: merge " not in line]
+    onto, before = (_rebased(town, name) for name in ("onto", "orig-head"))
+    if onto and before:
+        pairs.append([onto, before])
+    return [pair for one in pairs if len(one) == 2 for pair in ((one[0], one[1]), (one[1], one[0]))]
+
+
+def _rebased(town: Town, name: str) -> str:
+    """What a rebase that ends right now wrote down; "" if there is none."""
+    said = files.read_or_none(os.path.join(town.repo.git_dir, "rebase-merge", name))
+    return (said or b"").decode().strip()
 
 
 def _renumbered(town: Town) -> list[str]:

@@ -65,10 +65,13 @@ def beside(path: str, bead_id: str) -> str:
     return f"{path.rpartition('/')[0]}/{bead_id}.yaml"
 
 
-def follow(moved: Mapping[str, str], own: Mapping[str, str], side: Files, base: Base) -> Followed:
+def follow(
+    moved: Mapping[str, str], own: Mapping[str, str], side: Files, base: Base, taken: Callable[[str], bool]
+) -> Followed:
     """What a side's changes become when the beads at `moved` (old path to new path) lie elsewhere now.
 
-    `own`: those it moved itself: that they are not where they were is no removal.
+    `own`: those it moved itself: that they are not where they were is no removal. `taken` tells whether an id is
+    in use on either side: a bead below one that moved keeps its id then.
     """
     done = Followed()
     ids = {_id(old): _id(new) for old, new in moved.items()}
@@ -84,7 +87,7 @@ def follow(moved: Mapping[str, str], own: Mapping[str, str], side: Files, base: 
                 _take(done, old, new, side[old], ids)
     for path, data in side.items():
         below = _below(_id(path), ids) if data is not None and base(path) is None else None
-        if below and path not in done.dropped and side.get(beside(path, below)) is None:
+        if below and path not in done.dropped and not taken(below):
             ids[_id(path)] = below
             _take(done, path, beside(path, below), data, ids)
     for path, data in side.items():

@@ -80,7 +80,10 @@ class SameIds:
         base = dict(self.old)
         for number, (side, moved, own) in enumerate(((self.mine, other, mine), (self.other, mine, other))):
             if moved:
-                done = moves.follow(moved, own, self._beads(side), lambda path: self.data(base.get(path)))
+                used = taken()
+                done = moves.follow(
+                    moved, own, self._beads(side), lambda path: self.data(base.get(path)), used.__contains__
+                )
                 changed |= self._put(side, done)
                 self.was[number].update({new: old for old, new in moved.items()})
         return changed

@@ -8,7 +8,7 @@ import pytest
 
 from gastown.model.bead import check
 from gastown.model.merge import Doc, History, Step
-from gastown.model.merge_bead import merge_bead, renumber, same_bead
+from gastown.model.merge_bead import first_id, former_ids, merge_bead, note_renumbered, renumber, same_bead
 
 PATH = "beads/2026-11-23/hq-a1b2c.yaml"
 BASE: Doc = {
@@ -133,3 +133,18 @@ def test_beads_made_on_both_sides_are_told_apart_by_their_creation() -> None:
     new_ids = {"hq-a1b2c": "hq-new1", "hq-zzzz": "hq-new2"}
     moved = renumber({**other, "parent": "hq-zzzz", "needs": ["hq-zzzz"]}, new_ids)
     assert (moved["id"], moved["parent"], moved["needs"]) == ("hq-new1", "hq-new2", ["hq-new2"])
+
+
+def test_the_id_a_bead_was_made_with_is_known_whatever_ways_it_went() -> None:
+    doc = dict(BASE)
+    assert (first_id(doc), former_ids(doc)) == ("hq-a1b2c", [])
+    for old, new in (("hq-a.1", "hq-a.2"), ("hq-a.2", "hq-a.5"), ("hq-a.1", "hq-a.3"), ("hq-a.5", "hq-a.3")):
+        note_renumbered(doc, old, new, 0)
+    assert first_id({**doc, "id": "hq-a.3"}) == "hq-a.1"
+    assert set(former_ids({**doc, "id": "hq-a.3"})) == {"hq-a.1", "hq-a.2", "hq-a.5"}
+    # One that kept the id tells of the other's way, not of its own.
+    assert (first_id({**doc, "id": "hq-a.1"}), former_ids({**doc, "id": "hq-a.1"})) == ("hq-a.1", [])
+    kept = {**BASE, "id": "hq-a.2", "notes": []}
+    note_renumbered(kept, "hq-a.2", "hq-a.5", 0)
+    assert first_id(kept) == "hq-a.2"
+    assert not same_bead({**BASE, "id": "hq-a.1"}, {**BASE, "id": "hq-a.2"})

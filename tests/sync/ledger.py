@@ -29,6 +29,7 @@ class Ledger:
     labels: set[tuple[str, str]] = field(default_factory=set)
     unlabelled: set[tuple[str, str]] = field(default_factory=set)
     needs: set[tuple[str, str]] = field(default_factory=set)
+    parents: dict[str, str] = field(default_factory=dict)
     lines: set[tuple[str, str]] = field(default_factory=set)
     lines_over: set[tuple[str, str]] = field(default_factory=set)
     settings: set[Key] = field(default_factory=set)
@@ -84,6 +85,9 @@ def _check_bead(ledger: Ledger, at: str, doc: dict[str, Any], by_birth: dict[str
     for bead, need in ledger.needs:
         if bead == at and need in ids and ids[need] not in (doc.get("needs") or ()):
             missing.append(f"{name} needs {ids[need]} (born {need}), but says {doc.get('needs')}")
+    above = ids.get(ledger.parents.get(at, ""))
+    if above is not None and doc.get("parent") != above:
+        missing.append(f"{name} lies below {doc.get('parent')}, not below {above} (born {ledger.parents[at]})")
     held = "\n".join([str(doc.get("description")), *(str(one.get("text")) for one in doc.get("conflicts") or ())])
     lost = [line for bead, line in ledger.lines - ledger.lines_over if bead == at]
     return missing + [f"the line {line!r} of the description of {name}" for line in lost if line not in held + said]

@@ -162,6 +162,29 @@ def test_what_was_said_of_a_bead_that_was_renumbered_elsewhere(
     assert contents(here) == contents(other)
 
 
+@WAYS
+def test_what_is_made_for_a_bead_that_was_renumbered_elsewhere_belongs_to_it(
+    ground: Ground, clock: Clock, way: tuple[str, ...]
+) -> None:
+    """Nothing here says a word about that bead itself: git sees no conflict, and the old id is another one's now."""
+    parent, other = (bead(ground.towns["anvil"], title) for title in ("Parent", "Other"))
+    here, there = synced(ground)
+    bead(there, "From brick", parent=parent)
+    clock.advance(60)
+    ours = bead(here, "From anvil", parent=parent)
+    sync(here)
+    sync(there)
+    clock.advance(60)
+    bead(here, "Below it", parent=ours)
+    update(here, other, needs=[ours])
+    bead(here, "New", needs=[ours])
+    town = alike(ground, here, way)
+    ids = {row.title: row.id for row in town.index().rows}
+    assert (ids["From anvil"], ids["Below it"]) == (f"{parent}.2", f"{parent}.2.1")
+    speaking = (town.bead(ids["Below it"]).parent, *town.bead(other).needs, *town.bead(ids["New"]).needs)
+    assert set(speaking) == {f"{parent}.2"}
+
+
 # -- mail, feed, other files ----------------------------------------------------------------------------
 MOVES = {
     "flagged on both sides": ("mayor/cur/{}:2,S", "mayor/cur/{}:2,F", "mayor/cur/{}:2,FS"),
