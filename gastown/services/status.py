@@ -109,7 +109,7 @@ def status(town: Town, view: View, index: Index | None = None) -> Status:
     index = index or view.index()
     rigs, bad_rigs = view.rigs()
     bad: list[InvalidFile] = [*bad_rigs, *index.problems]
-    ready = queries.ready(index)
+    ready = graph.ready(index.live, index.by_id)
     remote = remote_url(town.root) if view.revision is None else None
     summaries = []
     for rig in rigs:
