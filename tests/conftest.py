@@ -92,6 +92,8 @@ def template_town(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def copy_town(source: Path, root: Path) -> None:
     """A copy of a town that takes itself for the one there is: gt refuses to write in a copy."""
     shutil.copytree(source, root, symlinks=True)
+    config = root / ".git/config"  # it names the town's own gt
+    config.write_text(config.read_text().replace(str(source), str(root)))
     identity.settle(str(root))
 
 

@@ -72,6 +72,9 @@ def town_hook(
     if name == "pre-push":
         return _refuse(townhooks.unusable(gt.town), "nothing was pushed")
     if name in ("post-merge", "post-rewrite", "post-checkout"):
+        wrong = townhooks.unwelcome(gt.town) if name != "post-checkout" else None
+        if wrong is not None:
+            raise wrong
         townhooks.refresh(gt.town, finished=name != "post-checkout")
         return 0
     raise UsageError(f"no hook {name!r}")

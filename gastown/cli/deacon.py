@@ -80,7 +80,7 @@ def status(ctx: typer.Context, json: Json = False) -> int:
     gt: Ctx = ctx.obj
     town = gt.town
     found = powers.deacon(town.root)
-    holds = schedulers.holds(town)
+    holds = schedulers.waits_for(town)
     if json:
         put_json({"running": found is not None, **(found.as_json() if found else {}), "holds": holds})
     elif found:

@@ -56,8 +56,15 @@ def _finish(gt: Ctx) -> None:
     from gastown.services import unfinished
 
     done = unfinished.finish(gt.town)
-    if done.what:
-        say(f"finished the {done.what}; settled {len(done.settled)} files")
+    if done.what or done.settled:
+        count = f"{len(done.settled)} file{'' if len(done.settled) == 1 else 's'}"
+        say(f"finished the {done.what}; settled {count}" if done.what else f"settled {count}")
+    for path in done.settled:
+        say(f"  {safe(path)}")
+    for words in done.said:
+        say(f"  {safe(words)}")
+    for old, new in done.new_ids.items():
+        say(f"  {safe(old)} is {safe(new)} now: two beads had that id")
 
 
 def _json(report: SyncReport) -> dict[str, object]:

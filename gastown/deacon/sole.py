@@ -17,8 +17,8 @@ def sole(root: str, *, patience: float = 1.0) -> Iterator[None]:
     """Be the town's only deacon on this machine. Raises RaceLost naming the one there is."""
     os.makedirs(os.path.dirname(powers.lock_path(root)), exist_ok=True)
     # The kernel may take a moment to bury one that was killed just now.
-    with flock.hold(powers.lock_path(root), timeout=patience, poll=0.05) as lock:
-        if lock is None:
+    with flock.alone(powers.lock_path(root), timeout=patience, poll=0.05) as alone:
+        if not alone:
             raise RaceLost(f"this town has a deacon on this machine already: {_holder(root)}", "gt deacon status")
         try:
             yield

@@ -50,7 +50,7 @@ class World:
     def holds(self) -> list[str]:
         """Why no new work may start on this machine now; empty: it may."""
         if self._holds is None:
-            self._holds = scheduler.holds(self.town)
+            self._holds = scheduler.waits_for(self.town)
         return self._holds
 
     @property

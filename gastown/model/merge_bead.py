@@ -136,18 +136,22 @@ def _words(group: Doc) -> str:
 
 def collision_loses(ours: Doc, theirs: Doc) -> bool:
     """Of two different beads with one id: True if ours was created later and is to be renumbered."""
-    return _birth(ours) > _birth(theirs)
+    return _seniority(ours) > _seniority(theirs)
 
 
 def same_bead(ours: Doc, theirs: Doc) -> bool:
-    """True if both are one bead: the same `created`."""
-    return same(ours.get("created"), theirs.get("created"))
+    """True if both are one bead, whatever its ids are now: the same `created`, under the same id.
+
+    One hand makes several beads in a second, so the time alone tells nothing.
+    """
+    return same(ours.get("created"), theirs.get("created")) and first_id(ours) == first_id(theirs)
 
 
-def _birth(doc: Doc) -> tuple[str, str, str]:
-    """Equal times are decided by who made it, which never changes, so that every clone decides alike."""
+def _seniority(doc: Doc) -> tuple[str, str, str, str]:
+    """Equal times are decided by who made it and as what, which never changes, so that every clone decides alike."""
     created = doc.get("created")
-    return str(created.get("at", "")) if isinstance(created, dict) else "", text_of(created), text_of(doc)
+    at = str(created.get("at", "")) if isinstance(created, dict) else ""
+    return at, text_of(created), first_id(doc), text_of(doc)
 
 
 def born(doc: Doc) -> float:
@@ -159,10 +163,13 @@ def born(doc: Doc) -> float:
         return 0.0
 
 
-def renumber(doc: Doc, new_ids: dict[str, str]) -> Doc:
-    """The document with every structured reference to the old ids following the new ones."""
+def renumber(doc: Doc, new_ids: dict[str, str], *, moved: bool = True) -> Doc:
+    """The document with every structured reference to the old ids following the new ones.
+
+    `moved`: its own id too; a bead that keeps an id may speak of another one that gave it up.
+    """
     fresh = dict(doc)
-    for key in ("id", "parent", "source"):
+    for key in ("id", "parent", "source") if moved else ("parent", "source"):
         if isinstance(fresh.get(key), str):
             fresh[key] = new_ids.get(fresh[key], fresh[key])
     for key in ("needs", "tracks"):
@@ -194,6 +201,11 @@ def former_ids(doc: Doc) -> list[str]:
     for name in names:  # grows: an id may have been given up more than once
         names += [old for old, new in moves if new == name and old not in names]
     return names[1:]
+
+
+def first_id(doc: Doc) -> str:
+    """The id a bead was made with."""
+    return [str(doc.get("id")), *former_ids(doc)][-1]
 
 
 def was_renumbered(doc: Doc, bead_id: str) -> bool:

@@ -119,6 +119,7 @@ def run(
     timeout: float | None = None,
     silence: float | None = None,
     on_progress: Callable[[str], None] | None = None,
+    on_start: Callable[[int], None] | None = None,
     pass_fds: Sequence[int] = (),
 ) -> Result:
     """Run git and return what it left; with `check` a code other than 0 raises GitFailed.
@@ -126,7 +127,7 @@ def run(
     `env` is added to `clean_env()`. stdin is empty unless `input`. After `timeout` seconds, after `silence` seconds
     without a word on stderr (give it --progress), or when interrupted, its whole process group is ended (it runs in
     a session of its own, so no prompt can hang it).
-    `on_progress` gets each line of stderr as it comes. `pass_fds` stay open in the child: a lock
+    `on_progress` gets each line of stderr as it comes, `on_start` the pid. `pass_fds` stay open in the child: a lock
     held by one of them outlives us together with the child.
     """
     command = ["git", *_STEADY]
@@ -151,6 +152,8 @@ def run(
         raise _missing() from None
     with process:
         try:
+            if on_start is not None:
+                on_start(process.pid)
             out, err = _collect(process, input, timeout, silence, on_progress)
         except BaseException as error:
             _end(process)

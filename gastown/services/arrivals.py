@@ -33,8 +33,8 @@ def hand_over(town: Town, address: str, unique: str) -> str:
     agent's own reading (`gt mail check --inject`) waits meanwhile. Raises GtError if too many nudges wait already.
     """
     os.makedirs(layout.run(town.root, "nudges"), exist_ok=True)
-    with flock.hold(nudge.turn_lock(town.root, address), timeout=20) as lock:
-        if lock is None:
+    with flock.alone(nudge.turn_lock(town.root, address), timeout=20) as alone:
+        if not alone:
             raise RaceLost(f"another process hands {address} its news", "try again in a moment")
         letters, _ = mailbox.letters(town, address)
         letter = next((one for one in letters if one.unique == unique and one.new), None)

@@ -45,8 +45,8 @@ def handing_over(town: Town, address: str) -> Iterator[Digest]:
     One reader at a time, so that nothing is told twice. Raises RaceLost after 20 s.
     """
     os.makedirs(layout.run(town.root, "nudges"), exist_ok=True)
-    with flock.hold(nudge.turn_lock(town.root, address), timeout=20) as lock:
-        if lock is None:
+    with flock.alone(nudge.turn_lock(town.root, address), timeout=20) as alone:
+        if not alone:
             raise RaceLost(f"another process hands {address} its news", "try again in a moment")
         now = town.clock()
         taken = nudge.take(town.root, address, now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -12,15 +12,15 @@ from gastown.model import ids
 from gastown.model.errors import GtError, InvalidFile
 from gastown.model.text import counted
 from gastown.runtime import git, processes, sessions, tmux
-from gastown.services import machine, rigdoctor, wiring
+from gastown.services import holds, machine, rigdoctor, wiring
 from gastown.services.findings import FAIL, FIXED, NOTE, OK, WARN, Finding, Fix, Found
 from gastown.store import files, gitindex, identity, journal, layout, schema
 from gastown.store.town import Town
 
-_LOW_DISK = 1 << 30
 _GRACE = 5.0
 # So many of one kind are named; in somebody else's town it would be every session there ever was.
 _MANY = 5
+_LOCKED = 60.0
 # Where people's and our own temporary files may lie in committed folders.
 _COMMITTED = ("agents", "beads", "feed", "formulas", "machines", "mail", "rigs", "roles")
 
@@ -120,8 +120,8 @@ def _join(town: Town) -> None:
 
 
 def _disk(town: Town) -> Iterator[Found]:
-    free = shutil.disk_usage(town.root).free
-    if free < _LOW_DISK:
+    free = holds.free_bytes(town.root)
+    if free < holds.LOW_DISK:
         yield Finding("disk", WARN, f"only {free >> 20} MiB are free", "free some space: nothing new is started"), None
     else:
         yield Finding("disk", OK, f"{free >> 30} GiB free"), None
@@ -151,6 +151,18 @@ def _locks(town: Town) -> Iterator[Found]:
     else:
         text = f"{lock} is there: a git works here, or one was killed"
         yield Finding("locks", WARN, text, "when no git runs any more, remove that file"), None
+    for stale in _ref_locks(town.repo.common_dir):
+        text = f"{stale} is there for a while: a git that was killed left it, and fetch and push stop at it"
+        yield Finding("locks", WARN, text, "when no git runs any more, remove that file"), None
+
+
+def _ref_locks(git_dir: str) -> list[str]:
+    """Locks on refs that are older than any git command holds one."""
+    found = [os.path.join(git_dir, name) for name in ("packed-refs.lock", "HEAD.lock", "config.lock", "shallow.lock")]
+    for here, _, names in os.walk(os.path.join(git_dir, "refs")):
+        found += [os.path.join(here, name) for name in names if name.endswith(".lock")]
+    old = time.time() - _LOCKED
+    return sorted(path for path in found if os.path.exists(path) and os.stat(path).st_mtime < old)
 
 
 def _clear_own_lock(town: Town) -> None:
@@ -240,16 +252,15 @@ def _beads(town: Town) -> Iterator[Found]:
 
 
 def _plain_git(town: Town) -> Iterator[Found]:
-    """What makes `git pull` and `git commit` right in a town: hooks, and a merge driver that is there."""
-    command = git.run(["config", "--local", "--get", "gt.command"], cwd=town.root, check=False).text
-    lacks = [f"hook {name}" for name in wiring.missing(town)]
-    if command != layout.run(town.root, "bin", "gt") or not os.access(command, os.X_OK):
-        lacks.append("merge driver")
-    if lacks:
-        text = f"plain git does not know the town's files: no {', '.join(lacks)}"
+    """What makes `git pull` and `git commit` right in a town: settings, hooks, and a merge driver that is there."""
+    lacking = wiring.missing(town)
+    if not os.access(layout.run(town.root, "bin", "gt"), os.X_OK):
+        lacking.append("the gt that they call")
+    if lacking:
+        text = f"plain git may merge this town wrongly: no {', '.join(lacking[:3])}" + (" …" if lacking[3:] else "")
         yield Finding("plain-git", WARN, text, "gt doctor --fix"), lambda: _wire(town)
     else:
-        yield Finding("plain-git", OK, "hooks and merge driver are there"), None
+        yield Finding("plain-git", OK, "merges as gt does, and its hooks are installed"), None
 
 
 def _wire(town: Town) -> None:

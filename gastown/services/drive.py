@@ -18,7 +18,7 @@ from gastown.model.errors import GtError, RaceLost
 from gastown.model.queue import SET_ASIDE
 from gastown.model.row import Row
 from gastown.runtime import sessions
-from gastown.services import attempts, exchange, held, recover, refinery, resume, sling
+from gastown.services import attempts, exchange, held, holds, recover, refinery, resume, sling
 from gastown.services.refinery import Step
 from gastown.store import layout
 from gastown.store.index import Index
@@ -146,7 +146,7 @@ class _Loop:
             return False
         if self.recoveries.get(bead_id, 0) >= MAX_RECOVERIES or not self._died(bead, str(session["id"])):
             return False
-        if not attempts.is_over(self.town, bead):
+        if not attempts.is_over(self.town, bead) or holds.stops(self.town.root):
             return False
         self.recoveries[bead_id] = self.recoveries.get(bead_id, 0) + 1
         try:
@@ -238,8 +238,10 @@ class _Loop:
         if blockers:
             return End(bead_id, "blocked", "it needs " + ", ".join(blockers))
         if QUEUED in row.labels:
-            where = "" if self._here(row) else f"on machine {row.machine}, whose deacon starts it"
-            return End(bead_id, "waiting", where or "it waits for a free slot")
+            if not self._here(row):
+                return End(bead_id, "waiting", f"on machine {row.machine}, whose deacon starts it")
+            kept = [one.why for one in holds.every(self.town.root)]
+            return End(bead_id, "waiting", kept[0] if kept else "it waits for a free slot")
         return End(bead_id, "deferred" if row.status == "deferred" else "open", "nobody works on it")
 
     def _merging(self, index: Index, row: Row) -> End:

@@ -56,8 +56,8 @@ def type_in(town: Town, record: SessionRecord, form: Form, text: str, *, wait: f
 def _one_typist(town: Town, sid: str) -> Iterator[bool]:
     """False if somebody else types into this session right now and does not end soon."""
     os.makedirs(layout.run(town.root, "nudges"), exist_ok=True)
-    with flock.hold(layout.run(town.root, "nudges", f".{sid}.lock"), timeout=WAIT, poll=0.05) as lock:
-        yield lock is not None
+    with flock.alone(layout.run(town.root, "nudges", f".{sid}.lock"), timeout=WAIT, poll=0.05) as alone:
+        yield alone
 
 
 def at_prompt(record: SessionRecord, form: Form) -> bool:

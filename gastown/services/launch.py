@@ -21,7 +21,7 @@ from gastown.model.rig import Rig
 from gastown.runtime import git, sessions, shell, starting, tmux
 from gastown.runtime.presets import Form, Preset, load_preset
 from gastown.runtime.sessions import PromptMode, Runtime, SessionRecord, SessionSpec
-from gastown.services import attempts, greeting, prime, trust
+from gastown.services import attempts, greeting, holds, prime, trust
 from gastown.store import files, layout
 from gastown.store.town import Town
 from gastown.store.view import View
@@ -105,6 +105,7 @@ def start(
 
     With `resume` the agent's earlier conversation is taken up, where the preset can.
     """
+    holds.require_none(town.root)  # asked before; but a stop may have come meanwhile, and has not seen this one
     address = str(bead.assignee)
     text = prime.build(town, address, bead, context=context).text
     taken_up = bool(resume) and agent.form.can_resume

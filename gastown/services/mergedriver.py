@@ -153,8 +153,11 @@ class _Sides:
     def _rebase(self, name: str) -> str:
         from gastown.store.gitrepo import Repo
 
-        said = files.read_or_none(os.path.join(Repo(self.root).git_dir, "rebase-merge", name))
-        return (said or b"").decode().strip()
+        for backend in ("rebase-merge", "rebase-apply"):
+            said = files.read_or_none(os.path.join(Repo(self.root).git_dir, backend, name))
+            if said is not None:
+                return said.decode().strip()
+        return ""
 
     def _rev(self, name: str) -> str:
         from gastown.store import git

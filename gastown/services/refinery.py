@@ -137,8 +137,8 @@ def due(town: Town, rig_name: str) -> bool:
 def _sole(town: Town, rig: Rig) -> Iterator[None]:
     """Be the rig's only refinery on this machine; the kernel frees the lock when its holder dies."""
     os.makedirs(layout.run(town.root, "refinery"), exist_ok=True)
-    with flock.hold(_lock(town, rig.name), timeout=0) as lock:
-        if lock is None:
+    with flock.alone(_lock(town, rig.name), timeout=0) as alone:
+        if not alone:
             raise RaceLost(
                 f"the refinery of {rig.name} is run by {_holder(town, rig.name)}",
                 "let it work, then look again: gt mq list",
@@ -171,8 +171,8 @@ def running(town: Town, rig_name: str) -> str:
     """Who runs this rig's refinery on this machine now: `process N, for S s`; "" if nobody does."""
     if not os.path.exists(_lock(town, rig_name)):
         return ""
-    with flock.hold(_lock(town, rig_name), timeout=0) as lock:
-        return _holder(town, rig_name) if lock is None else ""
+    with flock.alone(_lock(town, rig_name), timeout=0) as alone:
+        return "" if alone else _holder(town, rig_name)
 
 
 def state(entry: Entry) -> str:

@@ -9,7 +9,7 @@ from gastown.model.address import name_of, rig_of
 from gastown.model.bead import Bead
 from gastown.model.errors import NotFound, RaceLost, Refused
 from gastown.model.rig import Rig
-from gastown.services import attempts, hook, launch, polecats, trust, worksite
+from gastown.services import attempts, holds, hook, launch, polecats, trust, worksite
 from gastown.services.launch import Agent
 from gastown.store import layout, runstate
 from gastown.store.change import Change
@@ -64,6 +64,7 @@ def resume(
             f"nobody knows whether session {life.session} of {bead.id} still runs: {life.why}",
             f"if it surely does not: gt resume {bead.id} --force",
         )
+    holds.require_none(town.root)
     asked = agent or (launch.EXEC if command else _last_agent(bead))
     name_of_agent = launch.agent_name(town, rig, bead, launch.worker_doc(town, rig.name, address), asked)
     chosen = launch.choose(town, name_of_agent, runtime)

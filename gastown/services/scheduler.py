@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,15 +11,12 @@ from typing import Any
 from gastown.model import times
 from gastown.model.address import name_of, rig_of
 from gastown.model.row import Row
-from gastown.services import dispatch, estop, machine, worksite
+from gastown.services import dispatch, holds, machine, worksite
 from gastown.services.dispatch import Slots
 from gastown.store import layout, runstate
 from gastown.store.change import Change
 from gastown.store.index import Index
 from gastown.store.town import Town
-
-# Below this nothing new is started (lifecycle.md, The deacon).
-LOW_DISK = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -59,46 +55,22 @@ class Schedule:
         }  # fmt: skip
 
 
-def _marker(root: str) -> str:
-    return layout.run(root, "scheduler.json")
-
-
-def paused(root: str) -> str:
-    """Why queued work is not started by itself, in one phrase; "" if it is."""
-    note = runstate.read_json(_marker(root))
-    if not isinstance(note, dict):
-        return "the scheduler's marker cannot be read" if os.path.exists(_marker(root)) else ""
-    why = f": {note['reason']}" if note.get("reason") else ""
-    return f"the scheduler was paused by {note.get('by', 'somebody')}{why}"
-
-
-def free_bytes(root: str) -> int:
-    """Free space of the disk the town lies on."""
-    return shutil.disk_usage(root).free
-
-
-def low_disk(root: str) -> str:
-    """Why the disk forbids new work, in one phrase; "" if it does not."""
-    free = free_bytes(root)
-    return f"only {free >> 20} MiB of disk are free" if free < LOW_DISK else ""
-
-
 def stops(town: Town) -> list[str]:
     """Every reason for which no session may start on this machine now, not even again."""
-    return [why for why in (estop.reason(town.root), low_disk(town.root), machine.why_inactive(town)) if why]
+    return [why for why in (*(one.why for one in holds.stops(town.root)), machine.why_inactive(town)) if why]
 
 
-def holds(town: Town) -> list[str]:
+def waits_for(town: Town) -> list[str]:
     """Every reason for which no new work is started on this machine by itself now."""
-    return [why for why in (*stops(town), paused(town.root)) if why]
+    return [why for why in (*stops(town), holds.paused(town.root)) if why]
 
 
 def pause(town: Town, why: str = "") -> bool:
     """Start no queued work on this machine until `resume`; False if it was paused already."""
-    if paused(town.root):
+    if holds.paused(town.root):
         return False
     note = {"at": times.text(town.clock()), "by": town.actor, "reason": why}
-    runstate.write_json(_marker(town.root), note)
+    runstate.write_json(holds.pause_path(town.root), note)
     with town.change("scheduler") as change:
         change.emit("config", f"scheduler paused on {town.machine}" + (f": {why}" if why else ""), scheduler="paused")
     return True
@@ -106,10 +78,10 @@ def pause(town: Town, why: str = "") -> bool:
 
 def resume(town: Town) -> bool:
     """Start queued work again; False if it was not paused."""
-    if not paused(town.root):
+    if not holds.paused(town.root):
         return False
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(_marker(town.root))
+        os.unlink(holds.pause_path(town.root))
     with town.change("scheduler") as change:
         change.emit("config", f"scheduler resumed on {town.machine}", scheduler="resumed")
     return True
@@ -123,7 +95,7 @@ def schedule(town: Town, index: Index | None = None) -> Schedule:
         Room(rig.name, rig.parked, dispatch.slots(town, rig, index), tuple(waiting(rig.name)))
         for rig in town.rigs()[0]
     ]
-    return Schedule(town.machine, tuple(holds(town)), tuple(rooms))
+    return Schedule(town.machine, tuple(waits_for(town)), tuple(rooms))
 
 
 def requeue(town: Town, bead_id: str, why: str) -> bool:

@@ -10,14 +10,16 @@ import base64
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from gastown.model import merge_maildir as places
 from gastown.model.errors import GtError
 from gastown.model.merge import Doc, Settled, text_of
+from gastown.model.merge_bead import RENUMBERED, first_id
 from gastown.runtime import git
-from gastown.services import mailjoin, renumber
+from gastown.services import doubled, mailjoin, renumber
 from gastown.services.renumber import Lost
 from gastown.store import filemerge, files, layout, mergewrite, runstate, treediff
 
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from gastown.store.town import Town
 
 _LOST, _TOLD = "lost-", "told-"
+# How long a note may wait for git to finish, in seconds: a bead is dearer than a word in the feed.
+_GIVEN_UP, _UNSAID = 86_400.0, 60.0
 # What is true if git went through with it: HEAD `holds` a commit, or has `left` one.
 Proof = dict[str, str]
 
@@ -67,7 +71,7 @@ def is_lost(root: str, path: str, doc: Doc) -> bool:
 
 
 def _lost_path(root: str, path: str, doc: Doc) -> str:
-    mark = hashlib.sha256(text_of(doc.get("created")).encode()).hexdigest()[:12]
+    mark = hashlib.sha256(f"{first_id(doc)} {text_of(doc.get('created'))}".encode()).hexdigest()[:12]
     return os.path.join(_folder(root), f"{_LOST}{layout.bead_of_path(path)}-{mark}.json")
 
 
@@ -105,14 +109,14 @@ def pending(root: str) -> list[str]:
         return []
 
 
-def _notes(root: str, names: Iterable[str]) -> list[dict[str, Any]]:
-    found = []
+def _notes(root: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    found = {}
     for name in names:
         path = os.path.join(_folder(root), name)
         note = runstate.read_json(path)
         if not isinstance(note, dict):
             raise GtError(f"{path} cannot be read", "it may hold a bead that lost its id; look into it, then move it")
-        found.append(note)
+        found[name] = note
     return found
 
 
@@ -131,10 +135,13 @@ def after(town: Town, *, finished: bool = False) -> After:
         return After()
     came = _came(town, mark)
     # One bead under two ids first: whoever gives one of them away must find all that was said of it there.
-    town.transact("sync", lambda change: renumber.settle(change, renumber.twice(change, came.beads)), actor="deacon")
-    done = town.transact("sync", lambda change: _settle(change, names, came), actor="deacon")
+    town.transact("sync", lambda change: renumber.settle(change, doubled.twice(change, came.beads)), actor="deacon")
+    notes = _notes(town.root, names)
+    true = {name: note for name, note in notes.items() if _came_true(town, note)}
+    done = town.transact("sync", lambda change: _settle(change, list(true.values()), came), actor="deacon")
     for name in names:
-        files.remove(os.path.join(_folder(town.root), name))
+        if name in true or _is_old(town.root, name):
+            files.remove(os.path.join(_folder(town.root), name))
     runstate.write_json(_mark(town.root), (town.repo.head()[1] or b"").decode(), durable=False)
     return done
 
@@ -143,10 +150,9 @@ def _mark(root: str) -> str:
     return layout.run(root, "settled.json")
 
 
-def _settle(change: Change, names: list[str], came: _Came) -> After:
-    notes = [note for note in _notes(change.town.root, names) if _came_true(change.town, note)]
+def _settle(change: Change, notes: list[dict[str, Any]], came: _Came) -> After:
     losts = [_lost(note) for note in notes if "data" in note]
-    new_ids = renumber.settle(change, [*losts, *(renumber.doubled(change, came.ids) if came.ids else ())])
+    new_ids = renumber.settle(change, [*losts, *(doubled.beads(change, came.ids) if came.ids else ())])
     for old, new in new_ids.items():
         _tell(change, "", Settled("id", new, old))
     for note in notes:
@@ -155,8 +161,14 @@ def _settle(change: Change, names: list[str], came: _Came) -> After:
     return After(new_ids, tuple(mailjoin.join(change, came.boxes)))
 
 
+def _is_old(root: str, name: str) -> bool:
+    """True for a note that has not come true for so long that the merge was given up, not just under way."""
+    age = time.time() - os.stat(os.path.join(_folder(root), name)).st_mtime
+    return age > (_GIVEN_UP if name.startswith(_LOST) else _UNSAID)
+
+
 def _came_true(town: Town, note: dict[str, Any]) -> bool:
-    """False for what a merge, rebase or pick noted that was given up."""
+    """False for what a merge, rebase or pick noted that was given up, or is still under way."""
     _, head = town.repo.head()
     holds, left = str(note.get("holds") or ""), str(note.get("left") or "")
     if holds and git.run(["merge-base", "--is-ancestor", holds, "HEAD"], cwd=town.root, check=False).code:
@@ -189,9 +201,18 @@ def _came(town: Town, mark: object) -> _Came:
             box = spot[0].removeprefix(layout.MAIL + "/")
             came.boxes.update(() if "/." in box else (box,))
         if now is not None and bead:
-            came.beads.append(path)
+            if old is not None:
+                came.beads.append(path)
             came.ids.update((bead,) if before is None else ())
+    if old is None:
+        came.beads.extend(_renumbered(town))
     return came
+
+
+def _renumbered(town: Town) -> list[str]:
+    """Every bead that tells of a renumbering: git reads a whole town faster than we do."""
+    found = git.run(["grep", "-lz", "--fixed-strings", "-e", RENUMBERED, "HEAD", "--"], cwd=town.root, check=False)
+    return [path for line in found.fields() if layout.bead_of_path(path := line.partition(":")[2])]
 
 
 def _tell(change: Change, path: str, one: Settled) -> None:

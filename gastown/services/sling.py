@@ -8,7 +8,19 @@ from dataclasses import dataclass, replace
 from gastown.model.address import name_of, rig_of
 from gastown.model.bead import Bead
 from gastown.model.errors import GtError, NotFound, Refused
-from gastown.services import attempts, beads, claim, dispatch, elsewhere, launch, targets, trust, worksite
+from gastown.services import (
+    attempts,
+    beads,
+    claim,
+    dispatch,
+    elsewhere,
+    holds,
+    launch,
+    scheduler,
+    targets,
+    trust,
+    worksite,
+)
 from gastown.services import machine as machine_of
 from gastown.services import resume as resuming
 from gastown.services.claim import Order
@@ -56,6 +68,7 @@ def sling(
     run = Run(town, place, town.rig(place.rig), wish, on_step or (lambda text: None))
     if machine is not None and machine != town.machine:
         return elsewhere.send(run, works, titles, machine, dry_run=dry_run)
+    holds.require_none(town.root)
     elsewhere.check_home(town, run.rig)
     worksite.check_setup(town, run.rig)
     planned = []
@@ -186,6 +199,7 @@ def restart(town: Town, bead_id: str, *, reason: str, context: str, on_step: Say
     wish = Wish()
     run = Run(town, Target(rig.name, name_of(bead.assignee)), rig, wish, on_step or (lambda text: None))
     run.say(f"{bead.id} starts again: {reason}")
+    holds.require_none(town.root)
     worksite.check_setup(town, rig)
     agent = launch.choose(town, launch.agent_name(town, rig, bead, None, asked), None)
     launch.check_command(town, agent, bead.id, bead.command)
@@ -196,13 +210,13 @@ def restart(town: Town, bead_id: str, *, reason: str, context: str, on_step: Say
 
 
 def dispatch_queued(town: Town, rig: str | None = None, *, on_step: Say | None = None) -> list[Dispatched]:
-    """Start what is queued and can start, by priority, then age, while slots are free.
+    """Start what is queued and can start, by priority, then age, while slots are free and nothing holds this machine.
 
     What cannot start any more is taken off the queue with a note that says why.
     """
     town.settle()
     started: list[Dispatched] = []
-    if machine_of.why_inactive(town):
+    if scheduler.waits_for(town):
         return started
     for row in dispatch.waiting(town.index(), town.machine, rig):
         try:

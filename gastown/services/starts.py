@@ -164,7 +164,9 @@ def _claim(run: Run, order: Order, sid: str) -> tuple[Claim | Held | Waits, Orde
     found = claim.claim(town, run.rig, order, sid)
     if isinstance(found, Chosen):
         again = order.restart or order.takes_from is not None
-        ticket = contest.win(town, found, force=order.force, offline=run.wish.offline, again=again)
+        # Forced is what is known to be somebody's; a claim that nobody here knows of is not taken by the way.
+        force = order.force and order.takes_from is not None
+        ticket = contest.win(town, found, force=force, offline=run.wish.offline, again=again)
         order = replace(order, ticket=ticket)
         try:
             found = claim.claim(town, run.rig, order, sid)

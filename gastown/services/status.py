@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,8 @@ from gastown.model import graph, times
 from gastown.model.errors import GtError, InvalidFile, NotFound
 from gastown.model.rig import Rig
 from gastown.model.row import Row
-from gastown.services import queries
+from gastown.services import queries, troubles
+from gastown.services.troubles import Problem
 from gastown.store import identity, layout
 from gastown.store.index import Index
 from gastown.store.town import Town
@@ -52,16 +52,6 @@ class RigStatus:
     merging: int
     blocked: int
     workers: tuple[Worker, ...]
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that needs a person, and the command that deals with it."""
-
-    kind: str
-    subject: str
-    text: str
-    command: str
 
 
 @dataclass(frozen=True)
@@ -116,29 +106,19 @@ def status(town: Town, view: View, index: Index | None = None) -> Status:
         workers, bad_workers = _workers(town, view, rig, index, remote)
         bad += bad_workers
         summaries.append(_summary(rig, index, ready, workers))
-    problems = [*_machine_problems(town, view, rigs), *_worker_problems(summaries), *_merge_problems(view, town, index)]
-    problems += _escalations(index)
-    problems += [_to_choose(row) for row in sorted(index.disputed, key=queries.work_order)]
-    problems += [Problem("invalid_file", one.path, one.reason, f"$EDITOR {one.path}") for one in bad]
+    problems = troubles.found(town, view, index, rigs, summaries, bad)
     return Status(
         view.name,
         town.root,
-        _machine(town),
+        troubles.machine_name(town),
         remote_url(town.root),
         _deacon(town) if view.revision is None else None,
         len(ready),
         tuple(summaries),
-        tuple(problems),
+        problems,
         len(bad),
         _news(town) if remote else None,
     )
-
-
-def _machine(town: Town) -> str | None:
-    try:
-        return town.machine
-    except GtError:
-        return None
 
 
 def remote_url(root: str) -> str | None:
@@ -164,32 +144,6 @@ def _news(town: Town) -> News | None:
     from gastown.services import news
 
     return news.news(town)
-
-
-def _machine_problems(town: Town, view: View, rigs: list[Rig]) -> list[Problem]:
-    """A copy of this machine's folder, or a retired machine, takes no part: said first. Then rigs that lie on one."""
-    if view.revision is not None:
-        return []
-    homes = {rig.name: rig.refinery_machine for rig in rigs if rig.refinery_machine and rig.landing == "local"}
-    gone = {home for home in set(homes.values()) if home and identity.told(town.root, home).get("retired")}
-    found = _this_machine(town)
-    for rig, home in homes.items():
-        if home in gone:
-            text = f"its repository lies on machine {home}, which was retired"
-            found.append(Problem("machine", rig, text, f"$EDITOR {layout.rig_file(rig)}"))
-    return found
-
-
-def _this_machine(town: Town) -> list[Problem]:
-    name, stands = _machine(town) or "?", identity.standing(town.root, town.clock())
-    if not stands.own:
-        return [Problem("machine", name, stands.text, "gt machine rename NEW")]
-    doc = identity.told(town.root, name) if name != "?" else {}
-    if not doc.get("retired"):
-        return []
-    from gastown.services import machine
-
-    return [Problem("machine", name, machine.said_retired(name, doc), "gt machine join")]
 
 
 def _deacon(town: Town) -> str | None:
@@ -264,57 +218,6 @@ def _worker(address: str, row: Row | None, now: Polecat | None) -> Worker:
     return Worker(address, state, row.id, row.title, attempt, agent, row.machine, since, session, why)
 
 
-# state -> what is wrong, and what deals with it
-_TROUBLE = {
-    "stalled": ("{bead} has no live session", "gt resume {bead}"),
-    "stuck": ("{bead} needs help", "gt show {bead}"),
-    "quiet": ("{bead}: no sign of life for a while", "gt peek {address}"),
-    "zombie": ("a session without work", "gt session stop {session}"),
-}
-
-
-def _worker_problems(rigs: Iterable[RigStatus]) -> list[Problem]:
-    found = []
-    for one in (worker for rig in rigs for worker in rig.workers):
-        if one.state in _TROUBLE:
-            text, command = (form.format(**vars(one)) for form in _TROUBLE[one.state])
-            detail = one.why or one.title
-            found.append(Problem(one.state, one.address, f"{text}: {detail}" if detail else text, command))
-    return found
-
-
-def _merge_problems(view: View, town: Town, index: Index) -> list[Problem]:
-    rows = [row for row in index.live if row.type == "merge" and row.status == "open"]
-    if not rows or view.revision is not None:
-        return []
-    from gastown.services import held
-
-    found = []
-    for rig in sorted({row.rig for row in rows if row.rig}):
-        reasons = held.known(town, rig)
-        for row in rows:
-            if row.rig != rig:
-                continue
-            reason = str(reasons.get(row.id, {}).get("reason", ""))
-            if reason or "set-aside" in row.labels:
-                why = reason.splitlines()[0] if reason else "set aside"
-                text = f"{row.source or row.branch} cannot be merged: {why}"
-                found.append(Problem("merge", row.id, text, f"gt mq show {row.id}"))
-    return found
-
-
-def _escalations(index: Index) -> list[Problem]:
-    return [
-        Problem("escalation", row.id, row.title, f"gt show {row.id}")
-        for row in sorted((row for row in index.live if row.type == "escalation"), key=queries.work_order)
-    ]
-
-
-def _to_choose(row: Row) -> Problem:
-    text = f"{row.title}: its {' and its '.join(row.conflicts)} was changed in two ways; choose one"
-    return Problem("conflict", row.id, text, f"gt bead resolve {row.id}")
-
-
 @dataclass(frozen=True)
 class Info:
     """Where the town is, who asks, and how big it is."""
@@ -343,7 +246,7 @@ def info(town: Town, view: View, version: str) -> Info:
         view.name,
         town.root,
         str(view.config.get("prefix", "hq")),
-        _machine(town),
+        troubles.machine_name(town),
         town.actor,
         view.revision or (head.decode() if head else None),
         remote_url(town.root),

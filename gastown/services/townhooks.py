@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from gastown.model.errors import InvalidFile
+import os
+
+from gastown.model.errors import InvalidFile, Refused
 from gastown.runtime import git
 from gastown.services import lint, mailbox, settle
-from gastown.store import commit, layout, lock, mergewrite, runstate
+from gastown.store import commit, editbases, layout, lock, mergewrite, runstate, treediff
 from gastown.store.town import Town
 
 WAKE = "wake"
+_OLDER = "this edit began from an older version, and would take back what a sync brought; gt sync commits it merged"
 
 
 def finish_killed(town: Town) -> bool:
@@ -25,17 +28,24 @@ def finish_killed(town: Town) -> bool:
 
 def staged_problems(town: Town) -> list[InvalidFile]:
     """What is wrong with what is staged: unusable files, breaches of the life cycle. For `pre-commit`."""
-    listed = git.run(["diff", "--cached", "--name-only", "-z", "--diff-filter=ACMRT", "--no-renames"], cwd=town.root)
+    older = editbases.pending(town.root)
+    args = ["diff", "--cached", "--name-only", "-z", "--diff-filter=ACMRT", "--no-renames"]
+    listed = git.run(args, cwd=town.root, env=_index())
     found = []
     for path in listed.fields():
-        problem = _staged(town, path)
+        problem = InvalidFile(path, _OLDER) if path in older else _staged(town, path)
         if problem is not None:
             found.append(problem)
     return found
 
 
+def _index() -> dict[str, str]:
+    """Where git keeps what it is about to commit: with --all its hooks are told of another index."""
+    return {key: value for key, value in os.environ.items() if key == "GIT_INDEX_FILE"}
+
+
 def _staged(town: Town, path: str) -> InvalidFile | None:
-    data = git.run(["show", f":{path}"], cwd=town.root, check=False)
+    data = git.run(["show", f":{path}"], cwd=town.root, env=_index(), check=False)
     if data.code:
         return None  # a submodule, or gone from the index meanwhile
     try:
@@ -56,6 +66,26 @@ def unusable(town: Town) -> list[InvalidFile]:
     """What is wrong with the committed town. For `pre-push`."""
     head = town.at("HEAD")
     return lint.problems(head, lint.all_paths(head))
+
+
+def unwelcome(town: Town) -> Refused | None:
+    """What a person's own pull brought though no sync would have taken it; None if all is well.
+
+    git has made files of it already: it can only be said.
+    """
+    before, (_, head) = town.repo.ref("ORIG_HEAD"), town.repo.head()
+    if before is None or head is None:
+        return None
+    try:
+        treediff.inspect(town.repo, town.repo.commit(before).tree, town.repo.commit(head).tree, head)
+    except Refused as error:
+        return Refused(
+            error.message.replace("cannot be taken into this town", "does not belong into a town"),
+            f"plain git does not look at that; take it back: git reset --hard {before.decode()[:12]}",
+        )
+    except KeyError:
+        return None  # what was there before is long gone
+    return None
 
 
 def refresh(town: Town, *, finished: bool) -> None:

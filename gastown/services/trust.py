@@ -120,8 +120,8 @@ def _path(town: Town) -> str:
 
 def _rewrite(town: Town, change: Any) -> None:
     os.makedirs(layout.run(town.root), exist_ok=True)
-    with flock.hold(layout.run(town.root, "trust.lock"), timeout=10) as lock:
-        if lock is None:
+    with flock.alone(layout.run(town.root, "trust.lock"), timeout=10) as alone:
+        if not alone:
             raise RaceLost("another gt changes what this machine trusts", "try again in a moment")
         before = entries(town)
         after = change(before)

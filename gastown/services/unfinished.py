@@ -24,11 +24,12 @@ _FINISH = {
 
 @dataclass(frozen=True)
 class Finished:
-    """What was under way ("" if nothing), the paths that were settled, the beads that got another id."""
+    """What was under way ("" if nothing), the paths that were settled, the beads that got another id, what to tell."""
 
     what: str
     settled: tuple[str, ...]
     new_ids: dict[str, str]
+    said: tuple[str, ...] = ()
 
 
 def finish(town: Town) -> Finished:
@@ -37,9 +38,10 @@ def finish(town: Town) -> Finished:
     Raises GitFailed where git cannot go on for another reason.
     """
     settled: list[str] = []
+    said: list[str] = []
     what = mergewrite.under_way(town.repo)
     for _ in range(_STEPS):
-        settled += _settle_conflicts(town)
+        settled += _settle_conflicts(town, said)
         now = mergewrite.under_way(town.repo)
         if not now:
             break
@@ -48,7 +50,7 @@ def finish(town: Town) -> Finished:
         raise GtError(f"the {what} does not come to an end", f"look at it with git status in {town.root}")
     with town.change("mail") as change:
         mailbox.settle_mail(change)
-    return Finished(what, tuple(dict.fromkeys(settled)), settle.after(town).new_ids)
+    return Finished(what, tuple(dict.fromkeys(settled)), settle.after(town).new_ids, tuple(filter(None, said)))
 
 
 def _go_on(town: Town, what: str) -> None:
@@ -77,18 +79,15 @@ def _conflicts(town: Town) -> dict[str, dict[int, tuple[str, str]]]:
     return found
 
 
-def _settle_conflicts(town: Town) -> list[str]:
+def _settle_conflicts(town: Town, said: list[str]) -> list[str]:
     found = _conflicts(town)
     for path, stages in found.items():
         if _resolved_by_hand(town, path, stages):
             git.run(["add", "--", path], cwd=town.root)
-        elif places.parse(path) is not None:
-            _keep_message(town, path, stages)
-        elif 2 in stages and 3 in stages:
-            _merge(town, path, stages)
+        elif 2 in stages and 3 in stages and places.parse(path) is None:
+            said.append(_merge(town, path, stages))
         else:
-            # Changed here and removed there: the change wins.
-            _put(town, path, stages.get(2) or stages.get(3))
+            _keep(town, path, stages.get(2) or stages.get(3))
     return sorted(found)
 
 
@@ -103,23 +102,20 @@ def _resolved_by_hand(town: Town, path: str, stages: dict[int, tuple[str, str]])
     return bytes(new_blob(data).id).decode() not in {sha for _, sha in stages.values()}
 
 
-def _keep_message(town: Town, path: str, stages: dict[int, tuple[str, str]]) -> None:
-    """Each side's file of a message stays where that side put it; one message in two places is joined at the end."""
-    there = stages.get(2) or stages.get(3)
-    if there is None:
+def _keep(town: Town, path: str, entry: tuple[str, str] | None) -> None:
+    """Changed here and removed there: the change wins. Moved on both sides: each file stays where its side put it.
+
+    One message in two places is joined at the end.
+    """
+    if entry is None:
         git.run(["rm", "--quiet", "--cached", "--ignore-unmatch", "--", path], cwd=town.root)
         files.remove(layout.absolute(town.root, path))
     else:
-        _put(town, path, there)
+        git.run(["update-index", "--add", "--cacheinfo", f"{entry[0]},{entry[1]},{path}"], cwd=town.root)
+        git.run(["checkout-index", "--force", "--", path], cwd=town.root)
 
 
-def _put(town: Town, path: str, entry: tuple[str, str] | None) -> None:
-    assert entry is not None
-    git.run(["update-index", "--add", "--cacheinfo", f"{entry[0]},{entry[1]},{path}"], cwd=town.root)
-    git.run(["checkout-index", "--force", "--", path], cwd=town.root)
-
-
-def _merge(town: Town, path: str, stages: dict[int, tuple[str, str]]) -> None:
+def _merge(town: Town, path: str, stages: dict[int, tuple[str, str]]) -> str:
     folder = layout.run(town.root, "merging")
     os.makedirs(folder, exist_ok=True)
     names = {1: "base", 2: "ours", 3: "theirs"}
@@ -127,7 +123,7 @@ def _merge(town: Town, path: str, stages: dict[int, tuple[str, str]]) -> None:
         data = git.run(["cat-file", "blob", stages[stage][1]], cwd=town.root).out if stage in stages else b""
         files.write(os.path.join(folder, name), data, durable=False)
     base, ours, theirs = (os.path.join(folder, name) for name in names.values())
-    mergedriver.run(town.root, base, ours, theirs, path, ["MERGE_HEAD"])
-    merged = files.read(ours)
-    files.write(layout.absolute(town.root, path), merged)
+    said = mergedriver.run(town.root, base, ours, theirs, path, ["MERGE_HEAD"])
+    files.write(layout.absolute(town.root, path), files.read(ours))
     git.run(["add", "--", path], cwd=town.root)
+    return said

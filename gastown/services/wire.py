@@ -9,16 +9,18 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from gastown.model.errors import GtError, RaceLost
-from gastown.runtime import git
+from gastown.runtime import git, processes
 from gastown.runtime.git import Result
+from gastown.runtime.processes import Proc
 from gastown.runtime.remotes import RemoteUnreachable
 from gastown.services import news
-from gastown.store import layout
+from gastown.store import layout, runstate
 from gastown.store.refs import Refs, choose_remote
 from gastown.store.town import Town
 
@@ -26,6 +28,9 @@ TIMEOUT = 120.0
 CLAIMS = "refs/gt/claims/"
 _MIRROR = (f"+{CLAIMS}*:{CLAIMS}*",)
 _FETCH = ("fetch", "--progress", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
+_HOLDER = "sync-git.json"
+# So long may the git of a killed gt go on by itself, in seconds; twice that, and it is killed.
+_ORPHAN_GRACE = 3.0
 # A server that accepts a connection and then says nothing is given up.
 _PATIENCE = (
     "-c", "http.lowSpeedLimit=1", "-c", "http.lowSpeedTime=30", "-c", "gc.auto=0", "-c", "maintenance.auto=false",
@@ -34,19 +39,21 @@ _PATIENCE = (
 
 @dataclass(frozen=True)
 class Wire:
-    """The way to the remote, while the sync's lock is held."""
+    """The way to the remote; `alone`: while the sync's lock is held."""
 
     root: str
     remote: str
     handle: int
     timeout: float = TIMEOUT
     clock: Callable[[], float] = time.time
+    alone: bool = True
 
     def run(self, args: list[str], *, check: bool = False) -> Result:
         """Run git with the lock in its hands; ended when nothing is heard of it for `timeout` seconds."""
         return git.run(
-            [*_PATIENCE, *args], cwd=self.root, check=check, silence=self.timeout, pass_fds=[self.handle]
-        )
+            [*_PATIENCE, *args], cwd=self.root, check=check, silence=self.timeout,
+            on_start=(lambda pid: _note(self.root, pid)) if self.alone else None, pass_fds=[self.handle],
+        )  # fmt: skip
 
     def fetch(self) -> None:
         """Bring branches and claims up to date. Raises RemoteUnreachable, saying what git said."""
@@ -134,19 +141,40 @@ def opened(town: Town, *, timeout: float = TIMEOUT, wait: float = 30.0, alone: b
     handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     try:
         if alone:
-            _lock(handle, wait)
-        yield Wire(town.root, remote, handle, timeout, town.clock)
+            _lock(town.root, handle, wait)
+        yield Wire(town.root, remote, handle, timeout, town.clock, alone)
     finally:
         os.close(handle)
 
 
-def _lock(handle: int, wait: float) -> None:
-    deadline = time.monotonic() + wait
+def _lock(root: str, handle: int, wait: float) -> None:
+    began = time.monotonic()
     while True:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return
         except BlockingIOError:
-            if time.monotonic() > deadline:
+            waited = time.monotonic() - began
+            if waited > wait:
                 raise RaceLost("another sync of this town is at work", "wait for it, then again") from None
+            if waited > _ORPHAN_GRACE:
+                _end_orphan(root, signal.SIGKILL if waited > 2 * _ORPHAN_GRACE else signal.SIGTERM)
             time.sleep(0.02)
+
+
+def _note(root: str, pid: int) -> None:
+    """Remember the git that holds the lock from now on, and whose it is."""
+    with contextlib.suppress(GtError):  # it is done already
+        both = {"gt": processes.current(), "git": processes.proc(pid)}
+        note = {name: [one.pid, one.start] for name, one in both.items()}
+        runstate.write_json(layout.run(root, _HOLDER), note, durable=False)
+
+
+def _end_orphan(root: str, sig: signal.Signals) -> None:
+    """End the git of a `gt` that was killed: it may wait for a silent remote for ever. Nobody else's is touched."""
+    note = runstate.read_json(layout.run(root, _HOLDER))
+    if not isinstance(note, dict):
+        return
+    owner, child = (Proc(int(note[name][0]), str(note[name][1])) for name in ("gt", "git"))
+    if not processes.alive(owner):
+        processes.signal_group(child, sig)

@@ -8,7 +8,7 @@ import shlex
 from gastown.model.errors import Refused
 from gastown.runtime import git
 from gastown.services.launch import gt_command
-from gastown.store import files
+from gastown.store import files, layout
 from gastown.store.resources import data_path
 from gastown.store.town import Town
 
@@ -16,7 +16,11 @@ HOOKS = ("pre-commit", "pre-push", "post-merge", "post-rewrite", "post-checkout"
 BEFORE = ".before-gt"
 _MARK = b"# gt: what stood here before runs first"
 # Two people who flag the same message rename one file twice: without renames git keeps both, and gt settles them.
-_SETTINGS = (("pull.twohead", "recursive"), ("merge.renames", "false"), ("merge.directoryRenames", "false"))
+# A rebase by patches would lay a change of one bead over another's text, and ask no driver.
+_SETTINGS = (
+    ("pull.twohead", "recursive"), ("merge.renames", "false"), ("merge.directoryRenames", "false"),
+    ("rebase.backend", "merge"),
+)  # fmt: skip
 
 
 def wire(town: Town) -> list[str]:
@@ -24,9 +28,31 @@ def wire(town: Town) -> list[str]:
 
     Raises Refused where a hook of ours cannot be chained because its place for the former one is taken.
     """
-    shim = gt_command(town)
+    wanted = _wanted(gt_command(town))
+    done = missing(town)
+    for key, value in wanted:
+        if f"git config {key}" in done:
+            git.run(["config", "--local", key, value], cwd=town.root)
+    folder = hooks_folder(town)
+    for name in HOOKS:
+        if f"hook {name}" in done:
+            _install(folder, name)
+    return done
+
+
+def missing(town: Town) -> list[str]:
+    """What is not set up in this clone as it should be: `git config KEY`, `hook NAME`. Changes nothing."""
+    listed = git.run(["config", "--local", "--list", "-z"], cwd=town.root).fields()
+    there = dict(item.partition("\n")[::2] for item in listed)
+    wanted = _wanted(layout.run(town.root, "bin", "gt"))
+    found = [f"git config {key}" for key, value in wanted if there.get(key.lower()) != value]
+    folder = hooks_folder(town)
+    return found + [f"hook {name}" for name in HOOKS if files.read_or_none(os.path.join(folder, name)) != _ours(name)]
+
+
+def _wanted(shim: str) -> list[tuple[str, str]]:
     driver = f"{shlex.quote(shim)} merge-driver %O %A %B %P"
-    wanted = [
+    return [
         ("gt.command", shim),
         ("merge.gt.name", "merge of Gas Town's files by their meaning"),
         ("merge.gt.driver", f"{driver} %L"),
@@ -36,18 +62,10 @@ def wire(town: Town) -> list[str]:
         ("merge.gt-base.driver", f"{driver} base"),
         *_SETTINGS,
     ]
-    done = [f"git config {key}" for key, value in wanted if _set(town.root, key, value)]
-    folder = hooks_folder(town)
-    for name in HOOKS:
-        if _install(folder, name):
-            done.append(f"hook {name}")
-    return done
 
 
-def missing(town: Town) -> list[str]:
-    """The hooks of ours that are not installed in this clone."""
-    folder = hooks_folder(town)
-    return [name for name in HOOKS if not (files.read_or_none(os.path.join(folder, name)) or b"").count(_MARK)]
+def _ours(name: str) -> bytes:
+    return files.read(str(data_path("hooks") / "town" / name))
 
 
 def hooks_folder(town: Town) -> str:
@@ -56,19 +74,9 @@ def hooks_folder(town: Town) -> str:
     return os.path.normpath(os.path.join(town.root, said))
 
 
-def _set(root: str, key: str, value: str) -> bool:
-    if git.run(["config", "--local", "--get", key], cwd=root, check=False).text == value:
-        return False
-    git.run(["config", "--local", key, value], cwd=root)
-    return True
-
-
-def _install(folder: str, name: str) -> bool:
+def _install(folder: str, name: str) -> None:
     path = os.path.join(folder, name)
-    ours = files.read(str(data_path("hooks") / "town" / name))
     now = files.read_or_none(path)
-    if now == ours:
-        return False
     os.makedirs(folder, exist_ok=True)
     if now is not None and _MARK not in now:
         if os.path.exists(path + BEFORE):
@@ -76,6 +84,5 @@ def _install(folder: str, name: str) -> bool:
                 f"{path} is not gt's, and {name}{BEFORE} beside it is taken", "move one of them away, then try again"
             )
         files.rename(path, path + BEFORE)
-    files.write(path, ours, mode=0o777)
+    files.write(path, _ours(name), mode=0o777)
     os.chmod(path, 0o755)
-    return True

@@ -191,6 +191,21 @@ class Change:
                 raise Stale(f"{path} was edited while it was being changed", "run it again")
         for path in self._new:
             self._check_inside(path)
+        self._adopt_edits()
+
+    def _adopt_edits(self) -> None:
+        """A person's edit that began from an older version is merged first: with it, others' changes would go."""
+        from gastown.store import editbases
+
+        edited = {path: self._old[path] for path in self._new.keys() & editbases.pending(self.town.root)}
+        if not edited:
+            return
+        repo = self.town.repo
+        names = ", ".join(sorted(layout.bead_of_path(path) or path for path in edited))
+        editbases.commit(
+            repo, edited, message=f"hand_edit: {names} edited by hand\n", who=repo.person(), epoch=self.now
+        )
+        raise Stale(f"{names} was edited by hand meanwhile, which is kept", "run it again")
 
     def _check_inside(self, path: str) -> None:
         """No symlink in a town may lead a write out of it."""

@@ -17,9 +17,10 @@ Files = dict[str, bytes | None]
 
 @dataclass
 class Renumbered:
-    """What one side's files become. `new_ids` is what the side's own ids are now called."""
+    """What one side's files become. `new_ids` is what the side's own ids are now called, `given_up` where they lay."""
 
     new_ids: dict[str, str] = field(default_factory=dict)
+    given_up: set[str] = field(default_factory=set)
     files: Files = field(default_factory=dict)
 
 
@@ -77,11 +78,13 @@ def _renumber(bead_id: str, lost: Found, own: dict[str, Found], side: Renumbered
         return
     new = fresh_id(bead_id, lost[1], used)
     side.new_ids[bead_id] = new
+    side.given_up.add(lost[0])
     used.add(new)
     for below in sorted(own):
         if below.startswith(bead_id + ".") and below not in side.new_ids:
             moved = new + below[len(bead_id) :]
             side.new_ids[below] = moved
+            side.given_up.add(own[below][0])
             used.add(moved)
 
 
@@ -131,8 +134,8 @@ def _follow(side: Renumbered, changed: Files) -> None:
             doc = filemerge.load(path, data)
         except InvalidFile:
             continue
-        fresh = renumber(doc, side.new_ids)
-        new = side.new_ids.get(bead_id)
+        new = side.new_ids.get(bead_id) if path in side.given_up else None
+        fresh = renumber(doc, side.new_ids, moved=new is not None)
         if new is None and fresh == doc:
             continue
         if new is None:

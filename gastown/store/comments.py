@@ -25,7 +25,7 @@ def found(data: bytes, path: str) -> list[Comment]:
     for line in text.split("\n"):
         start = next((n for n in _marks(line) if not any(a <= at + n < b for a, b in spans)), None)
         if start is not None:
-            comments.append((line[start:].rstrip(), _key(keys, at + start)))
+            comments.append((line[start:].rstrip(), _key(keys, at, at + start)))
         at += len(line) + 1
     return comments
 
@@ -52,9 +52,9 @@ def _marks(line: str) -> Iterator[int]:
     return (n for n, c in enumerate(line) if c == "#" and (n == 0 or line[n - 1] in " \t"))
 
 
-def _key(keys: list[tuple[int, int, str]], at: int) -> str:
-    """The entry that a place lies in, on the last line of, or before."""
-    inside = [name for start, end, name in keys if start <= at <= end]
+def _key(keys: list[tuple[int, int, str]], line: int, at: int) -> str:
+    """The entry that a place lies in, on the last line of (which begins at `line`), or before."""
+    inside = [name for start, end, name in keys if start <= at and end > line]
     return (inside or [name for start, _, name in keys if start > at] or [""])[0]
 
 

@@ -56,7 +56,7 @@ def forget(root: str, paths: Iterable[str]) -> None:
 
 def pending(root: str) -> set[str]:
     """The paths whose edits lie over a newer version."""
-    return set(_load(root)["started"])
+    return set(_load(root)["started"]) if os.path.exists(_path(root)) else set()
 
 
 def on_top(repo: Repo, tree: bytes | None, path: str, data: bytes | None) -> bytes | None:

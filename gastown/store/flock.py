@@ -1,6 +1,7 @@
 """A file as a lock of the kernel's: freed when its holder dies, however it dies.
 
-Our own few lines, because importing `filelock` costs every command that writes as much as bare Python's start.
+`alone` is filelock. `hold` takes the same lock by hand for what every writing command does: importing filelock costs
+as much as bare Python's start, and whoever starts git under the lock needs its descriptor.
 """
 
 from __future__ import annotations
@@ -32,6 +33,23 @@ def hold(path: str | os.PathLike[str], *, timeout: float, poll: float = POLL) ->
     finally:
         if handle is not None:
             os.close(handle)
+
+
+@contextlib.contextmanager
+def alone(path: str | os.PathLike[str], *, timeout: float, poll: float = POLL) -> Iterator[bool]:
+    """Hold the lock file at `path` for the block; False if others held it for `timeout` seconds. Raises OSError."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=timeout, poll_interval=poll)
+    except Timeout:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def _take(path: str | os.PathLike[str]) -> int | None:

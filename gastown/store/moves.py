@@ -5,11 +5,11 @@ Without this an edit of a bead would land on the one that kept the id (sync.md, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from gastown.model.errors import InvalidFile
-from gastown.model.merge import Doc
+from gastown.model.merge import Doc, text_of
 from gastown.model.merge_bead import RENUMBERED, born, former_ids, note_renumbered, renumber, same_bead
 from gastown.store import filemerge, layout, orders
 from gastown.store import yaml as yaml_store
@@ -33,20 +33,31 @@ def speaks_of_one(data: bytes) -> bool:
     return _MARK in data
 
 
-def found(side: Mapping[str, bytes | None], base: Base) -> dict[str, str]:
-    """Old path to new path of every bead of the base that a side renumbered. `side`: the files it added."""
+def found(side: Mapping[str, bytes | None], base: Callable[[], Iterable[tuple[str, bytes | None]]]) -> dict[str, str]:
+    """Old path to new path of every bead of the base that a side renumbered.
+
+    `side`: the files it added; `base`: path and content of what it changed or removed, asked for only if needed.
+    """
+    added = [(path, doc) for path, data in sorted(side.items()) if data and (doc := _told(path, data))]
+    if not added:
+        return {}
+    known: dict[str, list[tuple[str, Doc]]] = {}
+    for path, data in base():
+        doc = _load(path, data)
+        if doc is not None:
+            known.setdefault(text_of(doc.get("created")), []).append((path, doc))
     moved: dict[str, str] = {}
-    for path, data in sorted(side.items()):
-        doc = _load(path, data) if data is not None and speaks_of_one(data) else None
-        if doc is None:
-            continue
-        for old in former_ids(doc):
-            where = beside(path, old)
-            before = _load(where, base(where))
-            if before is not None and same_bead(before, doc):
+    for path, doc in added:
+        for where, before in known.get(text_of(doc.get("created")), ()):
+            if where not in moved and same_bead(before, doc):
                 moved[where] = path
-                break
     return moved
+
+
+def _told(path: str, data: bytes) -> Doc | None:
+    """A bead that knows of having had another id."""
+    doc = _load(path, data) if speaks_of_one(data) else None
+    return doc if doc is not None and former_ids(doc) else None
 
 
 def beside(path: str, bead_id: str) -> str:
@@ -54,33 +65,43 @@ def beside(path: str, bead_id: str) -> str:
     return f"{path.rpartition('/')[0]}/{bead_id}.yaml"
 
 
-def follow(moved: Mapping[str, str], side: Files, base: Base) -> Followed:
-    """What a side's changes become when the beads at `moved` (old path to new path) lie elsewhere now."""
+def follow(moved: Mapping[str, str], own: Mapping[str, str], side: Files, base: Base) -> Followed:
+    """What a side's changes become when the beads at `moved` (old path to new path) lie elsewhere now.
+
+    `own`: those it moved itself: that they are not where they were is no removal.
+    """
     done = Followed()
     ids = {_id(old): _id(new) for old, new in moved.items()}
     for old, new in moved.items():
         before = _load(old, base(old))
         if before is None or not _free(new, side, before):
             continue
-        done.base[new] = _bytes(new, None, renumber(before, ids))
-        if old in side and _is(old, side[old], before):
+        done.base[new] = _bytes(new, None, _moved(before, ids, old, new))
+        if old in side:
+            # Whatever lies there now on either side did not come from that bead.
             done.base[old] = None
-            _take(done, old, new, side[old], ids)
+            if old not in own and _is(old, side[old], before):
+                _take(done, old, new, side[old], ids)
     for path, data in side.items():
         below = _below(_id(path), ids) if data is not None and base(path) is None else None
         if below and path not in done.dropped and side.get(beside(path, below)) is None:
             ids[_id(path)] = below
-            _take(done, path, beside(path, below), data, ids, told=True)
+            _take(done, path, beside(path, below), data, ids)
     for path, data in side.items():
         doc = _load(path, data) if path not in done.dropped else None
-        fresh = renumber(doc, ids) if doc else None
+        fresh = renumber(doc, ids, moved=False) if doc else None
         if doc is not None and fresh is not None and fresh != doc:
             done.files[path] = _bytes(path, data, fresh)
     return done
 
 
-def agree(mine: dict[str, str], other: dict[str, str], ours: Files, theirs: Files) -> tuple[Followed, Followed]:
-    """Both sides renumbered one bead, to different ids: which of them moves it again. Same whichever is ours."""
+def agree(
+    mine: dict[str, str], other: dict[str, str], ours: Files, theirs: Files, new_id: Callable[[str, Doc], str]
+) -> tuple[Followed, Followed]:
+    """Both sides renumbered one bead, to different ids: which of them moves it again. Same whichever is ours.
+
+    `new_id` gives a third id, where each of the two is another bead's on the other side.
+    """
     left, right = Followed(), Followed()
     for old in sorted(mine.keys() & other.keys()):
         one, two = mine[old], other[old]
@@ -88,8 +109,12 @@ def agree(mine: dict[str, str], other: dict[str, str], ours: Files, theirs: File
             continue
         free = sorted(path for path, side in ((one, theirs), (two, ours)) if side.get(path) is None)
         if not free:
-            continue  # each id belongs to another bead on the other side: the bead stays twice
-        if free[0] == one:
+            first = min(one, two)
+            doc = _load(first, (ours if first == one else theirs)[first]) or {}
+            mine[old] = other[old] = target = beside(old, new_id(_id(first), doc))
+            _again(left, one, target, ours)
+            _again(right, two, target, theirs)
+        elif free[0] == one:
             _again(right, two, one, theirs)
             other[old] = one
         else:
@@ -100,25 +125,25 @@ def agree(mine: dict[str, str], other: dict[str, str], ours: Files, theirs: File
 
 def _again(done: Followed, path: str, target: str, side: Files) -> None:
     ids = {_id(path): _id(target)}
-    _take(done, path, target, side.get(path), ids, told=True)
+    _take(done, path, target, side.get(path), ids)
     for place, data in side.items():
         doc = _load(place, data) if place != path else None
-        if doc is not None and renumber(doc, ids) != doc:
-            done.files[place] = _bytes(place, data, renumber(doc, ids))
+        fresh = renumber(doc, ids, moved=False) if doc else None
+        if doc is not None and fresh is not None and fresh != doc:
+            done.files[place] = _bytes(place, data, fresh)
 
 
-def _take(
-    done: Followed, path: str, target: str, data: bytes | None, ids: dict[str, str], *, told: bool = False
-) -> None:
+def _take(done: Followed, path: str, target: str, data: bytes | None, ids: dict[str, str]) -> None:
     done.dropped.add(path)
     doc = _load(path, data)
-    if doc is None:
-        done.files[target] = None
-        return
+    done.files[target] = None if doc is None else _bytes(target, data, _moved(doc, ids, path, target))
+
+
+def _moved(doc: Doc, ids: dict[str, str], path: str, target: str) -> Doc:
+    """The bead under its new id, which it says."""
     fresh = renumber(doc, ids)
-    if told:
-        note_renumbered(fresh, _id(path), _id(target), born(doc))
-    done.files[target] = _bytes(target, data, fresh)
+    note_renumbered(fresh, _id(path), _id(target), born(doc))
+    return fresh
 
 
 def _is(path: str, data: bytes | None, before: Doc) -> bool:

@@ -41,20 +41,19 @@ class SameIds:
         new_ids: dict[str, str] = {}
         for _ in range(_ROUNDS):
             # A new id may be another bead's on the other side, and a bead that follows may meet one there.
-            fresh = self._part(ids)
+            fresh = self._part(lambda: self._taken(ids))
             new_ids |= fresh
-            if not self._follow_moves() and not fresh:
+            if not self._follow_moves(lambda: self._taken(ids)) and not fresh:
                 break
         return new_ids
 
-    def _part(self, ids: Callable[[], Iterable[str]]) -> dict[str, str]:
+    def _taken(self, ids: Callable[[], Iterable[str]]) -> set[str]:
+        here = (layout.bead_of_path(path) for path in (*self.mine, *self.other))
+        return {*ids(), *(bead_id for bead_id in here if bead_id)}
+
+    def _part(self, taken: Callable[[], set[str]]) -> dict[str, str]:
         if not self._added(self.mine) & self._added(self.other):
             return {}
-
-        def taken() -> set[str]:
-            here = (layout.bead_of_path(path) for path in (*self.mine, *self.other))
-            return {*ids(), *(bead_id for bead_id in here if bead_id)}
-
         left, right = collisions.settle(self._beads(self.mine), self._beads(self.other), self._is_old, taken)
         for side, done, was, log in (
             (self.mine, left, self.was[0], "ours"),
@@ -68,19 +67,20 @@ class SameIds:
         return left.new_ids | right.new_ids
 
     # -- renumbered before ---------------------------------------------------------------------------
-    def _follow_moves(self) -> bool:
+    def _follow_moves(self, taken: Callable[[], set[str]]) -> bool:
         """True if something followed."""
         mine, other = self._moved(self.mine), self._moved(self.other)
         if not mine and not other:
             return False
         ours, theirs = self._beads(self.mine), self._beads(self.other)
         changed = False
-        for side, done in zip((self.mine, self.other), moves.agree(mine, other, ours, theirs), strict=True):
+        agreed = moves.agree(mine, other, ours, theirs, lambda old, doc: collisions.fresh_id(old, doc, taken()))
+        for side, done in zip((self.mine, self.other), agreed, strict=True):
             changed |= self._put(side, done)
         base = dict(self.old)
-        for number, (side, moved) in enumerate(((self.mine, other), (self.other, mine))):
+        for number, (side, moved, own) in enumerate(((self.mine, other, mine), (self.other, mine, other))):
             if moved:
-                done = moves.follow(moved, self._beads(side), lambda path: self.data(base.get(path)))
+                done = moves.follow(moved, own, self._beads(side), lambda path: self.data(base.get(path)))
                 changed |= self._put(side, done)
                 self.was[number].update({new: old for old, new in moved.items()})
         return changed
@@ -88,18 +88,19 @@ class SameIds:
     def _moved(self, side: Side) -> dict[str, str]:
         """The beads of the base that a side renumbered: old path to new path."""
         added = {path: self.data(side[path]) for path in self._new_beads(side)}
-        return moves.found(added, lambda path: self.data(self.old.get(path)))
+        return moves.found(added, lambda: ((path, self.data(self.old.get(path))) for path in list(side)))
 
     def _put(self, side: Side, done: Followed) -> bool:
         for path in done.dropped:
             self._drop(side, path)
         for path, data in done.files.items():
             side[path] = None if data is None else self.blob(data)
+        parted = [path for path, data in done.base.items() if data is None and self._is_old(path)]
         for path, data in done.base.items():
             self.old[path] = None if data is None else self.blob(data)
         for path in done.files:
             self.old.setdefault(path, None)
-        return bool(done.files or done.dropped)
+        return bool(done.files or done.dropped or parted)
 
     def _drop(self, side: Side, path: str) -> None:
         side.pop(path, None)

@@ -152,7 +152,7 @@ def test_settling_after_a_plain_pull(ground: Ground, clock: Clock, step: int) ->
 def test_a_person_who_commits_after_a_kill_takes_nothing_back(ground: Ground, clock: Clock) -> None:
     """The branch is where the sync put it, the files are not yet: `git add --all` would revert all that came."""
     here = behind(ground, clock)
-    fault = 1
+    fault = 30
     while True:
         town = ground.twin(here, "killed")
         run(ACT, town, clock, fault)
@@ -160,7 +160,7 @@ def test_a_person_who_commits_after_a_kill_takes_nothing_back(ground: Ground, cl
             break
         shutil.rmtree(town.root)
         shutil.rmtree(f"{town.root}.git")
-        fault += 1
+        fault += 3
     git("config", "gt.command", f"{town.root}/.gt/run/bin/gt", cwd=town.root)
     plain(town, "add", "--all")
     refused = plain(town, "commit", "--message", "all mine", code=1)

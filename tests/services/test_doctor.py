@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from gastown.services import doctor, release, rigs, wiring
 from gastown.services.findings import FAIL, FIXED, NOTE, OK, WARN
 from gastown.services.rigs import NewRig
 from gastown.store import gitindex, layout
-from gastown.store.town import Town
+from gastown.store.town import Town, open_town
 from tests.services.work_lab import Lab
 
 
@@ -39,6 +40,20 @@ def test_hooks_and_clones_of_rigs(town: Town, git_repo: Callable[..., Path]) -> 
     assert states(town, "hooks") == [OK]
 
 
+def test_a_clone_that_plain_git_made_or_a_moved_town_is_wired_again(town: Town) -> None:
+    assert states(town, "plain-git") == [OK]
+    Path(town.root, ".git/hooks/post-merge").unlink()
+    assert states(town, "plain-git") == [WARN]
+    assert states(town, "plain-git", fix=True) == [FIXED]
+    assert states(town, "plain-git") == [OK]
+    moved = Path(town.root).rename(f"{town.root}-moved")
+    town = open_town(str(moved))
+    assert states(town, "plain-git") == [WARN]
+    assert states(town, "plain-git", fix=True) == [FIXED]
+    assert str(moved) in (moved / ".git/config").read_text()
+    assert f"{moved.name.removesuffix('-moved')}/.gt" not in (moved / ".git/config").read_text()
+
+
 def test_our_own_lock_goes_and_a_strangers_stays(town: Town) -> None:
     lock = Path(town.root, ".git", "index.lock")
     lock.write_bytes(gitindex.TOKEN)
@@ -46,6 +61,16 @@ def test_our_own_lock_goes_and_a_strangers_stays(town: Town) -> None:
     assert not lock.exists()
     lock.write_text("")
     assert states(town, "locks", fix=True) == [WARN]
+    assert lock.exists()
+
+
+def test_a_lock_on_a_ref_that_a_killed_git_left_is_named(town: Town) -> None:
+    lock = Path(town.root, ".git/refs/remotes/origin/main.lock")
+    lock.parent.mkdir(parents=True)
+    lock.write_text("")
+    assert states(town, "locks") == [OK]
+    os.utime(lock, (1, 1))
+    assert states(town, "locks") == [OK, WARN]
     assert lock.exists()
 
 
@@ -73,7 +98,6 @@ def test_a_folder_that_is_no_worktree_is_left(town: Town, git_repo: Callable[...
 
 
 def test_what_plain_git_needs_is_made_again(town: Town) -> None:
-    assert states(town, "plain-git", fix=True) == [FIXED]
     assert states(town, "plain-git") == [OK]
     shutil.rmtree(layout.run(town.root, "bin"))
     assert states(town, "plain-git") == [WARN]

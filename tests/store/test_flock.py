@@ -70,3 +70,19 @@ def test_a_symlink_is_refused(tmp_path):
     with pytest.raises(OSError, match="symbolic"), flock.hold(tmp_path / "lock", timeout=0):
         pass
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_both_ways_are_one_lock(tmp_path):
+    path = tmp_path / "lock"
+    with holder(path) as other:
+        assert other.stdout.readline() == "held\n"
+        with flock.alone(path, timeout=0.02) as alone:
+            assert not alone
+        other.send_signal(signal.SIGKILL)
+        other.wait()
+    with flock.alone(path, timeout=5) as alone:
+        assert alone
+        with flock.hold(path, timeout=0) as handle:
+            assert handle is None
+    with flock.hold(path, timeout=0) as handle:
+        assert handle is not None

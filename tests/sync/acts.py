@@ -21,6 +21,11 @@ RIG_FILE = "rigs/greenplace/rig.yaml"
 PEOPLE = ("overseer", "mayor", "greenplace/toast", "greenplace/nux")
 
 
+def born(bead: Bead) -> str:
+    """What a bead is known by, whatever its id becomes."""
+    return str(bead.doc["x-born"])
+
+
 class Actor:
     """One machine's hands: every act changes its clone and enters the ledger. Returns what it did, in words."""
 
@@ -67,18 +72,24 @@ class Actor:
         return self.town.transact(verb, write, actor=self.rng.choice(PEOPLE))
 
     def create(self, parent: str | None = None) -> str:
+        """One, or several in the same second, as a script makes them."""
+        said = [self._create(parent) for _ in range(self.rng.choice([1, 1, 1, 2, 3]))]
+        return ", ".join(said)
+
+    def _create(self, parent: str | None) -> str:
         title = self.word("title")
+        self.ledger.acts += 1
 
         def write(change: Change) -> Bead:
             text = "".join(f"{self.word('line')}-{n}\n\n" for n in range(5)) if self.rng.random() < 0.7 else None
-            bead = change.create("greenplace", title=title, parent=parent, description=text)
+            bead = change.create("greenplace", title=title, parent=parent, description=text, **{"x-born": title})
             change.emit("create", f"create {bead.id}", bead=bead.id)
             return bead
 
         bead = self.town.transact("create", write, actor=self.rng.choice(PEOPLE))
-        self.ledger.created[bead.created_at] = title
-        self.ledger.wrote(bead.created_at, "title", None, title)
-        self.ledger.lines |= {(bead.created_at, line) for line in bead.description.split()}
+        self.ledger.created[born(bead)] = title
+        self.ledger.wrote(born(bead), "title", None, title)
+        self.ledger.lines |= {(born(bead), line) for line in bead.description.split()}
         return f"create {bead.id} {title}"
 
     def child(self) -> str:
@@ -91,7 +102,7 @@ class Actor:
 
         def body(change: Change, bead: Bead) -> None:
             bead.add_note(change.at, change.actor, text)
-            self.ledger.notes.add((bead.created_at, text))
+            self.ledger.notes.add((born(bead), text))
 
         return self._change(f"note {text} on", body)
 
@@ -108,7 +119,7 @@ class Actor:
                 bead.set("x-map", {**(bead.doc.get("x-map") or {}), key[6:]: new})
             else:
                 bead.set(key, new)
-            self.ledger.wrote(bead.created_at, key, old, new)
+            self.ledger.wrote(born(bead), key, old, new)
 
         return self._change(f"{key} {new} of", body)
 
@@ -116,14 +127,14 @@ class Actor:
         new = self.word("label")
 
         def body(change: Change, bead: Bead) -> None:
-            known = [one for one in bead.labels if (bead.created_at, one) in self.ledger.labels]
+            known = [one for one in bead.labels if (born(bead), one) in self.ledger.labels]
             if known and self.rng.random() < 0.4:
                 gone = self.rng.choice(known)
                 bead.set("labels", [one for one in bead.labels if one != gone])
-                self.ledger.unlabelled.add((bead.created_at, gone))
+                self.ledger.unlabelled.add((born(bead), gone))
             else:
                 bead.set("labels", [*bead.labels, new])
-                self.ledger.labels.add((bead.created_at, new))
+                self.ledger.labels.add((born(bead), new))
 
         return self._change(f"label {new} on", body)
 
@@ -134,7 +145,7 @@ class Actor:
             need = self.town.bead(str(other))
             if need.created_at < bead.created_at:  # no circles
                 bead.set("needs", [*bead.needs, need.id])
-                self.ledger.needs.add((bead.created_at, need.created_at))
+                self.ledger.needs.add((born(bead), born(need)))
 
         return self._change(f"need {other} of", body)
 
@@ -142,7 +153,7 @@ class Actor:
         def body(change: Change, bead: Bead) -> None:
             text, old, new = self._reworded(bead.description)
             bead.set("description", text)
-            self._replaced(bead.created_at, old, new)
+            self._replaced(born(bead), old, new)
 
         return self._change("description of", body)
 
@@ -169,9 +180,9 @@ class Actor:
             now = values_of(bead.doc)
             for key, mine in (("closed", word), ("assignee", f"greenplace/{word}")):
                 if now.get(key) == mine:
-                    self.ledger.wrote(bead.created_at, key, old.get(key), mine)
+                    self.ledger.wrote(born(bead), key, old.get(key), mine)
                 elif key in old and key not in now:
-                    self.ledger.over.add((bead.created_at, key, old[key]))
+                    self.ledger.over.add((born(bead), key, old[key]))
 
         return self._change(f"status {word} of", body)
 
@@ -203,8 +214,8 @@ class Actor:
         seen = [bead.description, *(str(one["text"]) for one in resolve.versions(self.town, bead.id))]
         resolve.resolve(self.town, bead.id, choice=choice)
         kept = set(self.town.bead(bead.id).description.split())
-        self.ledger.lines_over |= {(bead.created_at, line) for text in seen for line in text.split()} - {
-            (bead.created_at, line) for line in kept
+        self.ledger.lines_over |= {(born(bead), line) for text in seen for line in text.split()} - {
+            (born(bead), line) for line in kept
         }
         return f"resolve {bead.id} {choice}"
 
@@ -270,27 +281,27 @@ class Actor:
         bead = self.town.bead(bead_id)
         what = self.rng.choice(["comment", "title", "line", "word"])
         if what == "comment":
-            return self._comment(bead.path, bead.created_at)
+            return self._comment(bead.path, born(bead))
         path = Path(self.town.root, bead.path)
         text = path.read_text()
         if what == "title":
             new = self.word("title")
             after = re.sub(r"(?m)^title: .*$", f"title: {new}", text)
-            self.ledger.wrote(bead.created_at, "title", bead.title, new)
+            self.ledger.wrote(born(bead), "title", bead.title, new)
         elif what == "line" and bead.description.strip():
             _, old, new = self._reworded(bead.description)
             after = text.replace(f"  {old}\n", f"  {new}\n", 1)
             if after == text:
                 return ""
-            self._replaced(bead.created_at, old, new)
+            self._replaced(born(bead), old, new)
         else:
             new = self.word("x-word")
             if "x-word" in bead.doc:
-                self.ledger.over.add((bead.created_at, "x-word", str(bead.doc["x-word"])))
+                self.ledger.over.add((born(bead), "x-word", str(bead.doc["x-word"])))
                 after = re.sub(r"(?m)^x-word: .*$", f"x-word: {new}", text)
             else:
                 after = text + f"\nx-word: {new}\n"
-            self.ledger.values.add((bead.created_at, "x-word", new))
+            self.ledger.values.add((born(bead), "x-word", new))
         self._save(path, after)
         return f"edit {what} of {bead_id} by hand: {new}"
 
@@ -309,8 +320,9 @@ class Actor:
         if not rows:
             return ""
         row = self.rng.choice(rows)
+        gone = born(self.town.bead(row.id))
         Path(self.town.root, row.path).unlink()
-        self.ledger.removed.add(row.created)
+        self.ledger.removed.add(gone)
         return f"remove {row.id} by hand"
 
     def _save(self, path: Path, text: str) -> None:

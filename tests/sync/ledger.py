@@ -16,7 +16,7 @@ Key = tuple[str, str, str]
 
 @dataclass
 class Ledger:
-    """Beads go by when they were created (no two machines share a second), values by being unique.
+    """Beads go by the word they were made with, values by being unique.
 
     `over`: values that somebody replaced having seen them. `gone`: what somebody removed having seen it.
     """
@@ -49,12 +49,12 @@ class Ledger:
 def check(ledger: Ledger, town: Town) -> list[str]:
     """Everything that cannot be found any more in the town where all ended up, in words."""
     beads = [town.bead(row.id) for row in town.index().rows]
-    born = Counter(bead.created_at for bead in beads)
+    born = Counter(str(bead.doc["x-born"]) for bead in beads)
     missing = [f"the bead {title!r} ({at}) is there {born[at]} times"
                for at, title in ledger.created.items() if born[at] != 1 and (born[at] or at not in ledger.removed)]
     events = list(town.events())
     said = "\n".join(str(event.get("data") or "") for event in events if event["type"] == "sync_conflict_resolved")
-    by_birth = {bead.created_at: bead.doc for bead in beads}
+    by_birth = {str(bead.doc["x-born"]): bead.doc for bead in beads}
     for at, doc in by_birth.items():
         missing += _check_bead(ledger, at, doc, by_birth, said)
     missing += _check_settings(ledger, town, said)

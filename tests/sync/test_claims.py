@@ -31,6 +31,16 @@ def test_who_comes_second_is_told_the_holder_and_starts_nothing(machines: Machin
     assert machines.here.bead(bead).fence == 1
 
 
+def test_force_takes_what_is_known_to_be_held_and_nothing_else(machines: Machines) -> None:
+    bead = machines.bead()
+    machines.started(machines.here, bead, "sleep 60")
+    assert machines.refused(machines.there, bead, force=True).code == "race_lost"
+    machines.meet()
+    machines.started(machines.there, bead, "sleep 60", force=True)
+    assert exchange(machines.here).tenure.lost == [bead]
+    assert machines.there.bead(bead).fence == 2
+
+
 def test_work_made_here_lands_there_and_its_claim_is_given_back(machines: Machines) -> None:
     bead = machines.bead()
     done = machines.started(machines.there, bead)

@@ -105,6 +105,10 @@ def test_a_commit_that_would_break_the_town_is_refused(town):
     git(town.root, "add", "-A")
     with pytest.raises(AssertionError, match="cannot become merging"):
         git(town.root, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "too fast")
+    with pytest.raises(AssertionError, match="cannot become merging"):
+        git(town.root, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qam", "too fast, all at once")
+    with pytest.raises(AssertionError, match="cannot become merging"):
+        git(town.root, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "only this", "--only", str(path))
     path.write_text(whole.replace("work", "other work"))
     git(town.root, "add", "-A")
     git(town.root, "-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "fine")

@@ -21,7 +21,7 @@ from gastown.services.sync import sync
 from gastown.store import treediff
 from gastown.store.town import Town
 from tests.conftest import git, gt_argv, run_gt
-from tests.sync.ground import Ground, bead, check_clean, contents
+from tests.sync.ground import Ground, bead, check_clean, contents, plain
 
 FILE, LINK, MODULE, FOLDER = "100644", "120000", "160000", "40000"
 
@@ -183,6 +183,15 @@ def test_a_merge_that_would_bring_two_names_together_is_refused(ground: Ground, 
     assert state(here) == before
 
 
+def test_a_plain_pull_of_such_a_thing_is_at_least_said(ground: Ground, forge: Forge) -> None:
+    here = ground.towns["anvil"]
+    good = git("rev-parse", "HEAD", cwd=here.root)
+    commit = forge.push(entries(forge, "a link"))
+    said = plain(here, "pull").stderr
+    assert f"'link' in commit {commit[:12]} does not belong into a town: a symbolic link" in said
+    assert f"git reset --hard {good[:12]}" in said
+
+
 def test_the_command_says_it_and_ends_with_five(ground: Ground, forge: Forge) -> None:
     commit = forge.push(entries(forge, "a link"))
     ran = run_gt("sync", cwd=ground.towns["anvil"].root, code=5)
@@ -266,6 +275,25 @@ def test_a_remote_that_hangs_is_given_up(ground: Ground, silent: int, url: str) 
     assert here.bead(made).title == "Edited"
     git("remote", "set-url", "origin", str(ground.remote), cwd=here.root)
     run_gt("sync", cwd=here.root)
+
+
+def test_the_git_of_a_killed_sync_is_ended_when_it_hangs(ground: Ground, silent: int) -> None:
+    """It holds the sync's lock, so that nobody meets it at work; but it may not hold it for ever."""
+    here = ground.towns["anvil"]
+    bead(here, "One")
+    git("remote", "set-url", "origin", f"git://127.0.0.1:{silent}/town", cwd=here.root)
+    killed = subprocess.Popen([*gt_argv(), "sync"], cwd=here.root, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 20
+    while not Path(here.root, ".gt/run/sync-git.json").exists() or not gits_at_work(here.root):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    killed.kill()
+    killed.wait()
+    assert gits_at_work(here.root) != []
+    git("remote", "set-url", "origin", str(ground.remote), cwd=here.root)
+    run_gt("sync", cwd=here.root)
+    assert gits_at_work(here.root) == []
+    check_clean(here)
 
 
 def test_wrong_credentials_are_said_and_nobody_is_asked(ground: Ground, closed: tuple[int, list[str]]) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from gastown.services.sync import sync
 from gastown.store.town import Town
-from tests.sync.ground import Ground, bead, check_clean, note, tree, update
+from tests.conftest import git
+from tests.sync.ground import Ground, bead, check_clean, note, plain, tree, update
 
 
 def titled(town: Town, title: str) -> str:
@@ -95,6 +96,60 @@ def test_three_machines_give_one_number_to_six_children(ground: Ground, clock, o
             if other != who:
                 assert not any("speaks of its own" in text and f"{who} speaks" not in text
                                for text in texts(here, f"first of {who}"))  # fmt: skip
+
+
+def test_three_days_and_three_plain_pulls_give_three_children(ground: Ground, clock) -> None:
+    """One id in three folders: git sees nothing, and each of them is another bead."""
+    here = ground.towns["anvil"]
+    parent = bead(here, "Parent")
+    sync(here)
+    towns = [here, ground.add("brick"), ground.add("cobalt")]
+    for number, town in enumerate(towns):
+        assert bead(town, f"child {number}", parent=parent) == f"{parent}.1"
+        note(town, f"{parent}.1", f"said of {number}")
+        clock.advance(86_400)
+    first, second, third = towns
+    for town in (second, third):
+        git("fetch", "--quiet", town.root, f"HEAD:refs/heads/from-{town.machine}", cwd=first.root)
+    # No hook of ours runs: nothing is settled before all three lie there.
+    for name in ("from-brick", "from-cobalt"):
+        plain(first, "-c", "core.hooksPath=/nowhere", "merge", "--no-edit", name)
+    assert len([one for one in first.bead_ids() if one == f"{parent}.1"]) == 3
+    quiet(*towns)
+    assert [titled(here, f"child {number}") for number in range(3)] == [f"{parent}.{number}" for number in (1, 2, 3)]
+    for number in range(3):
+        assert f"said of {number}\n" in texts(here, f"child {number}")
+
+
+@pytest.mark.parametrize("apart", [60, 86_400], ids=["one day", "a day each"])
+def test_a_bead_that_two_machines_renumbered_differently_is_one_in_the_end(ground: Ground, clock, apart) -> None:
+    here = ground.towns["anvil"]
+    parent = bead(here, "Parent")
+    other = bead(here, "Other")
+    sync(here)
+    towns = {name: ground.add(name) for name in ("brick", "cobalt")}
+    bead(here, "anvil's first", parent=parent)
+    clock.advance(apart)
+    bead(towns["brick"], "brick's first", parent=parent)
+    bead(towns["brick"], "brick's second", parent=parent)
+    clock.advance(apart)
+    bead(towns["cobalt"], "the one", parent=parent, description="a\n\nb\n")
+    git("fetch", "--quiet", towns["cobalt"].root, "HEAD:refs/heads/cobalt", cwd=here.root)
+    git("fetch", "--quiet", towns["cobalt"].root, "HEAD:refs/heads/cobalt", cwd=towns["brick"].root)
+    plain(here, "merge", "--no-edit", "cobalt")
+    plain(towns["brick"], "merge", "--no-edit", "cobalt")
+    assert (titled(here, "the one"), titled(towns["brick"], "the one")) == (f"{parent}.2", f"{parent}.3")
+    clock.advance(60)
+    for town, old in ((here, "a"), (towns["brick"], "b")):
+        note(town, titled(town, "the one"), f"said at {town.machine}")
+        update(town, titled(town, "the one"), description="a\n\nb\n".replace(old, town.machine))
+        update(town, other, **{f"x-{town.machine}": 1}, needs=[titled(town, "the one")])
+    quiet(here, *towns.values())
+    one = here.bead(titled(here, "the one"))
+    assert {"said at anvil\n", "said at brick\n"} <= {note["text"] for note in one.notes}
+    assert one.description == "anvil\n\nbrick\n"
+    assert here.bead(other).needs == [one.id]
+    assert len({row.id for row in here.index().rows if row.parent == parent}) == 4
 
 
 def test_a_removal_by_hand_never_hits_the_bead_that_kept_the_number(ground: Ground, clock) -> None:

@@ -13,8 +13,8 @@ from gastown.model.errors import GtError, Refused
 from gastown.runtime.remotes import RemoteUnreachable
 from gastown.services.sync import sync
 from gastown.store.town import Town
-from tests.conftest import git
-from tests.sync.ground import Ground, bead, check_clean, note, tree, update
+from tests.conftest import git, run_gt
+from tests.sync.ground import Ground, bead, check_clean, note, plain, tree, update
 
 
 def edit(town: Town, bead_id: str, old: str, new: str) -> Path:
@@ -136,6 +136,29 @@ def test_an_edit_that_lies_there_is_never_overwritten_and_is_merged_later(ground
     edit(here, made, "first", "FIRST")
     sync(here)
     assert here.bead(made).description == "FIRST\n\nSECOND\n"
+    check_clean(here)
+
+
+def test_an_edit_over_a_newer_version_is_committed_by_nobody_as_it_is(ground: Ground) -> None:
+    """Neither by a person's own git nor along with a change of gt's: both would take back what came."""
+    here = ground.towns["anvil"]
+    made = bead(here, "One", description="first\n\nsecond\n")
+    sync(here)
+    there = ground.add("brick")
+    update(there, made, description="first\n\nSECOND\n", priority=0)
+    sync(there)
+    edit(here, made, "status: open", "status: nonsense")
+    sync(here)
+    edit(here, made, "status: nonsense", "status: open")
+    edit(here, made, "first", "FIRST")
+    refused = plain(here, "commit", "--all", "--message", "mine", code=1)
+    assert "began from an older version" in refused.stderr
+    run_gt("note", made, "-m", "on top", cwd=here.root)
+    one = here.bead(made)
+    assert (one.description, one.priority) == ("FIRST\n\nSECOND\n", 0)
+    assert [item["text"] for item in one.notes] == ["on top\n"]
+    path = str(here.bead_path(made))
+    assert git("log", "-2", "--format=%an", "--", path, cwd=here.root).split("\n") == ["Pat Overseer", "Pat Overseer"]
     check_clean(here)
 
 

@@ -8,7 +8,7 @@ from gastown.deacon import telling
 from gastown.deacon.action import Action
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
-from gastown.services import scheduler
+from gastown.services import holds
 from gastown.store.town import Town
 
 KEY = "disk"
@@ -37,7 +37,7 @@ class TellDisk(Action):
 
 def gather(world: World) -> Disk:
     """One look at the disk."""
-    return Disk(scheduler.low_disk(world.town.root), world.memory.when(KEY))
+    return Disk(holds.low_disk(world.town.root), world.memory.when(KEY))
 
 
 def decide(evidence: Disk, settings: Settings, now: float) -> list[Action]:

@@ -9,7 +9,7 @@ from gastown.deacon.action import REFINERY, Action
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
 from gastown.model.errors import GtError, RaceLost
-from gastown.services import estop, machine, refinery
+from gastown.services import holds, machine, refinery
 from gastown.store.town import Town
 
 
@@ -59,7 +59,7 @@ def gather(world: World) -> Evidence:
             continue  # its rig.yaml cannot be used: that is reported as such
         queues.append(Queue(rig, due, tuple(sorted(entries)), refinery.running(world.town, rig) if due else ""))
     # A pause of the scheduler is about new work; what is done may land.
-    return Evidence(tuple(queues), estop.reason(world.town.root) or machine.why_inactive(world.town))
+    return Evidence(tuple(queues), holds.stopped(world.town.root) or machine.why_inactive(world.town))
 
 
 def decide(evidence: Evidence, settings: Settings, now: float) -> list[Action]:
