@@ -10,7 +10,7 @@ from gastown.model import graph, times
 from gastown.model.errors import GtError, InvalidFile, NotFound
 from gastown.model.rig import Rig
 from gastown.model.row import Row
-from gastown.services import queries, troubles
+from gastown.services import troubles
 from gastown.services.troubles import Problem
 from gastown.store import identity, layout
 from gastown.store.index import Index
