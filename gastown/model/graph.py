@@ -34,6 +34,12 @@ def is_ready(row: Row, by_id: Mapping[str, Row]) -> bool:
     return row.status == "open" and row.type not in NOT_WORK and not (row.needs and blockers(row, by_id))
 
 
+def ready(rows: Iterable[Row], by_id: Mapping[str, Row]) -> list[Row]:
+    """Those of many rows that are ready, as `is_ready` says of one."""
+    free = [row for row in rows if row.status == "open" and row.type not in NOT_WORK]
+    return [row for row in free if not row.needs or not blockers(row, by_id)]
+
+
 def find_cycle(start: str, needs_of: Callable[[str], Iterable[str]]) -> list[str]:
     """A path `start … start` through needs, or [] if there is none."""
     stack: list[tuple[str, list[str]]] = [(start, [start])]

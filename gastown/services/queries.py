@@ -134,9 +134,8 @@ def _has_status(row: Row, status: str, by_id: Mapping[str, Row]) -> bool:
 
 def ready(index: Index, rig: str | None = None) -> list[Row]:
     """Open work that nothing blocks and nobody holds, in the order of work."""
-    by_id = index.by_id
-    rows = [row for row in index.live if row.status == "open" and in_rig(row, rig) and graph.is_ready(row, by_id)]
-    return in_work_order(rows)
+    rows = index.live if rig is None else [row for row in index.live if in_rig(row, rig)]
+    return in_work_order(graph.ready(rows, index.by_id))
 
 
 def blocked(index: Index, rig: str | None = None) -> list[tuple[Row, list[str]]]:

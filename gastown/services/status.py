@@ -10,7 +10,7 @@ from gastown.model import graph, times
 from gastown.model.errors import GtError, InvalidFile, NotFound
 from gastown.model.rig import Rig
 from gastown.model.row import Row
-from gastown.services import queries, troubles
+from gastown.services import troubles
 from gastown.services.troubles import Problem
 from gastown.store import identity, layout
 from gastown.store.index import Index
@@ -99,7 +99,7 @@ def status(town: Town, view: View, index: Index | None = None) -> Status:
     index = index or view.index()
     rigs, bad_rigs = view.rigs()
     bad: list[InvalidFile] = [*bad_rigs, *index.problems]
-    ready = queries.ready(index)
+    ready = graph.ready(index.live, index.by_id)
     remote = remote_url(town.root) if view.revision is None else None
     summaries = []
     for rig in rigs:

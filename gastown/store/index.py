@@ -16,7 +16,7 @@ import sys
 import time
 import zlib
 from collections.abc import Mapping
-from functools import partial
+from functools import cached_property, partial
 
 from gastown.model.bead import check
 from gastown.model.errors import InvalidFile
@@ -119,24 +119,29 @@ class _ById(Mapping[str, Row]):
     """Rows by id; a closed one is unpacked when it is asked for."""
 
     def __init__(self, live: list[Row], closed: list[bytes]) -> None:
-        self._found = {row.id: row for row in live}
+        self._rows = live
         self._folders = closed
-        self._packed: dict[str, bytes] | None = None
+        self._unpacked: dict[str, Row] = {}
 
+    @cached_property
+    def _live(self) -> dict[str, Row]:
+        return {row.id: row for row in self._rows}
+
+    @cached_property
     def _closed(self) -> dict[str, bytes]:
-        if self._packed is None:
-            self._packed = {}
-            for folder in self._folders:
-                self._packed.update(marshal.loads(folder))
-        return self._packed
+        found: dict[str, bytes] = {}
+        for folder in self._folders:
+            found.update(marshal.loads(folder))
+        return found
 
     def get(self, bead_id: str, default: Any = None) -> Any:
-        row = self._found.get(bead_id)
+        # Most that is looked up is a need, and most needs are closed.
+        row = self._unpacked.get(bead_id)
         if row is None:
-            packed = self._closed().get(bead_id)
+            packed = self._closed.get(bead_id)
             if packed is None:
-                return default
-            row = self._found[bead_id] = _row(marshal.loads(packed))
+                return self._live.get(bead_id, default)
+            row = self._unpacked[bead_id] = _row(marshal.loads(packed))
         return row
 
     def __getitem__(self, bead_id: str) -> Row:
@@ -146,10 +151,10 @@ class _ById(Mapping[str, Row]):
         return row
 
     def __contains__(self, bead_id: object) -> bool:
-        return bead_id in self._found or bead_id in self._closed()
+        return bead_id in self._closed or bead_id in self._live
 
     def __iter__(self) -> Iterator[str]:
-        return iter(dict.fromkeys((*self._found, *self._closed())))
+        return iter(dict.fromkeys((*self._live, *self._closed)))
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

@@ -123,6 +123,19 @@ def test_a_need_is_satisfied_by_landed_code_not_by_words():
     assert graph.is_ready(_row("gp-ffff", needs=["gp-bbbb"], target="main"), rows)
 
 
+def test_many_rows_are_ready_as_one_is():
+    done = {"at": "…", "by": "overseer", "reason": "done"}
+    rows = [
+        _row("gp-aaaa", "closed", closed=done), _row("gp-bbbb"), _row("gp-cccc", needs=["gp-aaaa"]),
+        _row("gp-dddd", needs=["gp-bbbb"]), _row("gp-eeee", type="epic"), _row("gp-ffff", "deferred"),
+        _row("gp-gggg", needs=["gp-gone"]),
+    ]  # fmt: skip
+    by_id = {row.id: row for row in rows}
+    found = graph.ready(rows, by_id)
+    assert [row.id for row in found] == ["gp-bbbb", "gp-cccc"]
+    assert found == [row for row in rows if graph.is_ready(row, by_id)]
+
+
 def test_cycles_are_found():
     needs = {"a": ["b"], "b": ["c", "d"], "c": [], "d": ["a"]}
     assert graph.find_cycle("a", needs.__getitem__) == ["a", "b", "d", "a"]
