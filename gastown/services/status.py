@@ -105,7 +105,7 @@ def status(town: Town, view: View) -> Status:
         workers, bad_workers = _workers(town, view, rig, index, remote)
         bad += bad_workers
         summaries.append(_summary(rig, index, workers))
-    problems = troubles.found(town, view, index, rigs, summaries, bad)
+    problems = troubles.found(town, view, index, rigs, summaries, bad, remote=bool(remote))
     return Status(
         view.name,
         town.root,
