@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from gastown.model import graph, times
+from gastown.model import graph, groups, times
 from gastown.model.errors import GtError, InvalidFile, NotFound
 from gastown.model.rig import Rig
 from gastown.model.row import Row
@@ -105,6 +105,7 @@ def status(town: Town, view: View) -> Status:
         workers, bad_workers = _workers(town, view, rig, index, remote)
         bad += bad_workers
         summaries.append(_summary(rig, index, workers))
+    bad += _groups(view)
     problems = troubles.found(town, view, index, rigs, summaries, bad, remote=bool(remote))
     return Status(
         view.name,
@@ -118,6 +119,15 @@ def status(town: Town, view: View) -> Status:
         len(bad),
         _news(town) if remote else None,
     )
+
+
+def _groups(view: View) -> list[InvalidFile]:
+    """What is wrong with the groups of mail."""
+    try:
+        groups.groups_of(view.load(groups.PATH) if view.exists(groups.PATH) else {})
+    except InvalidFile as problem:
+        return [problem]
+    return []
 
 
 def remote_url(root: str) -> str | None:
