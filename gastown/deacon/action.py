@@ -25,6 +25,8 @@ class Action:
     lane: ClassVar[str] = WORK
     # Done at most once by one run of the deacon, whatever is decided again.
     once: ClassVar[bool] = False
+    # Done over and over: the log holds it only where it fails.
+    routine: ClassVar[bool] = False
 
     @property
     def kind(self) -> str:

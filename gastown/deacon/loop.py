@@ -250,7 +250,8 @@ class Deacon:
             return
         if self.errands.start(action):
             self._tried[action.key] = (action, now + min(self.settings.rescan, 20.0))
-            self.log.say(f"{action.kind} {action.subject}: {action.why}")
+            if not action.routine:
+                self.log.say(f"{action.kind} {action.subject}: {action.why}")
 
     def _errand_ended(self, key: str, error: str) -> None:
         if error:

@@ -6,13 +6,18 @@ Imported by hook-time commands, so nothing dear is imported here.
 
 from __future__ import annotations
 
-from gastown.model.errors import InvalidFile, UsageError
+from gastown.model.beadcheck import DEFAULT_PRIORITY, HELD, STATUSES, TYPES, check
+from gastown.model.errors import UsageError
 from gastown.model.ids import is_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+__all__ = [
+    "DEFAULT_PRIORITY", "HELD", "KEYS", "STATUSES", "TRANSITIONS", "TYPES", "Bead", "check", "next_attempt",
+    "parse_branch", "work_branch",
+]  # fmt: skip
 # The canonical order of a bead's keys (schemas/bead.schema.json holds what each means).
 KEYS = (
     "id", "title", "type", "status", "priority", "created", "assignee", "machine", "parent", "needs", "labels",
@@ -20,9 +25,6 @@ KEYS = (
     "commit", "attempts", "gates", "tracks", "owner", "notify", "severity", "acked", "sessions", "notes", "conflicts",
     "closed",
 )  # fmt: skip
-TYPES = ("task", "bug", "feature", "chore", "epic", "decision", "convoy", "merge", "escalation")
-STATUSES = ("open", "hooked", "in_progress", "merging", "deferred", "closed")
-HELD = ("hooked", "in_progress")
 TRANSITIONS: dict[str, tuple[str, ...]] = {
     "open": ("hooked", "deferred", "closed"),
     "hooked": ("in_progress", "open", "closed"),
@@ -30,22 +32,6 @@ TRANSITIONS: dict[str, tuple[str, ...]] = {
     "merging": ("in_progress", "closed"),
     "deferred": ("open", "closed"),
     "closed": ("open",),
-}
-DEFAULT_PRIORITY = 2
-# Of the keys whose shape rules depend on: what they must be, and what every item of a list must be.
-_TEXT, _MAP = (str, "text"), (dict, "a map")
-_SHAPES: dict[str, tuple[Any, str]] = {
-    **dict.fromkeys(("needs", "labels", "command", "gates", "tracks", "sessions", "notes"), (list, "a list")),
-    **dict.fromkeys(("created", "closed", "dispatch"), _MAP),
-    "fence": (int, "a number"),
-    **dict.fromkeys(
-        ("title", "assignee", "machine", "parent", "description", "acceptance", "agent", "branch", "target", "source",
-         "worker", "commit", "owner", "severity"), _TEXT,
-    ),
-}  # fmt: skip
-_ITEMS: dict[str, tuple[Any, str]] = {
-    **dict.fromkeys(("sessions", "notes", "gates"), _MAP),
-    **dict.fromkeys(("needs", "labels", "command", "tracks"), _TEXT),
 }
 
 
@@ -257,45 +243,3 @@ def next_attempt(bead: Bead) -> int:
     """One more than any attempt this bead has seen."""
     seen = [int(session.get("attempt") or 0) for session in bead.sessions]
     return 1 + max([bead.attempt, *seen], default=0)
-
-
-def check(doc: dict[str, Any], path: str) -> None:
-    """Raise InvalidFile for what would make a bead unusable: identity, status, shapes.
-
-    Newer or unknown keys are fine. The full description is schemas/bead.schema.json.
-    """
-    bead_id = doc.get("id")
-    if not isinstance(bead_id, str) or not is_id(bead_id):
-        raise InvalidFile(path, f"id {bead_id!r} is not a bead id", key="id")
-    stem = path.rpartition("/")[2].removesuffix(".yaml")
-    if stem != bead_id:
-        raise InvalidFile(path, f"the file is named {stem} but holds {bead_id}", key="id")
-    if not isinstance(doc.get("title"), str) or not doc["title"].strip():
-        raise InvalidFile(path, "a bead needs a title", key="title")
-    if doc.get("type", "task") not in TYPES:
-        raise InvalidFile(path, f"type {doc['type']!r} is none of: {' '.join(TYPES)}", key="type")
-    status = doc.get("status", "open")
-    if status not in STATUSES:
-        raise InvalidFile(path, f"status {status!r} is none of: {' '.join(STATUSES)}", key="status")
-    priority = doc.get("priority", DEFAULT_PRIORITY)
-    if isinstance(priority, bool) or not isinstance(priority, int) or not 0 <= priority <= 4:
-        raise InvalidFile(path, f"priority {priority!r} is not a number from 0 to 4", key="priority")
-    _check_shapes(doc, path)
-    if status in HELD and not doc.get("assignee"):
-        raise InvalidFile(path, f"status is {status}, but it has no assignee", key="assignee")
-    if (status == "closed") != bool(doc.get("closed")):
-        raise InvalidFile(path, "`status: closed` and `closed:` must stand together", key="closed")
-
-
-def _check_shapes(doc: dict[str, Any], path: str) -> None:
-    for key, value in doc.items():
-        shape = _SHAPES.get(key)
-        if shape is None or value is None:
-            continue
-        if not isinstance(value, shape[0]) or isinstance(value, bool):
-            raise InvalidFile(path, f"{key} must be {shape[1]}", key=key)
-        item = _ITEMS.get(key)
-        if item is not None and not all(isinstance(one, item[0]) for one in value):
-            raise InvalidFile(path, f"every item of {key} must be {item[1]}", key=key)
-    if not all(map(is_id, doc.get("needs") or ())):
-        raise InvalidFile(path, "every item of needs must be a bead id", key="needs")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gastown.model.errors import InvalidFile, NotFound, Refused
+from gastown.model.rig import Rig
+from gastown.model.row import Row
 from gastown.model.text import nearest
 from gastown.runtime.presets import list_presets
 from gastown.services import queries, trust
@@ -42,6 +44,16 @@ def wanted(town: Town) -> list[Wanted]:
     return sorted(found, key=lambda one: (one.trusted, one.kind, one.subject))
 
 
+def needed(town: Town, rigs: Iterable[Rig], waiting: Iterable[Row]) -> list[Wanted]:
+    """Of a town that has a remote: the commands of these rigs, and of queued work."""
+    agreed = {entry.id for entry in trust.entries(town)}
+    found: list[tuple[str, str, Command]] = [one for rig in rigs for one in _of_rig(rig)]
+    rows = [row for row in waiting if row.agent == "exec"]
+    found += [("command", bead.id, bead.command) for bead in queries.load_rows(town, rows) if bead.command]
+    ids = [trust.fingerprint(*one) for one in found]
+    return [Wanted(number, *one, number in agreed) for number, one in zip(ids, found, strict=True)]
+
+
 def unreadable(town: Town) -> list[InvalidFile]:
     """Files that may hold commands and cannot be used: what they would run is unknown, and does not run."""
     return [*town.rigs()[1], *list_presets(Path(town.root))[1]]
@@ -49,8 +61,7 @@ def unreadable(town: Town) -> list[InvalidFile]:
 
 def _commands(town: Town) -> Iterator[tuple[str, str, Command]]:
     for rig in town.rigs()[0]:
-        yield from (("gate", f"{rig.name}/{gate.name}", gate.run) for gate in rig.gates)
-        yield from (("setup", f"{rig.name}/setup", command) for command in rig.setup)
+        yield from _of_rig(rig)
     for preset in list_presets(Path(town.root))[0]:
         if preset.source != "built-in":
             yield "agent", preset.name, preset.content_hash()
@@ -60,6 +71,11 @@ def _commands(town: Town) -> Iterator[tuple[str, str, Command]]:
     for bead in queries.load_rows(town, rows):
         if bead.command:
             yield "command", bead.id, bead.command
+
+
+def _of_rig(rig: Rig) -> Iterator[tuple[str, str, Command]]:
+    yield from (("gate", f"{rig.name}/{gate.name}", gate.run) for gate in rig.gates)
+    yield from (("setup", f"{rig.name}/setup", command) for command in rig.setup)
 
 
 def written_here(town: Town, paths: Iterable[str] | None = None) -> None:

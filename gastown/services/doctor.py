@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from gastown.model import ids
+from gastown.model import groups, ids
 from gastown.model.errors import GtError, InvalidFile
 from gastown.model.text import counted
 from gastown.runtime import git, processes, sessions, tmux
@@ -205,6 +205,8 @@ def _files(town: Town) -> Iterator[Found]:
 
 def _yaml_files(town: Town) -> Iterator[str]:
     yield layout.TOWN_FILE
+    if town.exists(groups.PATH):
+        yield groups.PATH
     for folder in ("agents", layout.MACHINES):
         yield from (f"{folder}/{name}" for name in sorted(town.names(folder)) if name.endswith(".yaml"))
     for rig in sorted(town.names(layout.RIGS)):
@@ -221,6 +223,8 @@ def _wrong(town: Town, path: str) -> list[InvalidFile]:
     kind = schema.kind_of(path)
     try:
         doc = town.load(path)
+        if path == groups.PATH:
+            groups.groups_of(doc)
     except InvalidFile as problem:
         return [problem]
     return schema.validate(kind, doc, path) if kind else []

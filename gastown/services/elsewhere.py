@@ -8,7 +8,7 @@ from dataclasses import replace
 from gastown.model.bead import Bead
 from gastown.model.errors import GtError, Refused, UsageError
 from gastown.model.rig import Rig
-from gastown.services import beads, claim, claims, dispatch, launch, targets
+from gastown.services import beads, claim, claims, dispatch, launch, targets, trust
 from gastown.services.starts import Queued, Run, SlingReport, refusal
 from gastown.store.change import Change
 from gastown.store.town import Town
@@ -71,6 +71,8 @@ def _queue(run: Run, bead: Bead, name: str) -> Queued:
         dispatch.enqueue(change, now, str(run.target), f"on machine {name}", machine=name)
         change.save(now)
 
+    if wish.command:
+        trust.record(run.town, "command", bead.id, list(wish.command))  # a person of this machine has just written it
     run.town.transact("sling", body)
     return Queued(bead.id, str(run.target), f"machine {name} starts it when the town reaches it")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from gastown.model import groups
 from gastown.model.bead import TRANSITIONS, check
 from gastown.model.errors import InvalidFile
 from gastown.model.ids import is_name
@@ -17,12 +18,15 @@ FRESH = ("open", "deferred", "closed")
 
 def parse(path: str, data: bytes) -> dict[str, Any] | None:
     """The valid document of a town file; None for a file of no kind we know. Raises InvalidFile."""
-    kind = schema.kind_of(path)
+    kind = "groups" if path == groups.PATH else schema.kind_of(path)
     if kind is None or not path.endswith(".yaml"):
         return None
     if len(data) > yaml_store.MAX_BYTES:
         raise InvalidFile(path, f"{len(data)} bytes is more than the {yaml_store.MAX_BYTES} a file may have")
     doc: dict[str, Any] = yaml_store.load(data, path)
+    if kind == "groups":
+        groups.groups_of(doc)
+        return doc
     schema.check(kind, doc, path)
     if kind == "bead":
         check(doc, path)
@@ -66,7 +70,7 @@ def problems(view: View, paths: Iterable[str]) -> list[InvalidFile]:
 
 def all_paths(view: View) -> list[str]:
     """Every YAML file of a town that has a kind."""
-    found = [layout.TOWN_FILE]
+    found = [path for path in (layout.TOWN_FILE, groups.PATH) if path == layout.TOWN_FILE or view.exists(path)]
     folders = ["agents", layout.MACHINES]
     bead_places = ["beads"]
     for rig in sorted(view.names(layout.RIGS)):

@@ -124,6 +124,8 @@ def _state(town: Town, address: str, row: Row) -> tuple[str, str, str, str]:
         life = attempts.look(town, bead)
     except GtError as error:
         return "stalled", f"unknown: {error.message}", "", ""
+    if not bead.held:
+        return "working", "", "", ""  # handed in or let go since the index was read
     session = bead.last_session or {}
     agent, outcome = str(session.get("agent") or ""), str(session.get("outcome") or "")
     if (bead.machine or town.machine) != town.machine:

@@ -8,15 +8,13 @@ from typing import Any
 
 from gastown.model import incoming
 from gastown.model.address import RIG_ROLES, TOWN_ROLES, is_worker, name_of, parse, rig_of
-from gastown.model.errors import InvalidFile, NotFound, UsageError
+from gastown.model.errors import NotFound, UsageError
+from gastown.model.groups import PATH, groups_of
 from gastown.model.ids import check_name, is_name
 from gastown.model.text import nearest
 from gastown.store import layout
 from gastown.store.town import Town
 from gastown.store.view import View
-
-GROUPS_FILE = f"{layout.MAIL}/.groups.yaml"
-_DEEPEST = 16
 
 
 @dataclass(frozen=True)
@@ -82,9 +80,11 @@ def resolve(view: View, words: Iterable[str], *, sender: str) -> list[str]:
     found: dict[str, None] = {}
     for word in words:
         if word.startswith("@"):
-            members = [one for one in _expand(view, word, ()) if one != sender]
+            everybody = _expand(view, word)
+            members = [one for one in everybody if one != sender]
             if not members:
-                raise NotFound(f"there is nobody in {word}" + (" but you" if sender else ""), "nothing was sent")
+                alone = " but you" if sender in everybody else ""
+                raise NotFound(f"there is nobody in {word}{alone}", "nothing was sent")
             found |= dict.fromkeys(members)
         else:
             found[known(view, word)] = None
@@ -93,8 +93,8 @@ def resolve(view: View, words: Iterable[str], *, sender: str) -> list[str]:
     return list(found)
 
 
-def _expand(view: View, word: str, above: tuple[str, ...]) -> list[str]:
-    """The members of a fan-out word; `above` are the groups we come from."""
+def _expand(view: View, word: str) -> list[str]:
+    """The members of a fan-out word."""
     name, slash, rig = word[1:].partition("/")
     if slash:
         if name not in ("rig", "polecats", "crew"):
@@ -107,11 +107,12 @@ def _expand(view: View, word: str, above: tuple[str, ...]) -> list[str]:
     members = groups(view).get(name)
     if members is None:
         raise _unknown_group(view, word)
-    if name in above or len(above) > _DEEPEST:
-        raise InvalidFile(GROUPS_FILE, f"the group {name} is a member of itself", key=f"groups.{name}")
     found: list[str] = []
     for one in members:
-        found += _expand(view, one, (*above, name)) if one.startswith("@") else [known(view, one)]
+        try:
+            found += _expand(view, one) if one.startswith("@") else [known(view, one)]
+        except NotFound as error:
+            raise NotFound(f"@{name} names {one}: {error.message}", f"gt mail group remove {name} {one}") from None
     return list(dict.fromkeys(found))
 
 
@@ -125,19 +126,9 @@ def _unknown_group(view: View, word: str) -> NotFound:
 # -- groups ---------------------------------------------------------------------------------------
 def groups(view: View) -> dict[str, list[str]]:
     """The groups of mail/.groups.yaml with their members as written; raises InvalidFile."""
-    if not view.exists(GROUPS_FILE):
+    if not view.exists(PATH):
         return {}
-    return _checked(view.load(GROUPS_FILE))
-
-
-def _checked(doc: dict[str, Any]) -> dict[str, list[str]]:
-    found = doc.get("groups") or {}
-    if not isinstance(found, dict):
-        raise InvalidFile(GROUPS_FILE, "must be a map of groups", key="groups")
-    for name, members in found.items():
-        if not is_name(str(name)) or not isinstance(members, list) or any(not isinstance(one, str) for one in members):
-            raise InvalidFile(GROUPS_FILE, f"the group {name} must be a list of addresses", key=f"groups.{name}")
-    return {str(name): list(members) for name, members in found.items()}
+    return groups_of(view.load(PATH))
 
 
 def group(view: View, name: str) -> tuple[list[str], list[str]]:
@@ -146,7 +137,7 @@ def group(view: View, name: str) -> tuple[list[str], list[str]]:
     members = groups(view).get(name)
     if members is None:
         raise _unknown_group(view, f"@{name}")
-    return members, _expand(view, f"@{name}", ())
+    return members, _expand(view, f"@{name}")
 
 
 def add_to_group(town: Town, name: str, members: Sequence[str]) -> list[str]:
@@ -157,7 +148,7 @@ def add_to_group(town: Town, name: str, members: Sequence[str]) -> list[str]:
     words = [_member(town, one, name) for one in members]
 
     def alter(doc: dict[str, Any]) -> list[str]:
-        now = _checked(doc).get(name, [])
+        now = groups_of(doc).get(name, [])
         after = sorted({*now, *words})
         doc.setdefault("groups", {})
         doc["groups"] = {**(doc["groups"] or {}), name: after}
@@ -169,7 +160,7 @@ def add_to_group(town: Town, name: str, members: Sequence[str]) -> list[str]:
 def _member(view: View, word: str, name: str) -> str:
     if not word.startswith("@"):
         return known(view, word)
-    _expand(view, word, ())
+    _expand(view, word)
     if f"@{name}" in _all_groups(view, word):
         raise UsageError(f"{word} has @{name} in it", "a group cannot be a member of itself")
     return word
@@ -193,7 +184,7 @@ def remove_from_group(town: Town, name: str, members: Sequence[str]) -> list[str
         raise NotFound(f"{missing[0]} is not in @{name}", near=nearest(missing[0], now))
 
     def alter(doc: dict[str, Any]) -> list[str]:
-        left = [one for one in _checked(doc).get(name, []) if words and one not in words]
+        left = [one for one in groups_of(doc).get(name, []) if words and one not in words]
         table = {key: value for key, value in (doc.get("groups") or {}).items() if key != name}
         doc["groups"] = {**table, name: left} if left else table
         return left
@@ -211,9 +202,9 @@ def _is_address(word: str) -> bool:
 
 def _rewrite(town: Town, alter: Any, said: str) -> list[str]:
     def body(change: Any) -> list[str]:
-        doc = change.load(GROUPS_FILE) if change.read(GROUPS_FILE) is not None else {}
+        doc = change.load(PATH) if change.read(PATH) is not None else {}
         left: list[str] = alter(doc)
-        change.put(GROUPS_FILE, doc)
+        change.put(PATH, doc)
         change.emit("config", said)
         return left
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from gastown.model import graph, times
+from gastown.model import graph, groups, times
 from gastown.model.errors import GtError, InvalidFile, NotFound
 from gastown.model.rig import Rig
 from gastown.model.row import Row
@@ -106,7 +106,8 @@ def status(town: Town, view: View, index: Index | None = None) -> Status:
         workers, bad_workers = _workers(town, view, rig, index, remote)
         bad += bad_workers
         summaries.append(_summary(rig, index, ready, workers))
-    problems = troubles.found(town, view, index, rigs, summaries, bad)
+    bad += _groups(view)
+    problems = troubles.found(town, view, index, rigs, summaries, bad, remote=bool(remote))
     return Status(
         view.name,
         town.root,
@@ -119,6 +120,15 @@ def status(town: Town, view: View, index: Index | None = None) -> Status:
         len(bad),
         _news(town) if remote else None,
     )
+
+
+def _groups(view: View) -> list[InvalidFile]:
+    """What is wrong with the groups of mail."""
+    try:
+        groups.groups_of(view.load(groups.PATH) if view.exists(groups.PATH) else {})
+    except InvalidFile as problem:
+        return [problem]
+    return []
 
 
 def remote_url(root: str) -> str | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from gastown.model.errors import GtError, InvalidFile
 from gastown.model.rig import Rig
 from gastown.model.row import Row
+from gastown.model.text import counted
 from gastown.services import queries
 from gastown.store import identity, layout
 from gastown.store.index import Index
@@ -17,6 +18,9 @@ from gastown.store.view import View
 
 if TYPE_CHECKING:
     from gastown.services.status import RigStatus
+
+# As in gastown.services.dispatch, which is dear to import.
+QUEUED = "queued"
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,18 @@ class Problem:
 
 
 def found(
-    town: Town, view: View, index: Index, rigs: list[Rig], summaries: Sequence[RigStatus], bad: Sequence[InvalidFile]
-) -> tuple[Problem, ...]:
-    """All of them, what concerns everything first. What is known of machines and processes is only of now."""
+    town: Town, view: View, index: Index, rigs: list[Rig], summaries: Sequence[RigStatus], bad: Sequence[InvalidFile],
+    *, remote: bool,
+) -> tuple[Problem, ...]:  # fmt: skip
+    """All of them, what concerns everything first. What is known of machines and processes is only of now.
+
+    `remote`: files of this town may have come over a wire. False for the past.
+    """
     problems = [*_holds(town, view), *_machine_problems(town, view, rigs), *_worker_problems(summaries)]
     problems += _merge_problems(view, town, index)
-    problems += _escalations(index)
+    problems += _given(town, view, index)
+    problems += _untrusted(town, index, rigs) if remote else []
+    problems += _escalations(view, index)
     problems += [_to_choose(row) for row in sorted(index.disputed, key=queries.work_order)]
     problems += [Problem("invalid_file", one.path, one.reason, f"$EDITOR {one.path}") for one in bad]
     return tuple(problems)
@@ -87,10 +97,10 @@ def _this_machine(town: Town) -> list[Problem]:
 
 # state -> what is wrong, and what deals with it
 _TROUBLE = {
-    "stalled": ("{bead} has no live session", "gt resume {bead}"),
-    "stuck": ("{bead} needs help", "gt show {bead}"),
-    "quiet": ("{bead}: no sign of life for a while", "gt peek {address}"),
-    "zombie": ("a session without work", "gt session stop {session}"),
+    "stalled": ("{bead} has no live session: {detail}", "gt resume {bead}"),
+    "stuck": ("{bead} needs help: {detail}", "gt show {bead}"),
+    "quiet": ("{bead}: {detail}", "gt peek {address}"),
+    "zombie": ("{detail}", "gt session stop {session}"),
 }
 
 
@@ -98,9 +108,9 @@ def _worker_problems(rigs: Iterable[RigStatus]) -> list[Problem]:
     found = []
     for one in (worker for rig in rigs for worker in rig.workers):
         if one.state in _TROUBLE:
-            text, command = (form.format(**vars(one)) for form in _TROUBLE[one.state])
-            detail = one.why or one.title
-            found.append(Problem(one.state, one.address, f"{text}: {detail}" if detail else text, command))
+            facts = {**vars(one), "detail": one.why or one.title}
+            text, command = (form.format(**facts) for form in _TROUBLE[one.state])
+            found.append(Problem(one.state, one.address, text, command))
     return found
 
 
@@ -124,11 +134,53 @@ def _merge_problems(view: View, town: Town, index: Index) -> list[Problem]:
     return found
 
 
-def _escalations(index: Index) -> list[Problem]:
-    return [
-        Problem("escalation", row.id, row.title, f"gt show {row.id}")
-        for row in sorted((row for row in index.live if row.type == "escalation"), key=queries.work_order)
-    ]
+def _given(town: Town, view: View, index: Index) -> list[Problem]:
+    """Open work that was given to somebody by a file and cannot start there."""
+    rows = [row for row in index.live if row.status == "open" and row.assignee and QUEUED not in row.labels]
+    if view.revision is not None or not rows:
+        return []
+    from gastown.services import given
+
+    found = []
+    for row in sorted(rows, key=queries.work_order):
+        why = "" if _is_for_another(town, row) else given.why_not(town, row, str(row.assignee))
+        if why:
+            found.append(Problem("given", row.id, f"it does not start for {row.assignee}: {why}", f"gt sling {row.id}"))
+    return found
+
+
+def _is_for_another(town: Town, row: Row) -> bool:
+    """True for work that another machine of the town is to start: it is told there."""
+    return (
+        row.machine not in (None, machine_name(town))
+        and town.exists(layout.machine_file(str(row.machine)))
+        and not identity.told(town.root, str(row.machine)).get("retired")
+    )
+
+
+def _untrusted(town: Town, index: Index, rigs: list[Rig]) -> list[Problem]:
+    """Commands that came from elsewhere, and that something waits for on this machine: one line for all."""
+    here = machine_name(town)
+    open_rows = (row for row in index.live if row.status == "open" and QUEUED in row.labels)
+    waiting = [row for row in open_rows if row.machine in (None, here)]
+    if not waiting and not any(rig.gates or rig.setup for rig in rigs):
+        return []
+    from gastown.services import commands
+
+    found = [one for one in commands.needed(town, rigs, waiting) if not one.trusted]
+    if not found:
+        return []
+    names = ", ".join(f"{one.kind} of {one.subject}" for one in found[:3]) + (", …" if len(found) > 3 else "")
+    text = f"nobody on this machine has agreed to: {names}"
+    return [Problem("untrusted", counted(len(found), "command"), text, "gt trust list")]
+
+
+def _escalations(view: View, index: Index) -> list[Problem]:
+    """Those that nobody has taken note of yet."""
+    rows = [row for row in index.live if row.type == "escalation"]
+    beads = queries.load_rows(view, sorted(rows, key=queries.work_order))
+    new = [one for one in beads if not one.doc.get("acked")]
+    return [Problem("escalation", one.id, one.title, f"gt escalate ack {one.id}") for one in new]
 
 
 def _to_choose(row: Row) -> Problem:

@@ -81,6 +81,7 @@ def _facts(
         ("type", f"{bead.type}, priority {bead.priority}"),
         ("rig", rig_of_path(bead.path) or ""),
         ("assignee", held),
+        ("queued", _queued(bead)),
         ("labels", ", ".join(bead.labels)),
         ("parent", _named(bead.parent, by_id) if bead.parent else ""),
     ]
@@ -98,6 +99,14 @@ def _facts(
         commit = f" as {str(closed['commit'])[:10]}" if closed.get("commit") else ""
         facts.append(("closed", f"{closed.get('at')} by {closed.get('by')}: {closed.get('reason')}{commit}"))
     return [*facts, ("file", bead.path), ("history", f"gt log {bead.id}")]
+
+
+def _queued(bead: Bead) -> str:
+    """For whom it waits, and where."""
+    if not bead.dispatch:
+        return ""
+    where = f" on machine {bead.machine}" if bead.machine else ""
+    return f"for {bead.dispatch.get('to')}{where}, by {bead.dispatch.get('by')} at {bead.dispatch.get('at')}"
 
 
 def _named(bead_id: str | None, by_id: Mapping[str, Row]) -> str:

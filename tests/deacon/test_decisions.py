@@ -137,17 +137,25 @@ def test_only_what_is_provably_over_is_noted(state: str, finishing: bool, acts: 
 
 # -- queue ----------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("room", "holds", "acts"),
+    ("room", "holds", "kind", "why"),
     [
-        (queue.Room("gp", ("gp-1",), 2), "", True),
-        (queue.Room("gp", ("gp-1",), 0), "", False),
-        (queue.Room("gp", (), 2), "", False),
-        (queue.Room("gp", ("gp-1",), 2, parked=True), "", False),
-        (queue.Room("gp", ("gp-1",), 2), "paused", False),
+        (queue.Room("gp", ("gp-1",), 2), "", "dispatch", "1 queued, 2 slots free"),
+        (queue.Room("gp", ("gp-1",), 0), "", "later", "1 queued: no slot is free"),
+        (queue.Room("gp", ("gp-1",), 2, parked=True), "", "later", "1 queued: the rig is parked"),
+        (queue.Room("gp", ("gp-1",), 2), "paused", "later", "1 queued: paused"),
     ],
 )
-def test_queue(room: queue.Room, holds: str, acts: bool) -> None:
-    assert bool(queue.decide(queue.Evidence((room,), holds), S, NOW)) == acts
+def test_queue(room: queue.Room, holds: str, kind: str, why: str) -> None:
+    """What waits is planned too, with the reason: `gt deacon plan` shows it."""
+    found = queue.decide(queue.Evidence((room,), holds), S, NOW)
+    assert [(one.kind, one.subject, one.why) for one in found] == [(kind, "gp", why)]
+
+
+def test_a_command_nobody_agreed_to_is_told_once_and_waits() -> None:
+    new, told = queue.Untrusted("gp-1", "make"), queue.Untrusted("gp-1", "make", NOW - 5)
+    assert [one.kind for one in queue.decide(queue.Evidence(untrusted=(new,)), S, NOW)] == ["telluntrusted"]
+    (later,) = queue.decide(queue.Evidence(untrusted=(told,)), S, NOW)
+    assert (later.kind, later.why) == ("later", "nobody here has agreed to its command (gt trust list)")
 
 
 # -- hand edits -----------------------------------------------------------------------------------

@@ -93,6 +93,38 @@ def test_an_invalid_file_is_reported_once_and_left_alone(ground: Ground) -> None
     ground.event("hand_edit", lambda one: one.get("bead") == bead)
 
 
+@pytest.mark.parametrize(
+    ("path", "text", "why"),
+    [
+        ("mail/.groups.yaml", "groups:\n  devs: mayor\n", "the group devs must be a list of addresses"),
+        ("mail/.groups.yaml", "groups: [\n", "not YAML"),
+        ("machines/anvil.yaml", "name: other\n", "machines/anvil.yaml"),
+        ("agents/mine.yaml", "name: mine\n", "agents/mine.yaml"),
+    ],
+)
+def test_no_file_that_cannot_be_used_is_committed(ground: Ground, path: str, text: str, why: str) -> None:
+    ground.start()
+    (ground.root / path).write_text(text)
+    assert why in ground.event("invalid_file", lambda one: path in one["text"])["text"]
+    assert path in git("status", "--porcelain", cwd=ground.root)
+    assert why in run_gt("lint", cwd=ground.root, code=1).out
+    assert any(path in line for line in run_gt("doctor", cwd=ground.root, code=1).lines)
+
+
+def test_what_is_reported_is_shown_and_used_by_nobody(ground: Ground) -> None:
+    """One check at every door: what the deacon refuses, no command takes for a bead."""
+    bead = ground.bead("fine", rig=None)
+    ground.start()
+    ground.edit(bead, "status: open", "status: open\n\nassignee: ../../etc")
+    ground.event("invalid_file", lambda one: bead in one["text"])
+    head = git("rev-parse", f"HEAD:{ground.town.bead_path(bead)}", cwd=ground.root)
+    for words in (("close", bead, "-r", "x"), ("note", bead, "-m", "x"), ("show", bead)):
+        assert "must be an address" in run_gt(*words, cwd=ground.root, code=1).err
+    assert "must be an address" in run_gt("status", cwd=ground.root, code=None).out
+    assert run_gt("list", "--json", cwd=ground.root, code=None).json == []
+    assert git("rev-parse", f"HEAD:{ground.town.bead_path(bead)}", cwd=ground.root) == head
+
+
 def test_the_line_of_a_syntax_error_is_told(ground: Ground) -> None:
     bead = ground.bead("fine", rig=None)
     ground.start()

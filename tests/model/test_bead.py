@@ -13,7 +13,8 @@ PATH = "rigs/greenplace/beads/2026-11-23/gp-x7k2m.yaml"
 
 
 def bead(**fields) -> Bead:
-    return Bead({"id": "gp-x7k2m", "title": "t", "status": "open", **fields}, PATH)
+    created = {"at": "2026-11-23T09:00:00Z", "by": "overseer"}
+    return Bead({"id": "gp-x7k2m", "title": "t", "status": "open", "created": created, **fields}, PATH)
 
 
 @pytest.mark.parametrize(("now", "then"), list(itertools.product(STATUSES, STATUSES)))

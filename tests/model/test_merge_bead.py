@@ -62,9 +62,9 @@ def test_notes_are_joined_in_order_of_time_and_none_is_lost() -> None:
 
 
 def test_a_session_that_both_sides_touched_is_one() -> None:
-    begun = {"id": "s-1", "started": "2026-11-23T10:00:00Z"}
-    doc = merged(changed(sessions=[{**begun, "ended": "x"}]), changed(sessions=[{**begun, "resume": "y"}]))
-    assert doc["sessions"] == [{**begun, "ended": "x", "resume": "y"}]
+    begun, ended = {"id": "s-1", "started": "2026-11-23T10:00:00Z"}, {"ended": "2026-11-23T11:00:00Z"}
+    doc = merged(changed(sessions=[{**begun, **ended}]), changed(sessions=[{**begun, "resume": "y"}]))
+    assert doc["sessions"] == [{**begun, **ended, "resume": "y"}]
 
 
 def test_the_later_title_wins_and_the_other_stays_in_a_note() -> None:

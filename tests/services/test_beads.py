@@ -30,7 +30,7 @@ def queued(town: Town) -> tuple[Bead, Bead]:
             bead.move(status)
         bead.set("assignee", "green/amber")
         change.save(bead)
-        fields = {"source": work.id, "branch": "b", "target": "main", "commit": "c" * 40}
+        fields = {"source": work.id, "branch": "b", "target": "main", "commit": "c" * 40, "worker": "green/amber"}
         merge = change.create(None, title="merge", type="merge", **fields)
         change.emit("merge_queued", "queued", bead=work.id)
         return bead, merge

@@ -101,6 +101,14 @@ def test_a_group_made_by_hand_in_a_circle_is_named(green: Town) -> None:
         meant(green, "@a")
 
 
+def test_a_group_that_names_one_who_is_gone_says_who_and_how_to_mend_it(green: Town) -> None:
+    Path(green.root, "mail/.groups.yaml").write_text('groups:\n  a:\n    - "@b"\n    - green/gone\n  b:\n    - mayor\n')
+    with pytest.raises(NotFound) as caught:
+        recipients.resolve(green, ["@a"], sender="overseer")
+    assert caught.value.message == "@a names green/gone: nobody here has the address 'green/gone'"
+    assert caught.value.hint == "gt mail group remove a green/gone"
+
+
 def test_comments_in_the_groups_stay(green: Town) -> None:
     path = Path(green.root, "mail/.groups.yaml")
     path.write_text("# ours\ngroups:\n  back:\n    - mayor # the boss\n")

@@ -13,7 +13,7 @@ from gastown.model.errors import NotFound, RaceLost, Refused
 from gastown.services import claims, release, rigs, sling, trust
 from gastown.services.exchange import exchange
 from gastown.store.town import Town, open_town
-from tests.conftest import PROJECT, git, gt_argv
+from tests.conftest import PROJECT, git, gt_argv, run_gt
 from tests.services.work_lab import eventually
 from tests.sync.lab import RIG, Machines
 
@@ -284,6 +284,9 @@ def test_work_for_another_machine_waits_for_its_deacon(machines: Machines) -> No
     assert [one.bead for one in report.queued] == [bead]
     assert machines.here.bead(bead).machine == "brick"
     assert sling.dispatch_queued(machines.here) == []
+    trust.require(machines.here, "command", bead, ["sh", "-c", "echo x > x"])  # it was written here
+    shown = run_gt("show", bead, cwd=machines.here.root).out
+    assert "queued     for app on machine brick, by overseer" in shown
     exchange(machines.here)
     exchange(machines.there)
     # Its command came over the wire: it waits, and does nothing, until somebody there has read it.

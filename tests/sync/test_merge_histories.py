@@ -93,7 +93,7 @@ def act(bead: Bead, rng: random.Random, number: int, said: dict[str, set[str]]) 
     elif kind == "unknown":
         bead.set(f"x-{rng.randrange(3)}", number)
     elif kind == "map":
-        bead.set("dispatch", {**bead.dispatch, f"k{rng.randrange(3)}": number})
+        bead.set("x-map", {**bead.doc.get("x-map", {}), f"k{rng.randrange(3)}": number})
     elif kind == "status":
         move(bead, rng, at, number)
 

@@ -63,7 +63,7 @@ def test_every_rule_for_a_bead(ground: Ground, clock: Clock, way: tuple[str, ...
     here, there = synced(ground)
     note(there, made, "from brick")
     update(there, made, title="Brick's", labels=["brick", "both"], description=text.replace("8", "EIGHT"))
-    update(there, made, acceptance="brick\n", dispatch={"a": 1, "c": 1}, priority=1)
+    update(there, made, acceptance="brick\n", priority=1, **{"x-map": {"a": 1, "c": 1}})
     with there.change("close") as change:
         one = change.bead(other)
         one.close(at=change.at, by="overseer", reason="done")
@@ -73,12 +73,12 @@ def test_every_rule_for_a_bead(ground: Ground, clock: Clock, way: tuple[str, ...
     clock.advance(60)
     note(here, made, "from anvil")
     update(here, made, title="Anvil's", labels=["anvil", "both", "old"], description=text.replace("0", "ZERO"))
-    update(here, made, acceptance="anvil\n", dispatch={"b": 2, "c": 2}, needs=[need])
+    update(here, made, acceptance="anvil\n", needs=[need], **{"x-map": {"b": 2, "c": 2}})
     note(here, other, "still said")
     one = alike(ground, here, way).bead(made)
     assert (one.title, one.priority, one.labels, one.needs) == ("Anvil's", 1, ["anvil", "both", "brick"], [need])
     assert one.description == text.replace("8", "EIGHT").replace("0", "ZERO")
-    assert one.dispatch == {"a": 1, "b": 2, "c": 2}
+    assert one.doc["x-map"] == {"a": 1, "b": 2, "c": 2}
     assert [item["text"] for item in one.doc["conflicts"]] == ["brick\n", "anvil\n"]
     assert {"from anvil\n", "from brick\n"} < {item["text"] for item in one.notes}
     assert any("Brick's" in item["text"] for item in one.notes)

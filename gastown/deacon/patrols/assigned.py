@@ -8,14 +8,12 @@ from gastown.deacon import adopt, telling
 from gastown.deacon.action import Action, Later
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
-from gastown.model import address
-from gastown.model.errors import GtError, NotFound
+from gastown.model.errors import GtError
 from gastown.model.row import Row
-from gastown.model.text import nearest
-from gastown.services import dispatch, sling
+from gastown.services import dispatch, given, sling
 from gastown.services.claims import Offline
 from gastown.services.starts import refusal
-from gastown.store import files, identity, layout
+from gastown.store import files, layout
 from gastown.store.town import Town
 
 _AGAIN = 600.0
@@ -96,7 +94,7 @@ def gather(world: World) -> list[Given]:
         if row is None or not _waits(world, row) or _is_uncommitted(world.town, row.path):
             continue
         to = str(row.assignee)
-        problem = why_not(world, row, to)
+        problem = given.why_not(world.town, row, to)
         if problem is None or (problem and bead_id not in wishes):
             continue
         told = world.memory.when(key_of(bead_id, to, problem)) if problem else None
@@ -119,45 +117,6 @@ def _waits(world: World, row: Row) -> bool:
         bead = world.bead(row)
         return bead is not None and (not bead.branch or not bead.sessions or not bead.machine)
     return row.status == "open"
-
-
-def why_not(world: World, row: Row, to: str) -> str | None:
-    """Why `to` cannot be given work by a file alone; "" if it can; None for a person or a role, who need no start."""
-    town = world.town
-    try:
-        who = address.parse(to)
-    except GtError:
-        return f"{to!r} is nobody's address"
-    rig_name = address.rig_of(who)
-    if rig_name is None or not address.is_worker(who):
-        return None
-    try:
-        rig = town.rig(rig_name)
-    except NotFound as error:
-        return error.message + (f" ({error.hint})" if error.hint else "")
-    except GtError as error:
-        return error.message
-    if rig.parked:
-        return f"rig {rig.name} is parked (gt rig unpark {rig.name})"
-    if row.machine and row.machine != town.machine:
-        return _elsewhere(town, row.machine)
-    docs, _ = town.workers(rig.name)
-    known = {str(doc["name"]): str(doc["kind"]) for doc in docs}
-    name = address.name_of(who)
-    if known.get(name) == "crew":
-        return None
-    if name not in known and name not in rig.names:
-        near = nearest(name, [*known, *rig.names])
-        return f"nobody known is called {who}" + (f" (did you mean {rig.name}/{near[0]}?)" if near else "")
-    return ""
-
-
-def _elsewhere(town: Town, machine: str) -> str:
-    if identity.told(town.root, machine).get("retired"):
-        return f"it is for machine {machine}, which was retired"
-    if town.exists(layout.machine_file(machine)):
-        return f"it is for machine {machine}, whose deacon starts it when the town reaches it"
-    return f"there is no machine {machine}"
 
 
 def decide(evidence: list[Given], settings: Settings, now: float) -> list[Action]:

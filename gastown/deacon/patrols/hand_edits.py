@@ -13,13 +13,12 @@ from gastown.deacon import adopt, telling
 from gastown.deacon.action import Action, Later
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
+from gastown.model import groups
 from gastown.model.address import rig_of
-from gastown.model.bead import HELD, TRANSITIONS, Bead, check
+from gastown.model.bead import HELD, TRANSITIONS, Bead
 from gastown.model.errors import GtError, InvalidFile
-from gastown.model.ids import is_name
-from gastown.services import mailbox
+from gastown.services import lint, mailbox
 from gastown.store import editbases, files, git, layout, schema
-from gastown.store import yaml as yaml_store
 from gastown.store.change import Change
 from gastown.store.town import Town
 
@@ -139,11 +138,11 @@ def kind_of(path: str) -> str | None:
     """What kind of file a path is the place of, if hand edits of it are committed: a schema's name, mail or text."""
     parts = path.split("/")
     name = parts[-1]
-    if name.startswith(".") and path != "mail/.groups.yaml":
+    if name.startswith(".") and path != groups.PATH:
         return None
     if parts[0] == layout.MAIL:
         box = len(parts) in (4, 5, 6) and parts[-2] in ("new", "cur")
-        return "mail" if box else "text" if path == "mail/.groups.yaml" else None
+        return "mail" if box else "groups" if path == groups.PATH else None
     if parts[0] in _TEXTS or (parts[0] == layout.RIGS and len(parts) == 4 and parts[2] == "roles"):
         return "text" if name.endswith(_TEXTS.get(parts[0], ".md")) else None
     kind = schema.kind_of(path)
@@ -202,35 +201,14 @@ def _look(town: Town, tree: bytes | None, path: str, kind: str) -> Edit | None:
         return Edit(path, kind, mark, age)
     before = town.repo.blob(tree, path)
     try:
-        new = _parse(kind, data, path)
+        new = lint.parse(path, data)
     except InvalidFile as problem:
         return Edit(path, kind, mark, age, problem=problem.message, hint=problem.hint)
     try:
-        old = _parse(kind, before, path) if before is not None else None
+        old = lint.parse(path, before) if before is not None else None
     except InvalidFile:
         old = None
     return Edit(path, kind, mark, age, old, new)
-
-
-def _parse(kind: str, data: bytes, path: str) -> dict[str, Any]:
-    """The valid document of a file; raises InvalidFile."""
-    if len(data) > yaml_store.MAX_BYTES:
-        raise InvalidFile(path, f"{len(data)} bytes is more than the {yaml_store.MAX_BYTES} a file may have")
-    doc: dict[str, Any] = yaml_store.load(data, path)
-    schema.check(kind, doc, path)
-    if kind == "bead":
-        check(doc, path)
-        if layout.bead_of_path(path) is None:
-            raise InvalidFile(path, "is no place of a bead: beads lie in beads/<day>/<id>.yaml")
-    elif kind == "rig":
-        from gastown.model import rig
-
-        rig.rig_of(doc, path)
-    elif kind in ("worker", "machine", "agent"):
-        stem = path.rpartition("/")[2].removesuffix(".yaml")
-        if not is_name(stem) or doc.get("name", stem) != stem:
-            raise InvalidFile(path, f"the file is named {stem} but says {doc.get('name')!r}", key="name")
-    return doc
 
 
 # -- deciding -------------------------------------------------------------------------------------

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gastown.deacon import telling
-from gastown.deacon.action import Action
+from gastown.deacon.action import Action, Later
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
 from gastown.model import graph
 from gastown.model.row import Row
+from gastown.model.text import counted
 from gastown.services import dispatch, launch, sling, trust
 from gastown.store.town import Town
 
@@ -103,16 +104,19 @@ def _untrusted(world: World, waiting: list[Row]) -> Iterator[Untrusted]:
 
 
 def decide(evidence: Evidence, settings: Settings, now: float) -> list[Action]:
-    """One dispatch for each rig that has both work and room; nothing starts while it is held."""
-    said: list[Action] = [
-        TellUntrusted(one.bead, "its command is not trusted here", shown=one.shown)
-        for one in evidence.untrusted
-        if one.told is None
-    ]
-    if evidence.holds:
-        return said
-    return said + [
-        Dispatch(room.rig, f"{len(room.ready)} queued, {room.free} slots free", ready=room.ready)
-        for room in evidence.rooms
-        if room.ready and room.free > 0 and not room.parked
-    ]
+    """One dispatch for each rig that has both work and room; what waits is looked at again, and why is said."""
+    again = now + settings.rescan
+    found: list[Action] = []
+    for one in evidence.untrusted:
+        if one.told is None:
+            found.append(TellUntrusted(one.bead, "its command is not trusted here", shown=one.shown))
+        else:
+            found.append(Later(one.bead, "nobody here has agreed to its command (gt trust list)", at=again))
+    for room in evidence.rooms:
+        why = evidence.holds or ("the rig is parked" if room.parked else "" if room.free > 0 else "no slot is free")
+        if why:
+            found.append(Later(room.rig, f"{len(room.ready)} queued: {why}", at=again))
+        else:
+            slots = counted(room.free, "slot")
+            found.append(Dispatch(room.rig, f"{len(room.ready)} queued, {slots} free", ready=room.ready))
+    return found

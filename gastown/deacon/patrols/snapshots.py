@@ -10,6 +10,7 @@ from gastown.deacon.action import Action, Later
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
 from gastown.model.errors import GtError
+from gastown.model.text import counted
 from gastown.runtime import git, rescue
 from gastown.store import layout
 from gastown.store.town import Town
@@ -83,4 +84,4 @@ def decide(evidence: Evidence, settings: Settings, now: float) -> list[Action]:
     due = evidence.last + settings.rescue
     if now < due:
         return [Later("worktrees", "saved a moment ago", at=due)]
-    return [Snapshot("worktrees", f"{len(evidence.worktrees)} worktrees may hold uncommitted work")]
+    return [Snapshot("worktrees", f"{counted(len(evidence.worktrees), 'worktree')} may hold uncommitted work")]

@@ -28,6 +28,7 @@ class Sync(Action):
 
     due: float = 0.0
     slow = True
+    routine = True
 
     def apply(self, town: Town) -> None:
         """As `gt sync`. A remote that does not answer is tried again later; raises the first trouble there was."""

@@ -1,0 +1,101 @@
+"""What `gt status` shows as problems: each with the command that deals with it, and none that is dealt with."""
+
+from __future__ import annotations
+
+import pytest
+
+from gastown.services import escalate, polecats, status, trust
+from gastown.store import layout
+from gastown.store.town import Town
+from tests.conftest import git
+from tests.services.test_status import with_worker
+
+
+def problems(town: Town) -> list[tuple[str, str, str]]:
+    return [(one.kind, one.subject, one.command) for one in status.status(town, town).problems if one.kind != "stalled"]
+
+
+@pytest.fixture
+def rig(town: Town) -> Town:
+    """A town with the rig `green` and its worker amber."""
+    with_worker(town)
+    return town
+
+
+def given(town: Town, to: str, **fields: object) -> str:
+    """An open bead with an assignee, as an editor leaves it."""
+
+    def body(change):
+        bead = change.create("green", title="Given", assignee=to, **fields)
+        change.emit("hand_edit", "given", bead=bead.id)
+        return bead.id
+
+    return town.transact("hand_edit", body)
+
+
+@pytest.mark.parametrize(
+    ("to", "fields", "why"),
+    [
+        ("green/nobody", {}, "nobody known is called green/nobody"),
+        ("red/amber", {}, "no rig 'red'"),
+        ("green/amber", {"machine": "nowhere"}, "there is no machine nowhere"),
+    ],
+)
+def test_work_given_to_whom_it_cannot_start_for(rig: Town, to: str, fields: dict[str, object], why: str) -> None:
+    bead = given(rig, to, **fields)
+    assert problems(rig) == [("given", bead, f"gt sling {bead}")]
+    assert any(f"does not start for {to}: {why}" in one.text for one in status.status(rig, rig).problems)
+
+
+def test_work_of_a_person_or_of_another_machine_is_no_problem(rig: Town) -> None:
+    given(rig, "overseer")
+    given(rig, "mayor")
+    rig.transact("machine", lambda change: change.put(layout.machine_file("brick"), {"name": "brick", "id": "b" * 16}))
+    bead = given(rig, "green/amber", machine="brick")
+    assert problems(rig) == []
+
+    def retire(change):
+        change.put(layout.machine_file("brick"), {"name": "brick", "id": "b" * 16, "retired": {"at": change.at}})
+
+    rig.transact("machine", retire)
+    assert problems(rig) == [("given", bead, f"gt sling {bead}")]
+
+
+def test_commands_from_elsewhere_wait_for_a_person(rig: Town) -> None:
+    def body(change):
+        doc = change.load(layout.rig_file("green"))
+        change.put(layout.rig_file("green"), {**doc, "gates": [{"name": "test", "run": "make test"}]})
+        bead = change.create("green", title="Queued", labels=["queued"], agent="exec", command=["make", "all"])
+        other = change.create("green", title="Elsewhere", labels=["queued"], agent="exec", command=["x"], machine="far")
+        change.emit("queue", "queued", bead=other.id)
+        return bead.id
+
+    bead = rig.transact("queue", body)
+    assert problems(rig) == []  # without a remote all of it was written here
+    git("remote", "add", "origin", "/nowhere", cwd=rig.root)
+    assert problems(rig) == [("untrusted", "2 commands", "gt trust list")]
+    said = [one.text for one in status.status(rig, rig).problems if one.kind == "untrusted"]
+    assert said == [f"nobody on this machine has agreed to: gate of green/test, command of {bead}"]
+    trust.record(rig, "gate", "green/test", "make test")
+    assert problems(rig) == [("untrusted", "1 command", "gt trust list")]
+    trust.record(rig, "command", bead, ["make", "all"])
+    assert problems(rig) == []
+
+
+def test_an_escalation_is_a_problem_until_somebody_took_note(town: Town) -> None:
+    made = escalate.escalate(town, "which database?", severity="high")
+    number = made.bead.id
+    assert problems(town) == [("escalation", number, f"gt escalate ack {number}")]
+    escalate.ack(town, number)
+    assert problems(town) == []
+
+
+def test_work_handed_in_while_status_looks_is_not_stalled(town: Town) -> None:
+    bead = with_worker(town)
+    seen = town.index()  # what was read before it was handed in
+    with town.change("done") as change:
+        now = change.bead(bead)
+        now.move("in_progress")
+        now.move("merging")
+        change.save(now)
+    assert [one.state for one in polecats.polecats(town, "green", index=seen)] == ["working"]
