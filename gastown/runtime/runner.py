@@ -30,6 +30,8 @@ _RESTORED = (signal.SIGPIPE, signal.SIGXFSZ) if hasattr(signal, "SIGXFSZ") else 
 # A terminal's own facts come from the pane, everything else from environ.json.
 _FROM_PANE = ("TERM", "TMUX", "TMUX_PANE", "COLORTERM")
 _LEFTOVER_GRACE = 1.0
+# Seconds between looks whether the town is still there, and looks that an agent has for its end when it is not.
+_LOOK, _LOOKS = 1.0, 3
 
 
 def main(argv: list[str]) -> int:
@@ -53,9 +55,14 @@ def main(argv: list[str]) -> int:
         return 127
     agent = Proc(pid, start_time(pid) or "")
     _forward_to(agent.pid)
+    home = _end_without_town(folder, agent.pid)
     _write(folder, AGENT, pid=agent.pid, start=agent.start)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
     code = os.waitstatus_to_exitcode(_wait(pid))
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    if _is_deleted(home):
+        _end_leftovers(pid)
+        return code if code >= 0 else 128 - code
     _record_exit(folder, code if code >= 0 else None, -code if code < 0 else None)
     _end_leftovers(pid)
     _finish(folder, spec, env)
@@ -158,6 +165,32 @@ def _forward_to(group: int) -> None:
 
     for sig in _FORWARDED:
         signal.signal(sig, forward)
+
+
+def _end_without_town(folder: str, group: int) -> int:
+    """End the agent when the session's folder is deleted, and the town with it: nobody could ever learn of its work.
+
+    A town that was moved is still there. Returns the open folder.
+    """
+    home = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    seen = 0
+
+    def look(_sig: int, _frame: FrameType | None) -> None:
+        nonlocal seen
+        if _is_deleted(home):
+            seen += 1
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGTERM if seen <= _LOOKS else signal.SIGKILL)
+                os.killpg(group, signal.SIGCONT)  # it may be frozen
+
+    signal.signal(signal.SIGALRM, look)
+    signal.setitimer(signal.ITIMER_REAL, _LOOK, _LOOK)
+    return home
+
+
+def _is_deleted(home: int) -> bool:
+    """True if an open folder was removed; file systems that do not count links never say so."""
+    return os.fstat(home).st_nlink == 0
 
 
 def _wait(pid: int) -> int:

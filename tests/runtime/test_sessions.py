@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gastown.model.errors import GtError, InvalidFile, NotFound, RaceLost
-from gastown.runtime import processes, sessions, starting, tmux
+from gastown.runtime import processes, runner, sessions, starting, tmux
 from gastown.runtime.processes import Proc
 from gastown.runtime.sessions import SessionRecord, SessionSpec
 
@@ -61,8 +61,8 @@ def town(tmp_path: Path) -> Iterator[Town]:
     yield one
     for record in one.started:
         sessions.stop(record, 0.1)
-        if runner := sessions.reload(record).runner:
-            processes.terminate(runner, 1)
+        if parent := sessions.reload(record).runner:
+            processes.terminate(parent, 1)
     if tmux.available():
         tmux.Server(one.socket).kill_server()
 
@@ -145,6 +145,37 @@ def test_stop_ends_the_agent_and_all_below_it(town: Town, runtime: str) -> None:
     if runtime == "tmux":
         until(lambda: tmux.Server(town.socket).list_sessions() == [])
     assert sessions.stop(record, 1)
+
+
+STUBBORN = "trap '' TERM; while true; do sleep 0.2; done"
+
+
+@pytest.mark.parametrize(
+    ("runtime", "program"),
+    [("process", "exec sleep 600"), pytest.param("tmux", "exec sleep 600", marks=RUNTIMES[1].marks),  # type: ignore[union-attr]
+     ("process", STUBBORN)],
+)  # fmt: skip
+def test_an_agent_ends_with_its_town(town: Town, runtime: str, program: str) -> None:
+    """Deleted under it, there is nobody left whom its work could reach."""
+    record = town.start(runtime, "sh", "-c", program)
+    town.started.remove(record)
+    agent, parent = record.agent_proc, record.runner
+    assert agent is not None
+    assert parent is not None
+    shutil.rmtree(town.home)
+    until(lambda: not processes.alive(agent), 20)
+    until(lambda: not processes.alive(parent), 20)
+    assert not town.home.exists()
+
+
+def test_an_agent_goes_on_when_its_town_is_moved(town: Town) -> None:
+    record = town.start("process", "sleep", "600")
+    moved = town.home.with_name("moved")
+    os.rename(town.home, moved)
+    time.sleep(2.5 * runner._LOOK)  # looks that must not end it: there is no event to wait for
+    assert record.agent_proc is not None
+    assert processes.alive(record.agent_proc)
+    os.rename(moved, town.home)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
