@@ -37,6 +37,7 @@ class Job:
     could_not_run: list[str] = field(default_factory=list)
     moves: int = 0
     stopped: bool = False
+    tried: set[tuple[str, ...]] = field(default_factory=set)
 
     @property
     def repo(self) -> str:
@@ -96,6 +97,10 @@ def attempt(job: Job, batch: Sequence[Entry]) -> None:
         return job.hold(batch, error.message + (f" ({error.hint})" if isinstance(error, Refused) else ""))
     if trouble:
         return job.hold(batch, trouble)
+    if (same := (base, *(entry.id for entry in batch))) in job.tried:
+        # Nothing here knows of such a case; a run that turns round and round would keep everything else waiting.
+        return job.hold(batch, f"a try on {target} at {base[:12]} has changed nothing: neither landed nor refused")
+    job.tried.add(same)
     present = _present(job, _allowed(job, batch), base)
     if not present:
         return None

@@ -104,8 +104,9 @@ def _apply(
 
 def _rebase(desk: str, tip: str, base: str, entry: Entry, identity: Mapping[str, str]) -> str | SetAside:
     ask = ("rev-list", "--reverse", "--topo-order", "--cherry-pick", "--right-only", f"{base}...{entry.commit}")
+    start = tip
     for commit in _git(desk, *ask).split():
-        trouble = _try(desk, entry, "cherry-pick", "--no-commit", "--allow-empty", commit)
+        trouble = _try(desk, start, entry, "cherry-pick", "--no-commit", "--allow-empty", commit)
         if trouble:
             return trouble
         tree = _git(desk, "write-tree")
@@ -117,7 +118,7 @@ def _rebase(desk: str, tip: str, base: str, entry: Entry, identity: Mapping[str,
 
 
 def _squash(desk: str, tip: str, entry: Entry, identity: Mapping[str, str]) -> str | SetAside:
-    trouble = _try(desk, entry, "merge", "--squash", "--quiet", entry.commit)
+    trouble = _try(desk, tip, entry, "merge", "--squash", "--quiet", entry.commit)
     if trouble:
         return trouble
     tree = _git(desk, "write-tree")
@@ -134,7 +135,7 @@ def _squash(desk: str, tip: str, entry: Entry, identity: Mapping[str, str]) -> s
 def _merge(desk: str, tip: str, entry: Entry, identity: Mapping[str, str]) -> str | SetAside:
     if git.succeeds(["merge-base", "--is-ancestor", entry.commit, tip], cwd=desk):
         return tip
-    trouble = _try(desk, entry, "merge", "--no-ff", "--no-commit", "--quiet", entry.commit)
+    trouble = _try(desk, tip, entry, "merge", "--no-ff", "--no-commit", "--quiet", entry.commit)
     if trouble:
         return trouble
     tree = _git(desk, "write-tree")
@@ -142,15 +143,17 @@ def _merge(desk: str, tip: str, entry: Entry, identity: Mapping[str, str]) -> st
     return _commit(desk, tree, (tip, entry.commit), message, entry, identity)
 
 
-def _try(desk: str, entry: Entry, *args: str) -> SetAside | None:
-    """Run one applying command: None if it applied, the conflict if it did not; GitFailed for any other trouble."""
+def _try(desk: str, onto: str, entry: Entry, *args: str) -> SetAside | None:
+    """Run one applying command: None if it applied, the conflict if it did not; GitFailed for any other trouble.
+
+    `onto` is what lay there before any of the entry's commits did.
+    """
     result = git.run([*_PLAIN, *args], cwd=desk, check=False)
     files = git.run(["diff", "--name-only", "--diff-filter=U", "-z"], cwd=desk).fields()
     if result.code == 0 and not files:
         return None
     if not files:
         raise git.GitFailed(args, desk, result.code, result.err + result.out)
-    onto = _git(desk, "rev-parse", "HEAD")
     shown = _git(desk, "diff", "--no-ext-diff", "--no-textconv").splitlines()
     more = [] if len(shown) <= _CONFLICT_LINES else [f"… {len(shown) - _CONFLICT_LINES} more lines"]
     return SetAside(entry, onto, tuple(files), "\n".join([*shown[:_CONFLICT_LINES], *more]))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gastown.runtime import git
-from gastown.services import refinery
+from gastown.services import attempt, refinery
 from tests.services.refinery_lab import RIG, Lab
 from tests.store.towns import git as plain_git
 
@@ -82,6 +82,25 @@ def test_a_conflict_is_sent_back_with_both_sides_and_the_rest_lands(lab):
     assert lab.file("list.txt").endswith("from one"), "no line of what has landed is dropped"
 
 
+def test_a_conflict_of_the_second_commit_alone_is_sent_back(lab):
+    entry = lab.finish({"a": "1"}, {"list.txt": "one\ntwo\nthree\nmine\n"})
+    lab.push({"list.txt": "one\ntwo\nthree\ntheirs\n"})
+    report = lab.run()
+    assert [(back.bead, back.reason) for back in report.sent_back] == [(entry.source, "conflict")]
+    assert lab.kinds().count("stacked") == 1
+
+
+def test_a_try_that_changes_nothing_is_not_repeated_for_ever(lab, monkeypatch):
+    entry = lab.finish({"a": "1"})
+    lab.gate("true")
+    monkeypatch.setattr(attempt, "_judge", lambda *_: None)
+    ((waits, why),) = lab.run().waiting
+    assert waits == entry.id
+    assert "has changed nothing" in why
+    monkeypatch.undo()
+    assert [one for one, _, _ in lab.run().landed] == [entry.id]
+
+
 BAD = "! ls | grep -q bad"
 
 
@@ -141,11 +160,11 @@ def test_the_failures_last_sixty_lines_reach_the_note(lab):
 def test_after_three_attempts_a_person_is_asked_and_others_go_on(lab):
     lab.gate(BAD)
     entry = lab.finish({"bad": "1"}, worker="toast")
-    for attempt in (1, 2):
+    for number in (1, 2):
         lab.run()
         assert lab.status(entry) == ("in_progress", "closed", "gate_failed")
-        branch = f"polecat/toast/{entry.source}.a{attempt + 1}"
-        entry = lab.hand_in(entry.source, branch, ({"bad": str(attempt)},), f"{RIG}/toast")
+        branch = f"polecat/toast/{entry.source}.a{number + 1}"
+        entry = lab.hand_in(entry.source, branch, ({"bad": str(number)},), f"{RIG}/toast")
     other = lab.finish({"good": "1"})
     report = lab.run()
     lab.assert_landed_once(other)

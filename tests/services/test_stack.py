@@ -115,6 +115,16 @@ def test_two_different_lines_at_one_place_are_a_conflict_and_the_rest_goes_on(la
     assert git.run(["status", "--porcelain"], cwd=lab.desk).out == b"", "nothing of the conflict stays in the worktree"
 
 
+def test_a_conflict_in_a_later_commit_is_one_with_the_target_all_the_same(lab):
+    """Not with what the entry's own first commit put there."""
+    entry = lab.branch({"a": "1"}, {"list.txt": "one\ntwo\nthree\nmine\n"})
+    base = lab.write({"list.txt": "one\ntwo\nthree\ntheirs\n"}, "meanwhile")
+    built = lab.build(entry)
+    assert [(item.entry, item.onto) for item in built.conflicts] == [(entry, base)]
+    assert built.tip == base
+    assert git.text(["rev-parse", "HEAD"], cwd=lab.desk) == base
+
+
 def test_a_recorded_resolution_of_the_persons_is_not_used(lab, tmp_path):
     one = lab.branch({"list.txt": "one\ntwo\nthree\nA\n"})
     two = lab.branch({"list.txt": "one\ntwo\nthree\nB\n"})
