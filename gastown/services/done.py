@@ -282,10 +282,15 @@ def _put_off(job: _Job, status: str, message: str | None, wip: tuple[str, ...]) 
     )  # fmt: skip
 
 
-def escalate(change: Change, rig: str, bead: Bead, words: str, *, severity: str = "high") -> str:
-    """An escalation bead for work that its agent cannot finish, and mail to the overseer and the mayor; its id."""
+def escalate(
+    change: Change, rig: str, bead: Bead, words: str, *, severity: str = "high", go_on: str = ""
+) -> str:
+    """An escalation bead for work that its agent cannot finish, and mail to the overseer and the mayor; its id.
+
+    `go_on` is the command that starts it again, `gt resume` if not given.
+    """
     title = " ".join(f"help wanted with {bead.id}: {bead.title}".split())
-    body = f"{words.strip()}\n\nLook: gt show {bead.id}\nGo on: gt resume {bead.id}\n"
+    body = f"{words.strip()}\n\nLook: gt show {bead.id}\nGo on: {go_on or f'gt resume {bead.id}'}\n"
     raised = change.create(
         None, title=title, type="escalation", priority=1, severity=severity, description=body, source=bead.id
     )

@@ -79,14 +79,16 @@ def _delete_remote(repo: str, branch: str, commit: str, there: str) -> None:
 
 
 def _delete_local(repo: str, branch: str, commit: str, there: str) -> None:
-    if clones.resolve(repo, f"refs/heads/{branch}") != commit:
-        return
-    at = clones.branch_checked_out_at(repo, branch)
-    if at is not None:
-        # The worker's worktree stays for its next work: on what landed, or as it is while something lies in it.
-        onto = [there] if worktrees.is_clean(at) else []
-        git.run(["checkout", "--quiet", "--detach", *onto], cwd=at)
-    clones.delete_branch(repo, branch, expect=commit)
+    # A worktree is given its next work under this lock: what is found of it holds until it is done.
+    with clones.locked(repo) as lock:
+        if clones.resolve(repo, f"refs/heads/{branch}") != commit:
+            return
+        at = clones.branch_checked_out_at(repo, branch)
+        if at is not None:
+            # The worker's worktree stays for its next work: on what landed, or as it is while something lies in it.
+            onto = [there] if worktrees.is_clean(at) else []
+            git.run(["checkout", "--quiet", "--detach", *onto], cwd=at, pass_fds=[lock])
+        clones.delete_branch(repo, branch, expect=commit)
 
 
 def leftovers(town: Town, rig: Rig) -> list[tuple[str, str, str]]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from gastown.model.address import name_of, rig_of
 from gastown.model.bead import Bead
-from gastown.model.errors import GtError, NotFound, Refused
+from gastown.model.errors import GtError, NotFound, RaceLost, Refused
+from gastown.runtime.remotes import RemoteUnreachable
 from gastown.services import (
     attempts,
     beads,
     claim,
     dispatch,
+    done,
     elsewhere,
     holds,
     launch,
@@ -24,7 +27,6 @@ from gastown.services import (
 from gastown.services import machine as machine_of
 from gastown.services import resume as resuming
 from gastown.services.claim import Order
-from gastown.services.claims import Offline
 from gastown.services.launch import Agent
 from gastown.services.starts import Dispatched, Run, Say, SlingReport, Wish, begin, refusal
 from gastown.services.targets import Target
@@ -32,6 +34,9 @@ from gastown.services.trust import Untrusted
 from gastown.store import layout
 from gastown.store.change import Change
 from gastown.store.town import Town
+
+# After so many sessions in a row that could not start, queued work is not tried again by itself.
+MAX_STARTS = 3
 
 
 @dataclass(frozen=True)
@@ -212,16 +217,18 @@ def restart(town: Town, bead_id: str, *, reason: str, context: str, on_step: Say
 def dispatch_queued(town: Town, rig: str | None = None, *, on_step: Say | None = None) -> list[Dispatched]:
     """Start what is queued and can start, by priority, then age, while slots are free and nothing holds this machine.
 
-    What cannot start any more is taken off the queue with a note that says why.
+    What cannot start any more is taken off the queue with a note that says why, and a person is asked.
     """
     town.settle()
     started: list[Dispatched] = []
     if scheduler.waits_for(town):
         return started
     for row in dispatch.waiting(town.index(), town.machine, rig):
+        to = str(row.rig)
         try:
             bead = town.bead(row.id)
-            place = targets.resolve(town, str(bead.dispatch.get("to") or row.rig))
+            to = str(bead.dispatch.get("to") or to)
+            place = targets.resolve(town, to)
             home = town.rig(place.rig)
             index = town.index()
             if dispatch.slots(town, home, index).full or claim.blockers(bead, index):
@@ -233,24 +240,41 @@ def dispatch_queued(town: Town, rig: str | None = None, *, on_step: Say | None =
             launch.check_command(town, agent, bead.id, bead.command)
             begin(run, bead, Order(bead.id, place, agent.name, from_queue=True), agent)
             started += [one for one in run.dispatched if not one.unchanged]
-        except (Offline, Untrusted):
-            continue  # it waits: for the network, or for a person who reads what is to be run
+        except (Untrusted, RemoteUnreachable, RaceLost):
+            continue  # it waits: for the network, for a person who reads what is to be run, for another gt
         except GtError as error:
-            _off_the_queue(town, row.id, error.message)
+            _not_started(town, row.id, to, error.message)
     return started
 
 
-def _off_the_queue(town: Town, bead_id: str, why: str) -> None:
+def _not_started(town: Town, bead_id: str, to: str, why: str) -> None:
+    """Back into the queue if it was its session that could not start, a few times; else off it, and a person is asked.
+
+    What stands against it before anything starts would stand there the next time, too.
+    """
+
     def body(change: Change) -> None:
         try:
             bead = change.bead(bead_id)
         except NotFound:
             return
-        if dispatch.QUEUED in bead.labels or bead.status == "open":
-            dispatch.dequeue(bead)
-            bead.add_note(change.at, change.actor, f"It was queued, but could not be started: {why}")
-            change.save(bead)
-            text = f"{bead_id} could not be started: {why.splitlines()[0]}"
-            change.emit("release", text, bead=bead_id, rig=layout.rig_of_path(bead.path), reason="queue")
+        if bead.status != "open":
+            return
+        rig = layout.rig_of_path(bead.path) or ""
+        if dispatch.QUEUED not in bead.labels and 0 < _failed_starts(bead) < MAX_STARTS:
+            return dispatch.enqueue(change, bead, to, f"its session could not start: {why}")
+        dispatch.dequeue(bead)
+        bead.add_note(change.at, change.actor, f"It was queued, but could not be started: {why}")
+        change.save(bead)
+        text = f"{bead.id} could not be started: {why.splitlines()[0]}"
+        change.emit("release", text, bead=bead.id, rig=rig, reason="queue")
+        words = f"It was queued, but could not be started, and is not tried again by itself:\n{why}"
+        done.escalate(change, rig, bead, words, go_on=f"gt sling {bead.id}")
 
     town.transact("release", body, actor="deacon")
+
+
+def _failed_starts(bead: Bead) -> int:
+    """How many sessions of its end could not start."""
+    outcomes = [one.get("outcome") for one in reversed(bead.sessions)]
+    return len(list(itertools.takewhile(lambda outcome: outcome == "start_failed", outcomes)))

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from gastown.runtime import git
+from gastown.runtime import clones, git
 from gastown.services import attempt, refinery
+from gastown.store import flock
 from tests.services.refinery_lab import RIG, Lab
 from tests.store.towns import git as plain_git
 
@@ -43,6 +44,22 @@ def test_who_worked_is_told_and_the_branches_go(lab):
     assert git.run(["for-each-ref", "refs/heads/polecat"], cwd=lab.origin).out == b""
     tree = Path(lab.root, "work", RIG, "cat1")
     assert git.text(["rev-parse", "HEAD"], cwd=tree) == lab.main(), "the worker's worktree stays, on what landed"
+
+
+def test_a_landed_branch_is_put_away_under_the_lock_that_gives_worktrees_their_next_work(lab, monkeypatch):
+    """Else a worker that is given work at that moment is switched back, or its commits seem to be nowhere."""
+    look, got = clones.branch_checked_out_at, []
+
+    def spy(repo, branch):
+        with flock.hold(Path(repo, "gt.lock"), timeout=0) as handle:
+            got.append(handle)
+        return look(repo, branch)
+
+    monkeypatch.setattr(clones, "branch_checked_out_at", spy)
+    lab.finish({"a": "1"})
+    lab.run()
+    assert got
+    assert set(got) == {None}, "nobody else could have it"
 
 
 def test_what_lies_in_the_workers_worktree_stays(lab):

@@ -275,15 +275,35 @@ def test_a_rigs_own_limit_queues_too(work):
     assert "of the rig" in report.queued[0].reason
 
 
-def test_queued_work_that_can_no_longer_start_leaves_the_queue_with_the_reason(work):
+def test_queued_work_whose_session_cannot_start_is_tried_three_times_then_a_person_is_asked(work):
     work.configure("town.yaml", max_polecats=0)
     bead = work.bead()
     work.sling(bead.id, agent=work.unstartable())
     work.configure("town.yaml", max_polecats=1)
+    for _ in range(2):
+        assert dispatch_queued(work.town) == []
+        now = work.now(bead)
+        assert (now.status, now.labels, now.dispatch["to"]) == ("open", ["queued"], "app")
     assert dispatch_queued(work.town) == []
     now = work.now(bead)
     assert (now.status, now.labels) == ("open", [])
     assert "could not be started" in now.notes[-1]["text"]
+    assert [(row.type, row.source) for row in work.town.index().rows if row.id != bead.id] == [("escalation", bead.id)]
+    assert dispatch_queued(work.town) == []
+
+
+def test_queued_work_that_nothing_could_start_leaves_the_queue_at_once_and_a_person_is_asked(work):
+    work.configure("town.yaml", max_polecats=0)
+    bead = work.bead()
+    work.sling(bead.id, agent=work.sleeper())
+    work.configure("town.yaml", max_polecats=1)
+    work.configure(work.now(bead).path, agent="nosuchagent")
+    assert dispatch_queued(work.town) == []
+    assert work.now(bead).labels == []
+    (asked,) = [work.town.bead(row.id) for row in work.town.index().rows if row.type == "escalation"]
+    assert asked.doc["source"] == bead.id
+    assert "nosuchagent" in asked.doc["description"]
+    assert f"gt sling {bead.id}" in asked.doc["description"]
 
 
 # -- dependents -----------------------------------------------------------------------------------
