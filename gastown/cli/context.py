@@ -78,10 +78,18 @@ class Ctx:
     @property
     def town(self) -> Town:
         """The town, opened for this actor."""
+        return self._open(forgiving=False)
+
+    @property
+    def town_in_need(self) -> Town:
+        """The town for what must work whatever state it is in: with the last settings where town.yaml is broken."""
+        return self._open(forgiving=True)
+
+    def _open(self, *, forgiving: bool) -> Town:
         if self._town is None:
             from gastown.store.town import open_town
 
-            self._town = open_town(self.root, actor=self.actor)
+            self._town = open_town(self.root, actor=self.actor, forgiving=forgiving)
             self._town.progress = _Reading().tell
             self._check_worker(self._town)
             self._follow(self._town)

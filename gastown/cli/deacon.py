@@ -78,7 +78,7 @@ def stop(ctx: typer.Context, json: Json = False) -> None:
 def status(ctx: typer.Context, json: Json = False) -> int:
     """Whether the deacon runs. Exit 1 if it does not."""
     gt: Ctx = ctx.obj
-    town = gt.town
+    town = gt.town_in_need
     found = powers.deacon(town.root)
     holds = schedulers.waits_for(town)
     if json:
@@ -141,7 +141,7 @@ def down(ctx: typer.Context, json: Json = False) -> int:
     from gastown.services import shutdown
 
     gt: Ctx = ctx.obj
-    found = shutdown.down(gt.town)
+    found = shutdown.down(gt.town_in_need)
     if json:
         put_json(vars(found))
         return 1 if found.left else 0
@@ -156,13 +156,13 @@ def down(ctx: typer.Context, json: Json = False) -> int:
 def estop(ctx: typer.Context, why: Why = "", json: Json = False) -> None:
     """Freeze every agent of this machine and let nothing start, until `gt thaw`."""
     gt: Ctx = ctx.obj
-    _show_frozen(stops.estop(gt.town, why), "stopped", json)
+    _show_frozen(stops.estop(gt.town_in_need, why), "stopped", json)
 
 
 def thaw(ctx: typer.Context, json: Json = False) -> None:
     """Let frozen agents go on and new ones start."""
     gt: Ctx = ctx.obj
-    found = stops.thaw(gt.town)
+    found = stops.thaw(gt.town_in_need)
     if found.unchanged and not json:
         put("nothing was stopped")
     else:
@@ -208,11 +208,11 @@ def scheduler_status(ctx: typer.Context, json: Json = False) -> None:
 def scheduler_pause(ctx: typer.Context, why: Why = "") -> None:
     """Start no queued work on this machine until `resume`."""
     gt: Ctx = ctx.obj
-    put("paused" if schedulers.pause(gt.town, why) else "it was paused already")
+    put("paused" if schedulers.pause(gt.town_in_need, why) else "it was paused already")
 
 
 @scheduler_app.command("resume")
 def scheduler_resume(ctx: typer.Context) -> None:
     """Start queued work again."""
     gt: Ctx = ctx.obj
-    put("resumed" if schedulers.resume(gt.town) else "it was not paused")
+    put("resumed" if schedulers.resume(gt.town_in_need) else "it was not paused")

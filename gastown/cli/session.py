@@ -38,13 +38,13 @@ def list_(
     from gastown.ui.tables import columns
 
     gt: Ctx = ctx.obj
-    records, bad = sessions.all_sessions(attempts.run_dir(gt.town))
-    states = [(one, attempts.look_at(gt.town, one.id).state) for one in records]
+    records, bad = sessions.all_sessions(attempts.run_dir(gt.town_in_need))
+    states = [(one, attempts.look_at(gt.town_in_need, one.id).state) for one in records]
     shown = [(one, state) for one, state in states if everything or state in attempts.LIVE or state == "unknown"]
     if json:
         put_json([_doc(one, state) for one, state in shown])
     else:
-        now = gt.town.clock()
+        now = gt.town_in_need.clock()
         rows = [
             (one.id, state, one.address, one.bead or "", one.agent, one.runtime, ago(now - one.started))
             for one, state in shown
@@ -97,9 +97,9 @@ def _living(gt: Ctx, which: str) -> str:
     from gastown.services import release
 
     try:
-        return release.find_session(gt.town, which)
+        return release.find_session(gt.town_in_need, which)
     except NotFound:
-        whereabouts.require_here(gt.town, which)
+        whereabouts.require_here(gt.town_in_need, which)
         raise
 
 
@@ -128,8 +128,8 @@ def stop(
     gt: Ctx = ctx.obj
     if bool(which) == everything:
         raise UsageError("which session?", "name one or several, or --all; `gt session list` shows them")
-    sids = service.every_session(gt.town) if everything else [_living(gt, one) for one in which or ()]
-    done = [service.stop_session(gt.town, sid, grace=grace, after=after) for sid in sids]
+    sids = service.every_session(gt.town_in_need) if everything else [_living(gt, one) for one in which or ()]
+    done = [service.stop_session(gt.town_in_need, sid, grace=grace, after=after) for sid in sids]
     if json:
         put_json([vars(one) for one in done] if everything or len(done) > 1 else vars(done[0]))
         return 0 if all(one.gone for one in done) else 1
@@ -167,7 +167,7 @@ def attach(ctx: typer.Context, which: Which) -> None:
     from gastown.runtime import sessions
 
     gt: Ctx = ctx.obj
-    gt.town.require_own()
+    gt.town_in_need.require_own()
     record = _newest(gt, _living(gt, which))
     if record.runtime == "tmux" and not (os.isatty(0) and os.isatty(1)):
         raise UsageError("attaching needs a terminal", f"gt peek {record.address} shows the last lines")

@@ -7,7 +7,7 @@ import os
 import time
 from functools import cached_property
 
-from gastown.model.errors import GtError, NotInTown, RaceLost, Stale
+from gastown.model.errors import GtError, InvalidFile, NotInTown, RaceLost, Stale
 from gastown.store import layout, runstate
 from gastown.store.layout import find_root as find_root
 from gastown.store.view import LiveView, View
@@ -15,7 +15,7 @@ from gastown.store.view import LiveView, View
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from typing import TypeVar
+    from typing import Any, TypeVar
 
     from gastown.store.change import Change
     from gastown.store.gitrepo import Repo
@@ -32,7 +32,20 @@ class Town(LiveView):
         super().__init__(root)
         self.actor = actor
         self.clock = clock
+        # Where town.yaml cannot be used, the settings last committed stand in for it.
+        self.forgiving = False
         self._machine: str | None = None
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """town.yaml; raises InvalidFile unless the town is `forgiving`."""
+        try:
+            return super().config
+        except InvalidFile:
+            if not self.forgiving:
+                raise
+            self._config = self.at("HEAD").config
+            return self._config
 
     @property
     def prefix(self) -> str:
@@ -144,9 +157,15 @@ class Town(LiveView):
         return False
 
 
-def open_town(root: str, *, actor: str = "overseer", clock: Callable[[], float] = time.time) -> Town:
-    """The town at `root`; raises NotInTown, or GtError for one written by a newer gt."""
+def open_town(
+    root: str, *, actor: str = "overseer", clock: Callable[[], float] = time.time, forgiving: bool = False
+) -> Town:
+    """The town at `root`; raises NotInTown, or GtError for one written by a newer gt.
+
+    A `forgiving` town takes the settings last committed where town.yaml is broken: agents must be stoppable then, too.
+    """
     town = Town(os.path.abspath(root), actor, clock)
+    town.forgiving = forgiving
     if not os.path.isfile(os.path.join(town.root, layout.TOWN_FILE)):
         raise NotInTown(f"{root} is no town (it has no town.yaml)", "make one: gt init PATH")
     version = town.config.get("version", FORMAT)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from gastown.runtime import sessions
+from gastown.runtime import processes, sessions
 from gastown.services import attempts, powers, shutdown
 from tests.conftest import git, run_gt
 from tests.deacon.ground import Event, Ground
@@ -260,3 +260,24 @@ def test_urgent_mail_reaches_an_agent_that_works(site: Ground, tmp_path: Path) -
     event = site.event("nudge")
     assert "old plan is off" in event["text"]
     site.until(lambda: list(site.root.glob(f".gt/run/nudges/{record.address}/*.json")))
+
+
+def test_agents_can_be_frozen_and_ended_while_town_yaml_is_broken(site: Ground, tmp_path: Path) -> None:
+    bead = site.bead()
+    site.command(bead, *waiting_command(tmp_path))
+    run_gt("sling", bead, "app", cwd=site.root)
+    agent = site.until(lambda: live(site, bead)).agent_proc
+    site.start()
+    with open(site.root / "town.yaml", "a") as file:
+        file.write("<<<<<<< ours\nname: [\n")
+    broken = (site.root / "town.yaml").read_bytes()
+    assert "unresolved git conflict" in run_gt("list", cwd=site.root, code=1).err
+    assert "stopped: app/" in run_gt("estop", "look first", cwd=site.root).out
+    assert "look first" in run_gt("deacon", "status", cwd=site.root).out
+    assert processes.alive(agent)
+    assert Path(f"/proc/{agent.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    assert "goes on: app/" in run_gt("thaw", cwd=site.root).out
+    assert run_gt("scheduler", "pause", cwd=site.root).out == "paused\n"
+    assert "stopped app/" in run_gt("down", cwd=site.root).out
+    assert not processes.alive(agent)
+    assert (site.root / "town.yaml").read_bytes() == broken
