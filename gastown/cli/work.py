@@ -46,8 +46,8 @@ def sling(
 ) -> int:
     """Give WORK to an agent and start it: bead ids, or a sentence, of which a bead is made.
 
-    TARGET is a rig (an idle polecat, else a new one) or RIG/NAME; without one the rig you stand in, or the only
-    one. What stands behind -- is a command that does the work, without any agent.
+    TARGET is a rig (an idle polecat, else a new one) or RIG/NAME; without one the beads' own rig, for new work the rig
+    you stand in, or the only one. What stands behind -- is a command that does the work, without any agent.
     """
     from gastown.services import beads, targets
     from gastown.services import sling as service

@@ -11,14 +11,16 @@ from gastown.store.town import Town
 
 
 def why_not(town: Town, row: Row, to: str) -> str | None:
-    """Why `to` cannot be given work by a file alone; "" if it can; None for a person or a role, who need no start."""
+    """Why `to` cannot be given work by a file alone; "" if it can; None for a person or the mayor, who need no start."""
     try:
         who = address.parse(to)
     except GtError:
         return f"{to!r} is nobody's address"
     rig_name = address.rig_of(who)
-    if rig_name is None or not address.is_worker(who):
+    if rig_name is None:
         return None
+    if not address.is_worker(who):
+        return f"{who} is a service of its rig and takes no work"
     try:
         rig = town.rig(rig_name)
     except NotFound as error:

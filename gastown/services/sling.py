@@ -56,7 +56,8 @@ def sling(
     titles: Sequence[str] = (), new: beads.Draft | None = None, here: str | None = None, dry_run: bool = False,
     offline: bool = False, machine: str | None = None, on_step: Say | None = None,
 ) -> SlingReport:  # fmt: skip
-    """Give `works` (ids, or free text, of which a bead is made) to `target`: a rig, RIG/NAME, or None (see `targets`).
+    """Give `works` (ids, or free text, of which a bead is made) to `target`: a rig, RIG/NAME, or None: their own rig,
+    else as `targets` says.
 
     What concerns all of it (the target, an untrusted setup) is raised before anything is touched; what concerns one
     work is in `refused`. In a batch, or with `queue_blocked`, blocked work is queued. `titles` are new work for
@@ -65,7 +66,8 @@ def sling(
     """
     town.settle()
     machine_of.require_active(town, machine)
-    place = targets.resolve(town, target, here=here)
+    home = None if target or titles else targets.home_of(town, works, town.actor)
+    place = targets.resolve(town, target, here=here, home=home)
     many = len(works) + len(titles) > 1
     wish = Wish(
         agent, tuple(command or ()), force, runtime, queue_blocked or many, offline, new or beads.Draft("")

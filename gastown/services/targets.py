@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gastown.model import address
-from gastown.model.errors import NotFound, Refused, UsageError
+from gastown.model.errors import GtError, NotFound, Refused, UsageError
 from gastown.model.ids import check_name, is_id, is_name
 from gastown.model.text import nearest
 from gastown.store import layout
@@ -30,13 +30,13 @@ class Target:
         return holder == str(self) if self.name else address.rig_of(holder) == self.rig
 
 
-def resolve(view: View, text: str | None, *, here: str | None = None) -> Target:
-    """The target meant by `text`; without one the rig we stand in, the default one, the only one.
+def resolve(view: View, text: str | None, *, here: str | None = None, home: str | None = None) -> Target:
+    """The target meant by `text`; without one `home`, the rig we stand in, the default one, the only one.
 
     Raises UsageError (listing the rigs where several are possible), NotFound with near names, or Refused
     for a parked rig.
     """
-    target = _parse(view, text) if text else Target(_the_rig(view, here))
+    target = _parse(view, text) if text else Target(home or _the_rig(view, here))
     rig = view.rig(target.rig)
     if rig.parked:
         raise Refused(f"rig {rig.name} is parked: it takes no new work", f"gt rig unpark {rig.name}")
@@ -45,11 +45,24 @@ def resolve(view: View, text: str | None, *, here: str | None = None) -> Target:
     return target
 
 
+def home_of(view: View, works: Sequence[str], actor: str) -> str | None:
+    """The one rig that all of `works` belong to; None if one is new or the town's own, or they are of several rigs."""
+    homes: set[str | None] = set()
+    for work in works:
+        try:
+            bead = find_work(view, work, actor)
+        except GtError:
+            return None  # whoever judges the works says what is wrong with it
+        path = view.bead_path(bead) if bead else None
+        homes.add(layout.rig_of_path(path) if path else None)
+    return homes.pop() if len(homes) == 1 else None
+
+
 def _parse(view: View, text: str) -> Target:
     if is_name(text):
         return Target(view.rig(text).name)
     if "/" not in text:
-        raise UsageError(f"{text!r} is no rig and no worker", "work is slung to RIG or RIG/NAME")
+        raise UsageError(f"{text!r} takes no work from gt sling", "work is slung to RIG or RIG/NAME")
     who = address.parse(text)
     rig = str(address.rig_of(who))
     view.rig(rig)
@@ -80,7 +93,7 @@ def split(view: View, words: Sequence[str]) -> tuple[list[str], str | None]:
     if not words:
         return [], None
     last = words[-1]
-    looks = address.is_address(last) and "/" in last
+    looks = address.is_address(last)
     if len(words) > 1 and (looks or last in view.rig_names()):
         return list(words[:-1]), last
     if len(words) > 1 and is_name(last):

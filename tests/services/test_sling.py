@@ -10,7 +10,7 @@ import pytest
 
 from gastown.model.errors import NotFound, Refused, UsageError
 from gastown.runtime import git, sessions, tmux
-from gastown.services import beads, release, rigs, sling
+from gastown.services import beads, release, rigs, sling, targets
 from gastown.services.sling import dispatch_queued
 from gastown.store import layout
 from gastown.store.change import Change
@@ -139,13 +139,28 @@ def test_targets_that_are_not_there_are_refused_before_anything(work):
         work.sling(bead.id)
 
 
-def test_without_a_target_the_only_rig_is_meant_else_they_are_listed(work):
-    bead = work.bead()
-    assert sling.sling(work.town, [bead.id], None, agent=work.sleeper()).dispatched[0].to == "app/amber"
+def test_without_a_target_new_work_goes_to_the_only_rig_else_they_are_listed(work):
+    assert sling.sling(work.town, ["new work"], None, agent=work.sleeper()).dispatched[0].to == "app/amber"
     rigs.add(work.town, rigs.NewRig("tools", str(work.source)), base=work.root)
     with pytest.raises(UsageError, match="app, tools"):
-        sling.sling(work.town, [work.bead().id], None)
-    assert sling.sling(work.town, [work.bead().id], None, agent=work.sleeper(), here=RIG).dispatched
+        sling.sling(work.town, ["new work"], None)
+    assert sling.sling(work.town, ["new work"], None, agent=work.sleeper(), here=RIG).dispatched
+
+
+def test_without_a_target_a_bead_goes_to_its_own_rig(work):
+    rigs.add(work.town, rigs.NewRig("tools", str(work.source)), base=work.root)
+    tool = beads.create(work.town, beads.Draft("x", rig="tools"))
+    agent = work.sleeper()
+    assert sling.sling(work.town, [work.bead().id], None, agent=agent, here="tools").dispatched[0].to == "app/amber"
+    assert sling.sling(work.town, [tool.id], None, agent=agent).dispatched[0].to == "tools/amber"
+    with pytest.raises(UsageError, match="app, tools"):
+        sling.sling(work.town, [work.bead().id, beads.create(work.town, beads.Draft("y", rig="tools")).id], None)
+
+
+def test_the_towns_own_are_no_rigs(work):
+    with pytest.raises(UsageError, match="'mayor' takes no work"):
+        works, target = targets.split(work.town, [work.bead().id, "mayor"])
+        sling.sling(work.town, works, target)
 
 
 def test_another_rigs_bead_needs_force(work):

@@ -38,6 +38,7 @@ def given(town: Town, to: str, **fields: object) -> str:
     [
         ("green/nobody", {}, "nobody known is called green/nobody"),
         ("red/amber", {}, "no rig 'red'"),
+        ("green/refinery", {}, "green/refinery is a service of its rig and takes no work"),
         ("green/amber", {"machine": "nowhere"}, "there is no machine nowhere"),
     ],
 )
