@@ -12,7 +12,7 @@ from gastown.model import groups, ids
 from gastown.model.errors import GtError, InvalidFile
 from gastown.model.text import counted
 from gastown.runtime import git, processes, sessions, tmux
-from gastown.services import holds, machine, rigdoctor, wiring
+from gastown.services import holds, lint, machine, rigdoctor, wiring
 from gastown.services.findings import FAIL, FIXED, NOTE, OK, WARN, Finding, Fix, Found
 from gastown.store import files, gitindex, identity, journal, layout, schema
 from gastown.store.town import Town
@@ -232,8 +232,14 @@ def _wrong(town: Town, path: str) -> list[InvalidFile]:
 
 def _beads(town: Town) -> Iterator[Found]:
     index = town.index()
-    for problem in index.problems:
+    _, head = town.repo.head()
+    tree = town.repo.commit(head).tree if head and index.problems else None
+    lost = lint.misplaced(town)
+    for problem in lost:
         yield Finding("beads", FAIL, str(problem), problem.hint), None
+    for problem in index.problems:
+        hint = problem.remedy(is_new=town.repo.find(tree, problem.path) is None)
+        yield Finding("beads", FAIL, str(problem), hint), None
     prefixes = {rig.name: rig.prefix for rig in town.rigs()[0]}
     seen: dict[str, str] = {}
     doubtful = 0
@@ -251,7 +257,7 @@ def _beads(town: Town) -> Iterator[Found]:
         for text in wrong:
             doubtful += 1
             yield Finding("beads", WARN, f"{row.id}: {text}", f"gt show {row.id}; {row.path}"), None
-    if not index.problems and not doubtful:
+    if not index.problems and not lost and not doubtful:
         yield Finding("beads", OK, f"{counted(len(index.rows), 'valid bead')}"), None
 
 

@@ -23,6 +23,8 @@ def parse(path: str, data: bytes) -> dict[str, Any] | None:
         return None
     if len(data) > yaml_store.MAX_BYTES:
         raise InvalidFile(path, f"{len(data)} bytes is more than the {yaml_store.MAX_BYTES} a file may have")
+    if kind == "bead" and layout.bead_of_path(path) is None:
+        raise _misplaced(path)
     doc: dict[str, Any] = yaml_store.load(data, path)
     if kind == "groups":
         groups.groups_of(doc)
@@ -30,8 +32,6 @@ def parse(path: str, data: bytes) -> dict[str, Any] | None:
     schema.check(kind, doc, path)
     if kind == "bead":
         check(doc, path)
-        if layout.bead_of_path(path) is None:
-            raise InvalidFile(path, "is no place of a bead: beads lie in beads/<day>/<id>.yaml")
     elif kind == "rig":
         from gastown.model import rig
 
@@ -41,6 +41,18 @@ def parse(path: str, data: bytes) -> dict[str, Any] | None:
         if not is_name(stem) or doc.get("name", stem) != stem:
             raise InvalidFile(path, f"the file is named {stem} but says {doc.get('name')!r}", key="name")
     return doc
+
+
+def _misplaced(path: str) -> InvalidFile:
+    place = path[: path.index("beads/")] + "beads/<day>/<id>.yaml"
+    hint = f"move it to {place}, the day as 2026-01-31; gt create makes beads in their place"
+    return InvalidFile(path, f"is no place of a bead, and nothing reads it: beads lie in {place}", hint=hint)
+
+
+def misplaced(view: View) -> list[InvalidFile]:
+    """One for each YAML file that lies beside the days' folders of beads, where it is overlooked."""
+    places = ["beads", *(f"{layout.RIGS}/{rig}/beads" for rig in sorted(view.names(layout.RIGS)))]
+    return [_misplaced(f"{place}/{name}") for place in places for name in sorted(view.names(place)) if _is_yaml(name)]
 
 
 def moved_wrongly(path: str, old: dict[str, Any] | None, new: dict[str, Any]) -> InvalidFile | None:
@@ -78,6 +90,7 @@ def all_paths(view: View) -> list[str]:
             found += [layout.rig_file(rig)] if view.exists(layout.rig_file(rig)) else []
             folders += [f"{layout.RIGS}/{rig}/polecats", f"{layout.RIGS}/{rig}/crew"]
             bead_places.append(f"{layout.RIGS}/{rig}/beads")
+    found += [problem.path for problem in misplaced(view)]
     folders += [f"{place}/{day}" for place in bead_places for day in sorted(view.names(place))]
     for folder in folders:
         found += [f"{folder}/{name}" for name in sorted(view.names(folder)) if _is_yaml(name)]

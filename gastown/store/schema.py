@@ -34,6 +34,8 @@ def kind_of(path: str) -> str | None:
             return "agent"
         case ["machines", name] if name.endswith(".yaml"):
             return "machine"
+        case ["beads", name] | ["rigs", _, "beads", name] if name.endswith(".yaml"):
+            return "bead"  # in no day's folder, where nobody finds it: it is to be told of
         case ["beads", _, name] | ["rigs", _, "beads", _, name] if name.endswith(".yaml"):
             return "bead"
         case ["rigs", _, "rig.yaml"]:
@@ -113,8 +115,9 @@ def _facts(error: ValidationError) -> list[tuple[str, str]]:
     name = _key(error.absolute_path).rpartition(".")[2] or "it"
     match error.validator:
         case "required":
+            told = schema.get("missingMessages") or {}
             missing = [key for key in rule if key not in value]
-            return [(key, f"`{key}` {said or 'is missing'}") for key in missing]
+            return [(key, f"`{key}` {told.get(key) or said or 'is missing'}") for key in missing]
         case "not" if isinstance(rule, dict) and rule.get("required"):
             return [(key, f"`{key}` {said or 'must not be there'}") for key in rule["required"]]
         case "anyOf" if not said and all(set(one) == {"required"} for one in rule):

@@ -100,6 +100,7 @@ def test_an_invalid_file_is_reported_once_and_left_alone(ground: Ground) -> None
         ("mail/.groups.yaml", "groups: [\n", "not YAML"),
         ("machines/anvil.yaml", "name: other\n", "machines/anvil.yaml"),
         ("agents/mine.yaml", "name: mine\n", "agents/mine.yaml"),
+        ("beads/hq-typed.yaml", "id: hq-typed\ntitle: x\n", "beads lie in beads/<day>/<id>.yaml"),
     ],
 )
 def test_no_file_that_cannot_be_used_is_committed(ground: Ground, path: str, text: str, why: str) -> None:
@@ -172,6 +173,22 @@ def test_new_and_removed_files_are_committed(ground: Ground) -> None:
     copy.unlink()
     ground.event("hand_edit", lambda one: "removed" in one["text"])
     ground.until(lambda: git("status", "--porcelain", cwd=ground.root) == "")
+
+
+def test_who_types_or_renames_a_bead_is_told_how(ground: Ground) -> None:
+    bead = ground.bead("first", rig=None)
+    ground.start()
+    path = ground.file(bead)
+    for name, text, said, hint in (
+        ("hq-typed", "title: typed\n", "the file's name without .yaml", "or remove it"),
+        ("hq-later", "id: hq-later\ntitle: x\n", "created: {at: 2026-01-31T09:30:00Z, by: overseer}", "or remove it"),
+        ("hq-other", path.read_text(), f"named hq-other but holds {bead}", "a bead keeps its name: mv"),
+    ):
+        path.with_name(f"{name}.yaml").write_text(text)
+        assert said in ground.event("invalid_file", lambda one, name=name: name in one["text"])["text"]
+        mail = ground.until(lambda name=name: next((one for one in ground.mail() if f"/{name}.yaml" in one), None))
+        assert hint in mail
+        assert "git checkout" not in mail
 
 
 def test_mail_moved_by_a_mail_program_is_committed(ground: Ground) -> None:

@@ -81,10 +81,13 @@ def test_doubtful_beads_are_named(town: Town) -> None:
     text += "needs:\n  - hq-gone1\nparent: hq-gone2\n"
     (folder / "zz-aaaaa.yaml").write_text(text)
     (folder / "hq-bbbbb.yaml").write_text("id: hq-ccccc\ntitle: x\n")
+    (folder / "hq-ddddd.yaml").write_text("title: x\n")
+    (folder.parent / "hq-eeeee.yaml").write_text("id: hq-eeeee\ntitle: x\n")
     found = [one for one in doctor.examine(town) if one.check == "beads"]
-    assert [one.state for one in found] == [FAIL, WARN, WARN, WARN]
+    assert [one.state for one in found] == [FAIL, FAIL, FAIL, WARN, WARN, WARN]
+    assert not any("git checkout" in one.hint for one in found)  # git has no version of them
     said = " ".join(one.text for one in found)
-    for word in ("hq-ccccc", "its prefix is not hq", "hq-gone1", "hq-gone2"):
+    for word in ("hq-eeeee", "beads lie in", "`id` is missing", "hq-ccccc", "its prefix is not hq", "hq-gone1", "hq-gone2"):
         assert word in said
 
 

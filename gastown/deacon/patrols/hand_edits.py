@@ -17,6 +17,7 @@ from gastown.model import groups
 from gastown.model.address import rig_of
 from gastown.model.bead import HELD, TRANSITIONS, Bead
 from gastown.model.errors import GtError, InvalidFile
+from gastown.model.text import counted
 from gastown.services import lint, mailbox
 from gastown.store import editbases, files, git, layout, schema
 from gastown.store.change import Change
@@ -97,7 +98,7 @@ class AdoptMail(Action):
         with town.change("hand_edit", actor="overseer") as change:
             paths = [] if adopt.git_at_work(town.repo.git_dir) else mailbox.settle_mail(change, self.subject)
             if paths:
-                text = f"mail of {self.subject}: {len(paths)} files moved by a mail program"
+                text = f"mail of {self.subject}: {counted(len(paths), 'file')} moved by a mail program"
                 change.emit("hand_edit", text, rig=rig_of(self.subject), paths=paths[:20])
 
 
@@ -203,7 +204,7 @@ def _look(town: Town, tree: bytes | None, path: str, kind: str) -> Edit | None:
     try:
         new = lint.parse(path, data)
     except InvalidFile as problem:
-        return Edit(path, kind, mark, age, problem=problem.message, hint=problem.hint)
+        return Edit(path, kind, mark, age, problem=problem.message, hint=problem.remedy(is_new=before is None))
     try:
         old = lint.parse(path, before) if before is not None else None
     except InvalidFile:
@@ -230,7 +231,7 @@ def decide(evidence: Evidence, settings: Settings, now: float) -> list[Action]:
         if not wrong:
             good.append(edit)
         elif key_of(edit.path, edit.mark) not in evidence.told:
-            hint = edit.hint or f"mend it in an editor, or go back to what git has: git checkout -- {edit.path}"
+            hint = edit.hint or InvalidFile(edit.path, wrong).remedy(is_new=edit.old is None)
             actions.append(Report(edit.path, wrong, mark=edit.mark, hint=hint))
     if good:
         actions.append(_adopt(good))
@@ -291,6 +292,8 @@ def describe(edits: list[Edit]) -> str:
     names = [layout.bead_of_path(edit.path) or edit.path for edit in edits]
     if len(edits) == 1:
         names[0] += _keys(edits[0])
+    else:
+        names = [name + (" (removed)" if edit.gone else "") for name, edit in zip(names, edits, strict=True)]
     more = f" and {len(names) - 5} more" if len(names) > 5 else ""
     return ", ".join(names[:5]) + more
 
