@@ -39,7 +39,8 @@ def check(doc: dict[str, Any], path: str) -> None:
         raise InvalidFile(path, f"id {bead_id!r} is not a bead id", key="id")
     stem = path.rpartition("/")[2].removesuffix(".yaml")
     if stem != bead_id:
-        hint = f"a bead keeps its name: mv {path} {path.rpartition('/')[0]}/{bead_id}.yaml; a new one needs an id of its own"
+        named = f"{path.rpartition('/')[0]}/{bead_id}.yaml"
+        hint = f"a bead keeps its name: mv {path} {named}; a new one needs an id of its own"
         raise InvalidFile(path, f"the file is named {stem} but holds {bead_id}", key="id", hint=hint)
     if not isinstance(doc.get("title"), str) or not doc["title"].strip():
         raise InvalidFile(path, "a bead needs a title", key="title")
@@ -55,7 +56,8 @@ def check(doc: dict[str, Any], path: str) -> None:
 def _check_together(doc: dict[str, Any], path: str) -> None:
     """What only several keys together can breach."""
     if doc.get("created") is None:
-        raise InvalidFile(path, "`created` is missing, for instance: created: {at: 2026-01-31T09:30:00Z, by: overseer}", key="created")
+        why = "`created` is missing, for instance: created: {at: 2026-01-31T09:30:00Z, by: overseer}"
+        raise InvalidFile(path, why, key="created")
     status = doc.get("status") or "open"
     if status in HELD and not doc.get("assignee"):
         raise InvalidFile(path, f"status is {status}, but it has no assignee", key="assignee")

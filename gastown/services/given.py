@@ -11,7 +11,7 @@ from gastown.store.town import Town
 
 
 def why_not(town: Town, row: Row, to: str) -> str | None:
-    """Why `to` cannot be given work by a file alone; "" if it can; None for a person or the mayor, who need no start."""
+    """Why `to` cannot be given work by a file alone; "" if it can; None for who needs no start."""
     try:
         who = address.parse(to)
     except GtError:

@@ -87,7 +87,7 @@ def test_doubtful_beads_are_named(town: Town) -> None:
     assert [one.state for one in found] == [FAIL, FAIL, FAIL, WARN, WARN, WARN]
     assert not any("git checkout" in one.hint for one in found)  # git has no version of them
     said = " ".join(one.text for one in found)
-    for word in ("hq-eeeee", "beads lie in", "`id` is missing", "hq-ccccc", "its prefix is not hq", "hq-gone1", "hq-gone2"):
+    for word in ("hq-eeeee", "beads lie in", "`id` is missing", "hq-ccccc", "prefix is not hq", "hq-gone1", "hq-gone2"):
         assert word in said
 
 
