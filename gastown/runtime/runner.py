@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any, NoReturn
 
 SESSION, ENVIRON, RUNNER, AGENT, EXIT = "session.json", "environ.json", "runner.json", "agent.json", "exit.json"
+LOG = "session.log"
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 # Those that Python ignores; an agent must find them as a shell would have left them.
 _RESTORED = (signal.SIGPIPE, signal.SIGXFSZ) if hasattr(signal, "SIGXFSZ") else (signal.SIGPIPE,)
@@ -32,6 +33,9 @@ _FROM_PANE = ("TERM", "TMUX", "TMUX_PANE", "COLORTERM")
 _LEFTOVER_GRACE = 1.0
 # Seconds between looks whether the town is still there, and looks that an agent has for its end when it is not.
 _LOOK, _LOOKS = 1.0, 3
+# An agent that prints without end must not fill the disk: past so many bytes its log keeps its end alone.
+LOG_MOST, _LOG_KEPT = 64 << 20, 4 << 20
+_CUT = b"gt: what stood before this was removed: the log had grown past %d MiB\n" % (LOG_MOST >> 20)
 
 
 def main(argv: list[str]) -> int:
@@ -55,11 +59,12 @@ def main(argv: list[str]) -> int:
         return 127
     agent = Proc(pid, start_time(pid) or "")
     _forward_to(agent.pid)
-    home = _end_without_town(folder, agent.pid)
+    home = _look_on(folder, agent.pid)
     _write(folder, AGENT, pid=agent.pid, start=agent.start)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
     code = os.waitstatus_to_exitcode(_wait(pid))
     signal.setitimer(signal.ITIMER_REAL, 0)
+    _keep_short(home)
     if _is_deleted(home):
         _end_leftovers(pid)
         return code if code >= 0 else 128 - code
@@ -167,16 +172,17 @@ def _forward_to(group: int) -> None:
         signal.signal(sig, forward)
 
 
-def _end_without_town(folder: str, group: int) -> int:
-    """End the agent when the session's folder is deleted, and the town with it: nobody could ever learn of its work.
+def _look_on(folder: str, group: int) -> int:
+    """Keep the log short, and end the agent when the session's folder is deleted, and the town with it.
 
-    A town that was moved is still there. Returns the open folder.
+    Nobody could ever learn of its work then; a town that was moved is still there. Returns the open folder.
     """
     home = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     seen = 0
 
     def look(_sig: int, _frame: FrameType | None) -> None:
         nonlocal seen
+        _keep_short(home)
         if _is_deleted(home):
             seen += 1
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -186,6 +192,21 @@ def _end_without_town(folder: str, group: int) -> int:
     signal.signal(signal.SIGALRM, look)
     signal.setitimer(signal.ITIMER_REAL, _LOOK, _LOOK)
     return home
+
+
+def _keep_short(home: int) -> None:
+    """Cut the beginning off a log that grew too long. All who write to it append, so they go on behind the cut."""
+    with contextlib.suppress(OSError):
+        if os.stat(LOG, dir_fd=home).st_size <= LOG_MOST:
+            return
+        log = os.open(LOG, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=home)
+        try:
+            size = os.fstat(log).st_size
+            end = os.pread(log, _LOG_KEPT, size - _LOG_KEPT)
+            os.ftruncate(log, 0)
+            os.write(log, _CUT + end[end.find(b"\n") + 1 :])
+        finally:
+            os.close(log)
 
 
 def _is_deleted(home: int) -> bool:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from gastown.model.errors import GtError, InvalidFile, NotFound
 from gastown.model.ids import ALPHABET
 from gastown.runtime.processes import Proc, alive, descendants, terminate, wait_gone
-from gastown.runtime.runner import AGENT, EXIT, RUNNER, SESSION
+from gastown.runtime.runner import AGENT, EXIT, LOG, RUNNER, SESSION
 from gastown.runtime.tmux import Server
 from gastown.store import files, identity
 from gastown.store.layout import LOCAL
@@ -27,7 +27,6 @@ from gastown.store.layout import LOCAL
 Runtime = Literal["tmux", "process"]
 Liveness = Literal["running", "starting", "exited", "dead"]
 PromptMode = Literal["arg", "stdin", "paste", "none"]
-LOG = "session.log"
 # How long a starter that is gone may have left a runner that has not yet said who it is.
 _LATE = 30.0
 _TAIL = 256 << 10

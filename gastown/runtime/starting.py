@@ -13,8 +13,8 @@ import gastown
 from gastown.model.errors import GtError, RaceLost, UsageError
 from gastown.runtime import plain, sessions
 from gastown.runtime.processes import current
-from gastown.runtime.runner import AGENT, ENVIRON, EXIT
-from gastown.runtime.sessions import LOG, Runtime, SessionRecord, SessionSpec
+from gastown.runtime.runner import AGENT, ENVIRON, EXIT, LOG
+from gastown.runtime.sessions import Runtime, SessionRecord, SessionSpec
 from gastown.runtime.tmux import Server, available
 from gastown.store import files
 

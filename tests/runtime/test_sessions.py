@@ -345,6 +345,22 @@ def test_the_persons_tmux_is_not_touched(town: Town, monkeypatch: pytest.MonkeyP
     assert server.list_sessions() == []
 
 
+def test_a_log_that_grows_without_end_keeps_its_end(town: Town, tmp_path: Path) -> None:
+    code = (
+        "import os, sys, time\n"
+        f"for _ in range({(runner.LOG_MOST >> 20) + 2}): os.write(1, (b'x' * 127 + b'\\n') * 8192)\n"
+        "print('the last of it', flush=True)\n"
+        f"while not os.path.exists({str(tmp_path / 'cut')!r}): time.sleep(0.02)\n"
+        "print('and more', flush=True)\n"
+    )
+    record = town.start("process", sys.executable, "-c", code)
+    until(lambda: 0 < os.path.getsize(record.log) < runner.LOG_MOST // 2 and "the last" in sessions.peek(record, 3))
+    (tmp_path / "cut").touch()
+    town.ended(record)
+    assert sessions.peek(record, 2).splitlines() == ["the last of it", "and more"]
+    assert Path(record.log).read_text().startswith("gt: what stood before this was removed")
+
+
 def test_the_runner_stays_light() -> None:
     import subprocess
 
