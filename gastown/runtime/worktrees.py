@@ -256,10 +256,14 @@ def changes(path: StrPath, commit: str, since: str | None = None) -> tuple[FileC
     return tuple(FileChange(kind, file) for kind, file in zip(fields[::2], fields[1::2], strict=True))
 
 
+class Unsaved(Refused):
+    """A worktree holds what is nowhere else, and so is not emptied."""
+
+
 def switch_fresh(repo: StrPath, path: StrPath, branch: str, base: str) -> None:
     """Put an idle worktree on the new branch `branch` from `base`, with `base`'s files. Repeating it is success.
 
-    Ignored files stay, so that a build is fast. Raises Refused if anything in it is not saved (`rescue.save`).
+    Ignored files stay, so that a build is fast. Raises Unsaved if anything in it is not saved (`rescue.save`).
     """
     clones.configure(repo)
     start = clones.resolve(repo, base)
@@ -299,7 +303,7 @@ def _require_saved(repo: StrPath, path: StrPath, now: WorktreeState, *, ignored:
     if any(not part.startswith("stash-") for part in missing):
         count = len(now.staged) + len(now.unstaged) + len(now.untracked) + len(now.conflicts)
         what = f"{count} changed files" if count else "commits or ignored files that are nowhere else"
-        raise Refused(
+        raise Unsaved(
             f"{os.fspath(path)} holds unsaved work: {what}", "commit it, or let gt save it first; nothing was touched"
         )
 

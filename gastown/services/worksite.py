@@ -123,19 +123,24 @@ def prepare(town: Town, rig: Rig, name: str, branch: str, base: str, *, resumed:
     if worktrees.state(path).branch == branch:
         worktrees.add(repo, path, branch, base, existing=True)
         return Site(path, False)
+    return Site(path, False, _switch(town, rig, name, branch, None if existing else base))
+
+
+def _switch(town: Town, rig: Rig, name: str, branch: str, base: str | None) -> str:
+    """Put an idle worktree on a branch, new from `base` or an existing one; what was saved before, in words.
+
+    The worker's last branch may be put away as landed between the two, and its commits lie loose then: once more.
+    """
+    repo, path = layout.bare(town.root, rig.name), layout.worktree(town.root, rig.name, name)
+    start = base or clones.resolve(repo, f"refs/heads/{branch}")
+    assert start is not None
     rescued = save(town, rig, name)
-    if existing:
-        _switch_to(repo, path, branch)
-    else:
-        worktrees.switch_fresh(repo, path, branch, base)
-    return Site(path, False, rescued)
-
-
-def _switch_to(repo: str, path: str, branch: str) -> None:
-    """Put an idle, saved worktree on a branch that exists."""
-    tip = clones.resolve(repo, f"refs/heads/{branch}")
-    assert tip is not None
-    worktrees.switch_fresh(repo, path, branch, tip)
+    try:
+        worktrees.switch_fresh(repo, path, branch, start)
+    except worktrees.Unsaved:
+        rescued = "; ".join(filter(None, (rescued, save(town, rig, name))))
+        worktrees.switch_fresh(repo, path, branch, start)
+    return rescued
 
 
 def save(town: Town, rig: Rig, name: str) -> str:

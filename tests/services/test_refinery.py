@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gastown.runtime import clones, git
-from gastown.services import attempt, refinery
+from gastown.services import attempt, refinery, worksite
 from gastown.store import flock
 from tests.services.refinery_lab import RIG, Lab
 from tests.store.towns import git as plain_git
@@ -60,6 +60,26 @@ def test_a_landed_branch_is_put_away_under_the_lock_that_gives_worktrees_their_n
     lab.run()
     assert got
     assert set(got) == {None}, "nobody else could have it"
+
+
+def test_a_worktree_is_given_its_next_work_while_its_last_branch_lands(lab, monkeypatch):
+    """Between the look at what is unsaved in it and the switch its branch goes; nothing of that is unsaved work."""
+    lab.finish({"a": "1"})
+    lab.push({"b": "1"})  # so that other commits land than were handed in
+    save = worksite.save
+
+    def land_after_it(*args):
+        found = save(*args)
+        if not lab.feed("merged"):
+            lab.run()
+        return found
+
+    monkeypatch.setattr(worksite, "save", land_after_it)
+    rig = lab.town.rig(RIG)
+    site = worksite.prepare(lab.town, rig, "cat1", "polecat/cat1/next.a1", "refs/remotes/origin/main")
+    assert lab.feed("merged")
+    assert (site.fresh, site.rescued) == (False, "")
+    assert git.text(["symbolic-ref", "--short", "HEAD"], cwd=site.path) == "polecat/cat1/next.a1"
 
 
 def test_what_lies_in_the_workers_worktree_stays(lab):
