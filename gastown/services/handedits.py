@@ -84,6 +84,15 @@ def is_editable(path: str) -> bool:
     return schema.kind_of(path) not in (None, "event")
 
 
+def removed(root: str, path: str) -> bytes | None:
+    """What git had of a file before it was removed; None if it had none. A file brought back goes on from there."""
+    gone = git.run(["log", "-1", "--format=%H", "--diff-filter=D", "--", path], cwd=root, check=False).text
+    if not gone:
+        return None
+    found = git.run(["show", f"{gone}^:{path}"], cwd=root, check=False)
+    return found.out if found.code == 0 else None
+
+
 def _wait(root: str, paths: list[str]) -> set[str]:
     """Those that are still being written after a short wait."""
     deadline = time.monotonic() + _WAIT

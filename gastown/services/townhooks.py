@@ -6,7 +6,7 @@ import os
 
 from gastown.model.errors import InvalidFile, Refused
 from gastown.runtime import git
-from gastown.services import lint, mailbox, settle
+from gastown.services import handedits, lint, mailbox, settle
 from gastown.store import commit, editbases, layout, lock, mergewrite, runstate, treediff
 from gastown.store.town import Town
 
@@ -55,8 +55,11 @@ def _staged(town: Town, path: str) -> InvalidFile | None:
     if new is None or mergewrite.under_way(town.repo):
         return None  # a merge takes states from elsewhere: what is allowed step by step need not be in one
     before = git.run(["show", f"HEAD:{path}"], cwd=town.root, check=False)
+    known = before.out if before.code == 0 else None
+    if known is None and str(new.get("status", "open")) not in lint.FRESH:
+        known = handedits.removed(town.root, path)
     try:
-        old = lint.parse(path, before.out) if before.code == 0 else None
+        old = lint.parse(path, known) if known is not None else None
     except InvalidFile:
         return None  # mending a broken file is always welcome
     return lint.moved_wrongly(path, old, new)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from gastown.store.change import Change
 from tests.conftest import git, run_gt
 from tests.deacon.ground import Ground
 
@@ -173,6 +174,36 @@ def test_new_and_removed_files_are_committed(ground: Ground) -> None:
     copy.unlink()
     ground.event("hand_edit", lambda one: "removed" in one["text"])
     ground.until(lambda: git("status", "--porcelain", cwd=ground.root) == "")
+
+
+def test_a_held_bead_that_was_removed_may_be_brought_back(ground: Ground) -> None:
+    bead = ground.bead("held", rig=None)
+
+    def hold(change: Change) -> None:
+        found = change.bead(bead)
+        found.set("assignee", "mayor")
+        found.move("hooked")
+        found.move("in_progress")
+        change.save(found)
+        change.emit("edit", "begun", bead=bead)
+
+    ground.town.transact("edit", hold)
+    ground.start()
+    path = ground.file(bead)
+    text = path.read_text()
+    path.unlink()
+    ground.event("hand_edit", lambda one: "removed" in one["text"])
+    path.write_text(text)
+    ground.event("hand_edit", lambda one: one.get("bead") == bead and "removed" not in one["text"])
+    ground.until(lambda: git("status", "--porcelain", cwd=ground.root) == "")
+    assert ground.events("invalid_file") == []
+    run_gt("deacon", "stop", cwd=ground.root)
+    git("rm", "-q", str(path), cwd=ground.root)
+    git("commit", "-qm", "gone", cwd=ground.root)
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    git("add", str(path), cwd=ground.root)
+    git("commit", "-qm", "back", cwd=ground.root)
 
 
 def test_who_types_or_renames_a_bead_is_told_how(ground: Ground) -> None:

@@ -18,7 +18,7 @@ from gastown.model.address import rig_of
 from gastown.model.bead import HELD, TRANSITIONS, Bead
 from gastown.model.errors import GtError, InvalidFile
 from gastown.model.text import counted
-from gastown.services import lint, mailbox
+from gastown.services import handedits, lint, mailbox
 from gastown.store import editbases, files, git, layout, schema
 from gastown.store.change import Change
 from gastown.store.town import Town
@@ -205,8 +205,11 @@ def _look(town: Town, tree: bytes | None, path: str, kind: str) -> Edit | None:
         new = lint.parse(path, data)
     except InvalidFile as problem:
         return Edit(path, kind, mark, age, problem=problem.message, hint=problem.remedy(is_new=before is None))
+    known = before
+    if before is None and kind == "bead" and new and str(new.get("status", "open")) not in _FRESH:
+        known = handedits.removed(town.root, path)
     try:
-        old = lint.parse(path, before) if before is not None else None
+        old = lint.parse(path, known) if known is not None else None
     except InvalidFile:
         old = None
     return Edit(path, kind, mark, age, old, new)
