@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -18,6 +18,9 @@ from gastown.services import powers
 from gastown.services import scheduler as schedulers
 from gastown.ui import style
 from gastown.ui.tables import columns
+
+if TYPE_CHECKING:
+    from gastown.deacon.action import Action
 
 _SETTINGS: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
 app = typer.Typer(help="The watcher that keeps work flowing.", **_SETTINGS)
@@ -97,7 +100,7 @@ def status(ctx: typer.Context, json: Json = False) -> int:
 def logs(
     ctx: typer.Context,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on showing new lines.")] = False,
-    lines: Annotated[int, typer.Option("-n", "--lines", help="How many old lines to begin with.")] = 50,
+    lines: Annotated[int, typer.Option("-n", "--lines", min=0, help="How many old lines to begin with.")] = 50,
 ) -> None:
     """What the deacon did, line by line."""
     from gastown.deacon import follow as following
@@ -118,7 +121,7 @@ def plan(ctx: typer.Context, json: Json = False) -> None:
     gt: Ctx = ctx.obj
     found = once(gt.town)
     if json:
-        put_json([{"patrol": patrol.name, **action.as_json()} for patrol, action in found])
+        put_json([{"patrol": patrol.name, **action.as_json(), **_when(action)} for patrol, action in found])
         return
     now = gt.town.clock()
     rows = []
@@ -128,6 +131,12 @@ def plan(ctx: typer.Context, json: Json = False) -> None:
     put_lines(columns(rows, head=("PATROL", "ACTION", "SUBJECT", "WHY"), colour=style.wanted()))
     if not rows:
         say("nothing to do")
+
+
+def _when(action: Action) -> dict[str, str]:
+    from gastown.deacon.action import Later
+
+    return {"at": times.text(action.at)} if isinstance(action, Later) else {}
 
 
 # -- up and down ----------------------------------------------------------------------------------

@@ -136,7 +136,7 @@ def read(
 def reply(
     ctx: typer.Context,
     message: Message,
-    words: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]")] = None,
+    words: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]", help="The answer, or -m, -F, --stdin.")] = None,
     text: Text = None,
     file: File = None,
     stdin: Stdin = False,
@@ -220,7 +220,9 @@ def mark(
 @app.command()
 def archive(
     ctx: typer.Context,
-    messages: Annotated[list[str] | None, typer.Argument(metavar="[MESSAGE]…")] = None,
+    messages: Annotated[
+        list[str] | None, typer.Argument(metavar="[MESSAGE]…", help="Numbers in the inbox, ids or beginnings.")
+    ] = None,
     read: Annotated[bool, typer.Option("--read", help="All that are read and not flagged.")] = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -292,7 +294,7 @@ def directory(ctx: typer.Context, json: Json = False, at: At = None) -> None:
 
 
 # -- groups ---------------------------------------------------------------------------------------
-Name = Annotated[str, typer.Argument(metavar="NAME")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The group's name, with or without its @.")]
 Members = Annotated[list[str], typer.Argument(metavar="ADDRESS…", help="Addresses, @crew/RIG, other @groups.")]
 
 
@@ -307,6 +309,8 @@ def group_list(ctx: typer.Context, json: Json = False, at: At = None) -> None:
         put_json([{"name": name, "members": members} for name, members in found.items()])
     else:
         put_lines(columns([(f"@{name}", " ".join(members)) for name, members in found.items()]))
+        if not found:
+            say("hint: none yet: gt mail group add NAME ADDRESS…; @town, @rig/RIG, @polecats/RIG, @crew/RIG always are")
 
 
 @group.command("show")

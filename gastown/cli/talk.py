@@ -22,7 +22,7 @@ from gastown.ui import style
 from gastown.ui.tables import columns
 
 _SETTINGS: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
-Words = Annotated[list[str] | None, typer.Argument(metavar="MESSAGE")]
+Words = Annotated[list[str] | None, typer.Argument(metavar="MESSAGE", help="The words, or -m, -F, --stdin.")]
 Text = Annotated[str | None, typer.Option("-m", "--message", metavar="TEXT", help="The words.")]
 Priority = Annotated[str, typer.Option("--priority", "-p", help="urgent normal")]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -113,9 +114,14 @@ def _heading(letter: Letter, now: float) -> str:
     lines = [
         f"Mail ({head.priority}, {head.kind}{about}) from {safe(head.sender or 'unknown')}, {_ago(now, letter.date)}:"
         f" {safe(head.subject or '(no subject)')}",
-        f"id {safe(letter.unique)}; answer with: gt mail reply {safe(letter.unique)} -m \"…\"",
+        f"id {safe(letter.unique)}; answer with: gt mail reply {_word(letter)} -m \"…\"",
     ]
     return "\n".join(lines)
+
+
+def _word(letter: Letter) -> str:
+    """Its id as one word of a shell: a file that another program dropped may have any name."""
+    return shlex.quote(safe(letter.unique))
 
 
 def _body(town: Town, letter: Letter) -> str:
@@ -130,6 +136,6 @@ def _piece(head: str, body: str, letter: Letter | None = None) -> str:
     lines = body[:_CHARS].rstrip().splitlines()
     quoted = [f"> {safe_block(line)}".rstrip() for line in lines[:_LINES]]
     if len(body.rstrip()) > _CHARS or len(lines) > _LINES:
-        rest = f": gt mail read {safe(letter.unique)}" if letter else ""
+        rest = f": gt mail read {_word(letter)}" if letter else ""
         quoted.append(f"(cut; it has {len(body)} characters{rest})")
     return "\n".join([head, *quoted])

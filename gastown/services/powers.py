@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import gastown
+from gastown.model import times
 from gastown.model.errors import GtError
 from gastown.runtime import plain, shell
 from gastown.runtime.processes import Proc, alive, current, terminate
@@ -29,7 +30,7 @@ class Deacon:
 
     def as_json(self) -> dict[str, Any]:
         """For --json."""
-        return {"pid": self.proc.pid, "since": self.since, "watching": self.watching}
+        return {"pid": self.proc.pid, "since": times.text(self.since), "watching": self.watching}
 
 
 def note_path(root: str) -> str:

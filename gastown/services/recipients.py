@@ -67,6 +67,9 @@ def known(view: View, text: str) -> str:
     if address is not None and is_known(view, address):
         return address
     everybody = [place.address for place in directory(view)]
+    if word.startswith("@"):
+        hint = f"gt mail group show {word} tells whom; gt broadcast"
+        raise NotFound(f"{text!r} stands for many, and one address is wanted", hint)
     plain = address or word.partition("@")[0] or word
     near = [one for one in everybody if name_of(one) == name_of(plain)][:3] or nearest(plain, everybody)
     raise NotFound(f"nobody here has the address {text!r}", "" if near else "`gt mail directory` lists them", near)
@@ -132,12 +135,13 @@ def groups(view: View) -> dict[str, list[str]]:
 
 
 def group(view: View, name: str) -> tuple[list[str], list[str]]:
-    """(the members as written, the addresses they stand for now) of a group; raises NotFound."""
+    """(the members as written, the addresses they stand for now) of a group; raises NotFound.
+
+    What is no group of the town's own but stands for many all the same (`town`, `crew/RIG`) has none written.
+    """
     name = name.removeprefix("@")
     members = groups(view).get(name)
-    if members is None:
-        raise _unknown_group(view, f"@{name}")
-    return members, _expand(view, f"@{name}")
+    return members or [], _expand(view, f"@{name}")
 
 
 def add_to_group(town: Town, name: str, members: Sequence[str]) -> list[str]:

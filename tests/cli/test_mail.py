@@ -121,6 +121,13 @@ def test_check_and_inject(green: Town, gt: Runner) -> None:
     assert gt("mail", "check", env=AS_AMBER, code=1).out == "no new mail\n"
 
 
+def test_an_id_is_handed_over_as_one_word_of_a_shell(green: Town, gt: Runner) -> None:
+    box = Path(green.root, "mail/green/amber/new")
+    box.mkdir(parents=True, exist_ok=True)
+    (box / "x; touch pwned.eml").write_text("From: a@b\nSubject: s\n\nb\n")
+    assert "gt mail reply 'x; touch pwned.eml' -m" in gt("mail", "check", "--inject", env=AS_AMBER).out
+
+
 @pytest.fixture
 def inside(green: Town, monkeypatch: pytest.MonkeyPatch) -> Town:
     monkeypatch.chdir(green.root)
@@ -213,6 +220,8 @@ def test_groups(green: Town, gt: Runner) -> None:
     assert gt("mail", "group", "add", "back", AMBER, "@crew/green").out == "@back: @crew/green green/amber\n"
     assert gt("mail", "group", "show", "back").lines == ["green/pat", "green/amber"]
     assert gt("mail", "send", "@back", "-s", "s", "-m", "m").out == "sent to green/pat, green/amber: s\n"
+    assert gt("mail", "group", "show", "@crew/green").lines == ["green/pat"]
+    assert "gt mail group show @crew/green" in gt("nudge", "@crew/green", "x", code=6).err
     assert gt("mail", "group", "list", "--json").json == [{"name": "back", "members": ["@crew/green", AMBER]}]
     assert gt("mail", "group", "remove", "back").out == "@back is gone\n"
     assert gt("mail", "send", "@back", "-s", "s", "-m", "m", code=6).err.startswith("error: there is no group '@back'")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from gastown.model import times
 from gastown.runtime import processes, sessions
 from gastown.services import attempts, powers, shutdown
 from tests.conftest import git, run_gt
@@ -234,6 +235,16 @@ def test_a_bead_closed_while_its_session_runs_ends_it(site: Ground, tmp_path: Pa
     assert site.town.bead(bead).status in ("closed", "open")
 
 
+def test_plan_names_times_as_everything_does(site: Ground) -> None:
+    bead = site.bead("young")
+    site.edit(bead, "title: young", "title: being written")
+    os.utime(site.file(bead), (time.time() + 30, time.time() + 30))  # not finished yet
+    found = run_gt("deacon", "plan", "--json", cwd=site.root).json
+    later = [times.parse(one["at"]) for one in found if one["action"] == "later"]
+    assert later
+    assert all(abs(at - time.time()) < 60 for at in later)
+
+
 def test_plan_says_what_would_be_done_and_does_nothing(site: Ground) -> None:
     bead = site.bead()
     site.command(bead, *WRITE)
@@ -274,6 +285,7 @@ def test_agents_can_be_frozen_and_ended_while_town_yaml_is_broken(site: Ground, 
     assert "unresolved git conflict" in run_gt("list", cwd=site.root, code=1).err
     assert "stopped: app/" in run_gt("estop", "look first", cwd=site.root).out
     assert "look first" in run_gt("deacon", "status", cwd=site.root).out
+    assert run_gt("deacon", "status", "--json", cwd=site.root).json["since"].endswith("Z")
     assert processes.alive(agent)
     assert Path(f"/proc/{agent.pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
     assert "goes on: app/" in run_gt("thaw", cwd=site.root).out
