@@ -35,6 +35,11 @@ def read_fast(data: bytes) -> dict[str, Any] | None:
             return None
         lines = text.split("\n")
         lines.pop()
+        # Comments before everything else belong to nothing; what is not printable may end a line for YAML.
+        first = next((i for i, line in enumerate(lines) if line[:1] != "#" or not line.isprintable()), len(lines))
+        del lines[:first]
+        if lines == ["{}"]:
+            return {}
         doc, _ = _read_map(lines, 0, 0, 1)
     except (_Unknown, UnicodeDecodeError):
         return None

@@ -188,6 +188,19 @@ def test_damaged_text_is_read_alike_or_left_to_ruamel(data, at, cut, put):
 
 
 @pytest.mark.parametrize(
+    ("data", "doc"),
+    [
+        (b"# groups\n# more\n{}\n", {}), (b"# a: 1\nb: 2\n", {"b": 2}), ("# h\u00f6\nb: 2\n".encode(), {"b": 2}),
+        ("# x\u2028a: 1\nb: 2\n".encode(), None), ("# x\x85a: 1\n{}\n".encode(), None), (b"# x\ra: 1\nb: 2\n", None),
+        (b"#\tx\nb: 2\n", None), (b"# nothing\n", None), (b"b: 2\n# last\n", None),
+    ],
+)  # fmt: skip
+def test_comments_at_the_head_cost_nothing(data, doc):
+    assert read_fast(data) == doc
+    agree(data)
+
+
+@pytest.mark.parametrize(
     "data", [b"a:\n  \n", b"a:\n  - b: c\n    \n", b" \n", b"a: \n", b"a:\n  - \n", b"\n"]
 )
 def test_blank_ends_are_left_to_ruamel(data):
