@@ -214,7 +214,7 @@ def confirmed(town: Town) -> Confirmed:
 
 def lease_of(town: Town) -> float:
     """How long a claim holds without being renewed, in seconds."""
-    return times.duration(str(town.setting("sync.lease", LEASE)))
+    return town.span("sync.lease", LEASE)
 
 
 def lost_to(one: Claim) -> RaceLost:

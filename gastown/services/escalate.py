@@ -92,7 +92,7 @@ def _mail(change: Change, bead: Bead, severity: str, *, again: str = "") -> tupl
 
 def run_command(town: Town, bead: Bead, severity: str) -> tuple[str, str]:
     """(the command that ran, why it did not do its work); ("", "") where town.yaml names none for this severity."""
-    command = (town.setting("escalation.commands") or {}).get(severity)
+    command = town.table("escalation.commands").get(severity)
     if not command:
         return "", ""
     shown = trust.shown(command)
@@ -178,7 +178,7 @@ def close(town: Town, bead_id: str, reason: str) -> tuple[Bead, bool]:
 # -- unanswered -----------------------------------------------------------------------------------
 def unanswered(view: View, now: float) -> list[Bead]:
     """Escalations nobody took note of for `escalation.unacked` (4h) since they were raised last, to be raised again."""
-    limit = times.duration(str(view.setting("escalation.unacked", UNACKED)))
+    limit = view.span("escalation.unacked", UNACKED)
     return [bead for bead in listed(view) if _is_unanswered(bead, now, limit)]
 
 

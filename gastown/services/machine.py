@@ -113,7 +113,7 @@ def capacity(view: View) -> int:
     """How many sessions may run on this machine at once (town.yaml `max_polecats`)."""
     from gastown.services.dispatch import MAX_POLECATS
 
-    return int(view.setting("max_polecats", MAX_POLECATS))
+    return view.number("max_polecats", MAX_POLECATS)
 
 
 def join(town: Town, name: str | None = None) -> str:

@@ -144,7 +144,10 @@ def _state(town: Town, address: str, row: Row) -> tuple[str, str, str, str]:
 
 def _silence(town: Town, address: str, record: SessionRecord | None) -> float | None:
     """Seconds without a sign of life, if they are more than `deacon.quiet` allows; a young session is not silent."""
-    limit = times.duration(str(town.setting("deacon.quiet", QUIET)))
+    try:
+        limit = town.span("deacon.quiet", QUIET)
+    except InvalidFile:  # the status names it, and shows the rest all the same
+        limit = times.duration(QUIET)
     now = town.clock()
     began = record.started if record is not None else now
     beat = heartbeat.age(town.root, address, now)

@@ -78,6 +78,7 @@ def sling(
     holds.require_none(town.root)
     elsewhere.check_home(town, run.rig)
     worksite.check_setup(town, run.rig)
+    dispatch.check_settings(town)
     planned = []
     for work in [*works, *titles]:
         try:

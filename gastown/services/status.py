@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from gastown.model import graph, groups, times
@@ -18,8 +19,17 @@ from gastown.store.town import Town
 from gastown.store.view import View
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gastown.services.news import News
     from gastown.services.polecats import Polecat
+
+_TABLES = ("deacon", "sync", "escalation", "escalation.commands")
+_NUMBERS = ("max_polecats", "capacity")
+_SPANS = (
+    "deacon.settle", "deacon.rescan", "deacon.quiet", "deacon.begin", "deacon.idle", "deacon.kill_quiet_after",
+    "deacon.rescue", "sync.interval", "sync.lease", "escalation.unacked",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,6 +78,8 @@ class Status:
     problems: tuple[Problem, ...]
     invalid: int
     news: News | None = None
+    # Messages that whoever asks has not read; 0 for the past.
+    unread: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The shape of cli.md."""
@@ -77,6 +89,7 @@ class Status:
             "remote": self.remote,
             "deacon": self.deacon,
             "news": self.news.as_json() if self.news else None,
+            "unread": self.unread,
             "rigs": [
                 {
                     "name": rig.name, "parked": rig.parked, "ready": rig.ready, "working": rig.working,
@@ -106,7 +119,7 @@ def status(town: Town, view: View, index: Index | None = None) -> Status:
         workers, bad_workers = _workers(town, view, rig, index, remote)
         bad += bad_workers
         summaries.append(_summary(rig, index, ready, workers))
-    bad += _groups(view)
+    bad += _groups(view) + _settings(view)
     problems = troubles.found(town, view, index, rigs, summaries, bad, remote=bool(remote))
     return Status(
         view.name,
@@ -119,7 +132,15 @@ def status(town: Town, view: View, index: Index | None = None) -> Status:
         problems,
         len(bad),
         _news(town) if remote else None,
+        _unread(town, view) if view.revision is None else 0,
     )
+
+
+def _unread(town: Town, view: View) -> int:
+    from gastown.store import maildir
+
+    box = maildir.folder(town.actor)
+    return len(maildir.unread(view.names(f"{box}/new"), view.names(f"{box}/cur")))
 
 
 def _groups(view: View) -> list[InvalidFile]:
@@ -129,6 +150,19 @@ def _groups(view: View) -> list[InvalidFile]:
     except InvalidFile as problem:
         return [problem]
     return []
+
+
+def _settings(view: View) -> list[InvalidFile]:
+    """What is wrong with the settings that commands read; the deacon and `gt doctor` hold all of it to its schema."""
+    asks: list[Callable[[], object]] = [partial(view.table, key) for key in _TABLES]
+    asks += [partial(view.number, key, 0) for key in _NUMBERS] + [partial(view.span, key, "0s") for key in _SPANS]
+    found = []
+    for ask in asks:
+        try:
+            ask()
+        except InvalidFile as problem:
+            found.append(problem)
+    return found
 
 
 def remote_url(root: str) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gastown.model import times
 from gastown.model.errors import GtError, InvalidFile
 from gastown.model.rig import Rig
 from gastown.model.row import Row
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # As in gastown.services.dispatch, which is dear to import.
 QUEUED = "queued"
+# No pause of recovery is looked for that began longer ago.
+_PAUSE_MOST = 3600.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ def found(
 
     `remote`: files of this town may have come over a wire. False for the past.
     """
-    problems = [*_holds(town, view), *_machine_problems(town, view, rigs), *_worker_problems(summaries)]
+    problems = [*_holds(town, view), *_machine_problems(town, view, rigs), *_paused(town, view, summaries)]
+    problems += _worker_problems(summaries)
     problems += _merge_problems(view, town, index)
     problems += _given(town, view, index)
     problems += _untrusted(town, index, rigs) if remote else []
@@ -102,6 +106,21 @@ _TROUBLE = {
     "quiet": ("{bead}: {detail}", "gt peek {address}"),
     "zombie": ("{detail}", "gt session stop {session}"),
 }
+
+
+def _paused(town: Town, view: View, rigs: Iterable[RigStatus]) -> list[Problem]:
+    """That the deacon lets stalled work lie for a while, because many sessions died at once on this machine."""
+    if view.revision is not None or not any(one.state == "stalled" for rig in rigs for one in rig.workers):
+        return []
+    now, name = times.text(town.clock()), machine_name(town)
+    for event in view.events(times.text(town.clock() - _PAUSE_MOST)):
+        data = event.get("data")
+        if event["type"] == "mass_death" and isinstance(data, dict) and data.get("machine") == name:
+            until = str(data.get("until") or "")
+            if until > now:
+                text = f"{event.get('text', '')}, until {until}"
+                return [Problem("mass_death", str(name), text, "gt feed --type session_death --since 10m")]
+    return []
 
 
 def _worker_problems(rigs: Iterable[RigStatus]) -> list[Problem]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from gastown.model import times
 from gastown.model.bead import Bead
 from gastown.model.errors import InvalidFile, NotFound, UsageError
 from gastown.model.ids import is_id, is_name
@@ -73,6 +74,30 @@ class View:
                 return default
             value = value[part]
         return value
+
+    def number(self, key: str, default: int, *, least: int = 0) -> int:
+        """A whole number of town.yaml; raises InvalidFile for anything else, and for less than `least`."""
+        value = self.setting(key)
+        if value is None:
+            return default
+        if isinstance(value, bool) or not isinstance(value, int) or value < least:
+            raise _unusable(key, value, f"a whole number from {least}")
+        return value
+
+    def span(self, key: str, default: str) -> float:
+        """A duration of town.yaml in seconds; raises InvalidFile for what is none."""
+        value = self.setting(key)
+        try:
+            return times.duration(str(default if value is None else value))
+        except UsageError:
+            raise _unusable(key, value, "a duration such as 90s, 15m, 4h, 7d") from None
+
+    def table(self, key: str) -> dict[str, Any]:
+        """A map of town.yaml, {} if it is not set; raises InvalidFile for anything else."""
+        value = self.setting(key)
+        if value is not None and not isinstance(value, dict):
+            raise _unusable(key, value, "a map")
+        return value or {}
 
     # -- rigs --------------------------------------------------------------
     def rig_names(self) -> list[str]:
@@ -186,6 +211,11 @@ class View:
         from gastown.store import feed
 
         return feed.read_events(self, since=since)
+
+
+def _unusable(key: str, value: object, wanted: str) -> InvalidFile:
+    shown = repr(value) if isinstance(value, str) else str(value)
+    return InvalidFile(layout.TOWN_FILE, f"{key} is {shown[:60]} but must be {wanted}", key=key)
 
 
 class LiveView(View):

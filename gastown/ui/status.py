@@ -32,7 +32,8 @@ def _head(status: Status, now: float, colour: bool) -> str:
     if status.news:
         remote += f", {status.news.said(now)}"
     deacon = f"deacon {safe(status.deacon)}" if status.deacon else "deacon not running"
-    return f"{name} on {safe(status.machine or '?')}: {status.ready} ready; {remote}; {deacon}"
+    mail = f"; {status.unread} unread (gt mail inbox)" if status.unread else ""
+    return f"{name} on {safe(status.machine or '?')}: {status.ready} ready; {remote}; {deacon}{mail}"
 
 
 def _problem(one: Problem, colour: bool) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from gastown.model.errors import NotFound, Refused, UsageError
+from gastown.model.errors import InvalidFile, NotFound, Refused, UsageError
 from gastown.runtime import git, sessions, tmux
-from gastown.services import beads, release, rigs, sling, targets
+from gastown.services import beads, release, rigs, scheduler, sling, targets
 from gastown.services.sling import dispatch_queued
 from gastown.store import layout
 from gastown.store.change import Change
@@ -155,6 +155,15 @@ def test_without_a_target_a_bead_goes_to_its_own_rig(work):
     assert sling.sling(work.town, [tool.id], None, agent=agent).dispatched[0].to == "tools/amber"
     with pytest.raises(UsageError, match="app, tools"):
         sling.sling(work.town, [work.bead().id, beads.create(work.town, beads.Draft("y", rig="tools")).id], None)
+
+
+def test_a_wrong_number_of_slots_is_told_before_anything_is_made(work):
+    work.configure("town.yaml", max_polecats="lots")
+    with pytest.raises(InvalidFile, match=r"town.yaml \(max_polecats\): max_polecats is 'lots' but must be a whole"):
+        sling.sling(work.town, ["new work"], RIG, agent=work.sleeper())
+    assert work.town.index().rows == []
+    with pytest.raises(InvalidFile, match="max_polecats"):
+        scheduler.schedule(work.town)
 
 
 def test_the_towns_own_are_no_rigs(work):

@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
+from gastown.model import times
 from gastown.services import beads, powers, status
 from gastown.services.beads import Draft
 from gastown.store import layout
 from gastown.store.town import Town
+from gastown.ui import status as render
 
 
 def with_worker(town: Town) -> str:
@@ -53,6 +57,47 @@ def test_a_worker_without_a_session_is_a_problem_with_a_command(town: Town) -> N
     assert [(one.kind, one.subject, one.command) for one in found.problems] == [
         ("stalled", "green/amber", f"gt resume {bead}")
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("max_polecats: lots\n", "max_polecats"), ("max_polecats: -3\n", "max_polecats"),
+        ("deacon:\n  quiet: soon\n", "deacon.quiet"), ("deacon: 3\n", "deacon"),
+        ("escalation:\n  commands: page\n", "escalation.commands"), ("sync:\n  lease: []\n", "sync.lease"),
+    ],
+)  # fmt: skip
+def test_a_setting_that_cannot_be_used_is_named_and_breaks_nothing(town: Town, text: str, key: str) -> None:
+    with_worker(town)
+    with open(Path(town.root, "town.yaml"), "a") as file:
+        file.write("\n" + text)
+    town.refresh()
+    found = [one for one in status.status(town, town).problems if one.kind == "invalid_file"]
+    assert [(one.subject, one.command) for one in found] == [("town.yaml", "$EDITOR town.yaml")]
+    assert found[0].text.startswith(f"{key} is ")
+
+
+def test_that_recovery_waits_is_said(town: Town) -> None:
+    with_worker(town)
+
+    def say(change, until, machine):
+        change.emit("mass_death", "3 sessions died", until=times.text(town.clock() + until), machine=machine)
+
+    for until, machine in ((-1, "anvil"), (60, "brick")):
+        town.transact("mass_death", lambda change, until=until, machine=machine: say(change, until, machine))
+    assert [one.kind for one in status.status(town, town).problems] == ["stalled"]
+    town.transact("mass_death", lambda change: say(change, 60, "anvil"))
+    first = status.status(town, town).problems[0]
+    assert (first.kind, first.subject) == ("mass_death", "anvil")
+    assert first.text == f"3 sessions died, until {times.text(town.clock() + 60)}"
+
+
+def test_unread_mail_is_counted(town: Town) -> None:
+    assert status.status(town, town).unread == 0
+    town.transact("mail", lambda change: [change.deliver("overseer", "s", "b"), change.emit("mail", "m")])
+    found = status.status(town, town)
+    assert (found.unread, found.as_json()["unread"], status.status(town, town.at("HEAD")).unread) == (1, 1, 0)
+    assert "1 unread (gt mail inbox)" in render.lines(found, now=town.clock(), colour=False)[0]
 
 
 def test_the_past_knows_no_sessions(town: Town) -> None:

@@ -126,11 +126,13 @@ class MassDeath(Action):
     """Say that many died at once, and that recovery waits."""
 
     count: int = 0
+    until: float = 0.0
 
     def apply(self, town: Town) -> None:
         """Mail to the overseer, one feed event."""
         body = f"{self.why}.\n\nLook at memory, disk, accounts: gt feed --type session_death --since 10m\n"
-        telling.tell(town, _MASS, _MASS, self.why, body=body, priority="urgent", count=self.count)
+        telling.tell(town, _MASS, _MASS, self.why, body=body, priority="urgent", count=self.count,
+                     until=times.text(self.until), machine=town.machine)  # fmt: skip
 
 
 def _is_about(row: Any, bead: str) -> bool:
@@ -203,7 +205,7 @@ def decide(evidence: Evidence, settings: Settings, now: float) -> list[Action]:
         until = now + settings.mass_pause
         text = f"{len(late)} sessions died within {times.ago(settings.mass_window)}"
         text += f": recovery waits {times.ago(settings.mass_pause)}"
-        actions.append(MassDeath("recovery", text, count=len(late)))
+        actions.append(MassDeath("recovery", text, count=len(late), until=until))
     if now < until:
         waiting = any(_wanted(one) for one in evidence.stalled)
         return [*actions, Later("recovery", "many died at once", at=until)] if waiting else actions
