@@ -46,6 +46,8 @@ class Deacon:
         self.errands = Errands(town.root, self.settings.errands, self._errand_ended)
         self._stopping = threading.Event()
         self._identity = _identity(town.root)
+        # The lock file that makes this the only deacon; without it another one could start beside it.
+        self._seat: int | None = None
         # When each thing that moved last moved, and first: monotonic.
         self._moved: dict[str, tuple[float, float]] = {}
         self._later: dict[str, float] = {}
@@ -62,6 +64,7 @@ class Deacon:
         """
         self.town.require_own()
         with sole(self.town.root):
+            self._seat = _inode(powers.lock_path(self.town.root))
             try:
                 return self._run()
             finally:
@@ -102,6 +105,8 @@ class Deacon:
                 break
             if self._gone():
                 return "the town was moved or deleted: the deacon ends"
+            if _inode(powers.lock_path(self.town.root)) != self._seat:
+                return "its lock was removed, so that another deacon may start: this one ends (gt up starts one)"
             now = time.monotonic()
             if now >= beat:
                 if self.pulse.look():
@@ -294,6 +299,13 @@ def _identity(root: str) -> tuple[int, int] | None:
     except OSError:
         return None
     return here.st_dev, state.st_ino
+
+
+def _inode(path: str) -> int | None:
+    try:
+        return os.stat(path).st_ino
+    except OSError:
+        return None
 
 
 def once(town: Town) -> list[tuple[Patrol, Action]]:

@@ -258,6 +258,15 @@ def test_a_second_deacon_is_told_who_is_the_first(ground: Ground) -> None:
     ground.start()
 
 
+def test_a_deacon_whose_lock_was_removed_ends_before_there_are_two(ground: Ground) -> None:
+    child = ground.start()
+    (ground.root / ".gt/run/deacon.lock").unlink()
+    assert child.wait(20) == 0
+    assert "its lock was removed" in (ground.root / ".gt/log/deacon.log").read_text()
+    other = ground.start()
+    assert run_gt("deacon", "status", "--json", cwd=ground.root).json["pid"] == other.pid
+
+
 def test_town_yaml_may_be_edited_by_any_editor(ground: Ground) -> None:
     child = ground.start()
     path = ground.root / "town.yaml"
