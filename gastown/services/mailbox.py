@@ -5,6 +5,7 @@ One listing answers inbox, count and notice, so that no message is counted and n
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -150,7 +151,8 @@ def _open(root: str, path: str) -> tuple[int, int]:
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound(f"no file {path}") from None
     except OSError as error:
-        raise InvalidFile(path, f"cannot be read: {error.strerror}") from None
+        link = error.errno in (errno.ELOOP, errno.EMLINK)
+        raise InvalidFile(path, "is a symbolic link" if link else f"cannot be read: {error.strerror}") from None
     what = os.fstat(handle)
     if stat.S_ISREG(what.st_mode) and what.st_size <= LARGEST:
         return handle, what.st_size

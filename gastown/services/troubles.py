@@ -99,10 +99,12 @@ def _this_machine(town: Town) -> list[Problem]:
     return [Problem("machine", name, machine.said_retired(name, doc), "gt machine join")]
 
 
-# state -> what is wrong, and what deals with it
+_PUT_OFF = "put off"
+# state (or why it is in it) -> what is wrong, and what deals with it
 _TROUBLE = {
     "stalled": ("{bead} has no live session: {detail}", "gt resume {bead}"),
     "stuck": ("{bead} needs help: {detail}", "gt show {bead}"),
+    _PUT_OFF: ("{bead} was put off by its worker", "gt resume {bead}"),
     "quiet": ("{bead}: {detail}", "gt peek {address}"),
     "zombie": ("{detail}", "gt session stop {session}"),
 }
@@ -128,7 +130,7 @@ def _worker_problems(rigs: Iterable[RigStatus]) -> list[Problem]:
     for one in (worker for rig in rigs for worker in rig.workers):
         if one.state in _TROUBLE:
             facts = {**vars(one), "detail": one.why or one.title}
-            text, command = (form.format(**facts) for form in _TROUBLE[one.state])
+            text, command = (form.format(**facts) for form in _TROUBLE[one.why if one.why == _PUT_OFF else one.state])
             found.append(Problem(one.state, one.address, text, command))
     return found
 

@@ -100,7 +100,7 @@ def test_a_message_that_cannot_be_read_is_named_and_the_rest_is_shown(green: Tow
     Path(green.root, "mail/overseer/new/100.x.y").symlink_to("/etc/passwd")
     done = gt("mail", "inbox", code=1)
     assert "whole" in done.out
-    assert "warning: mail/overseer/new/100.x.y" in done.err
+    assert "warning: mail/overseer/new/100.x.y: is a symbolic link" in done.err
 
 
 # -- check ----------------------------------------------------------------------------------------

@@ -77,6 +77,26 @@ def test_a_setting_that_cannot_be_used_is_named_and_breaks_nothing(town: Town, t
     assert found[0].text.startswith(f"{key} is ")
 
 
+@pytest.mark.parametrize(
+    ("outcome", "said", "command"),
+    [("deferred", "was put off by its worker", "gt resume"), ("escalated", "needs help", "gt show")],
+)
+def test_who_put_work_off_is_told_from_who_needs_help(town: Town, outcome: str, said: str, command: str) -> None:
+    bead = with_worker(town)
+
+    def end(change):
+        found = change.bead(bead)
+        found.set("sessions", [{"id": "s-20261123-0a1b", "agent": "exec", "by": "green/amber", "machine": "anvil",
+                                "started": change.at, "ended": change.at, "outcome": outcome}])  # fmt: skip
+        change.save(found)
+        change.emit("edit", "ended", bead=bead)
+
+    town.transact("edit", end)
+    one = status.status(town, town).problems[0]
+    assert (one.kind, one.command) == ("stuck", f"{command} {bead}")
+    assert said in one.text
+
+
 def test_that_recovery_waits_is_said(town: Town) -> None:
     with_worker(town)
 
