@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 
 from gastown.store.layout import TEMP_SUFFIX
 
@@ -46,11 +47,16 @@ def _space_point() -> None:
 
 
 def read(path: str) -> bytes:
-    """The whole file; OSError as it comes."""
+    """The whole file; OSError as it comes, and for a pipe or device, which might keep us waiting for ever."""
     # Three calls of the kernel where open() makes nine: an index without a cache reads ten thousand files.
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        size = os.fstat(handle).st_size
+        what = os.fstat(handle)
+        if not stat.S_ISREG(what.st_mode) and not stat.S_ISDIR(what.st_mode):
+            import errno
+
+            raise OSError(errno.EINVAL, "it is no ordinary file", path)
+        size = what.st_size
         parts = [os.read(handle, size + 1)]
         if len(parts[0]) == size:
             return parts[0]

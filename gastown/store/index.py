@@ -275,21 +275,32 @@ def _believed(known: Folder | None) -> tuple[set[Entry], dict[str, Any]]:
 
 
 def _entries(folder: str) -> list[Entry]:
-    """The bead files of a day folder, sorted."""
+    """The bead files of a day folder, sorted. Raises FileNotFoundError, NotADirectoryError for the folder alone."""
     # By its descriptor: the kernel then walks one name for each file, not the whole path.
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         with os.scandir(handle) as scan:
-            entries = [
-                (name, stat.st_size, stat.st_mtime_ns, stat.st_ino)
-                for item in scan
-                if (name := item.name).endswith(".yaml") and name[0] != "."
-                for stat in (item.stat(),)
-            ]
+            items = [item for item in scan if item.name.endswith(".yaml") and item.name[0] != "."]
+        try:
+            entries = [_entry(item) for item in items]
+        except FileNotFoundError:
+            entries = list(_entries_there(items))
     finally:
         os.close(handle)
     entries.sort()
     return entries
+
+
+def _entry(item: os.DirEntry[str]) -> Entry:
+    stat = item.stat()
+    return item.name, stat.st_size, stat.st_mtime_ns, stat.st_ino
+
+
+def _entries_there(items: list[os.DirEntry[str]]) -> Iterator[Entry]:
+    """Those that are still there: one that was removed since, or a link to nowhere, hides none of the others."""
+    for item in items:
+        with contextlib.suppress(FileNotFoundError):
+            yield _entry(item)
 
 
 def bead_folders(root: str) -> list[tuple[str | None, str]]:

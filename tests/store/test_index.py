@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from gastown.store import index
 from tests.store.towns import small_town
 
+CREATED = "created: {at: 2026-11-23T09:30:00Z, by: overseer}\n"
 CLOSED = "status: closed\n\nclosed:\n  at: 2026-11-23T10:00:00Z\n  by: overseer\n  reason: done\n"
 
 
@@ -17,7 +20,8 @@ def write(root: Path, number: int, *, closed: bool, title: str = "A bead") -> Pa
     path = root / f"rigs/greenplace/beads/2026-11-{number % 5 + 10}/gp-{number:05d}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     needs = f"\nneeds:\n  - gp-{number - 1:05d}\n" if number else ""
-    path.write_text(f"id: gp-{number:05d}\n\ntitle: {title}\n\n{CLOSED if closed else 'status: open' + chr(10)}{needs}")
+    status = CLOSED if closed else "status: open\n"
+    path.write_text(f"id: gp-{number:05d}\n\ntitle: {title}\n\n{CREATED}\n{status}{needs}")
     old = 1_700_000_000 + number  # older than any clock tick of the cache
     os.utime(path, (old, old))
     return path
@@ -89,3 +93,23 @@ def test_a_closed_bead_with_texts_to_choose_from_is_known_with_the_cache_too(tmp
         assert sorted(row.id for row in found.disputed) == ["gp-00003", "gp-00004"]
         assert all(row.conflicts == ("title",) for row in found.disputed)
     assert (root / ".gt/cache/beads.idx").exists()
+
+
+def test_a_file_that_goes_while_it_is_looked_at_hides_none_of_the_others(tmp_path):
+    root = Path(small_town(tmp_path / "t").root)
+    paths = [write(root, number, closed=False) for number in (0, 5, 10)]
+    # To the kernel a link to nowhere is a name whose file is gone.
+    paths[0].with_name("gp-00099.yaml").symlink_to(root / "nowhere")
+    for said_by in (fresh, said):
+        assert {path.stem for path in paths} <= set(said_by(root)[2])
+
+
+def test_a_pipe_among_the_beads_is_named_and_not_waited_for(tmp_path):
+    root = Path(small_town(tmp_path / "t").root)
+    os.mkfifo(write(root, 5, closed=False).with_name("gp-00099.yaml"))
+    code = "from gastown.store import index; f = index.load(sys.argv[1]); print(*f.problems); print(*f.by_id)"
+    argv = [sys.executable, "-c", f"import sys; {code}", str(root)]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=True)
+    problems, ids = done.stdout.splitlines()
+    assert "gp-00099.yaml: cannot be read: it is no ordinary file" in problems
+    assert "gp-00005" in ids
