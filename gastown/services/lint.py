@@ -7,7 +7,7 @@ from typing import Any
 
 from gastown.model import groups
 from gastown.model.bead import TRANSITIONS, check
-from gastown.model.errors import InvalidFile
+from gastown.model.errors import InvalidFile, NotFound
 from gastown.model.ids import is_name
 from gastown.store import layout, schema
 from gastown.store import yaml as yaml_store
@@ -77,6 +77,10 @@ def problems(view: View, paths: Iterable[str]) -> list[InvalidFile]:
             parse(path, view.read(path))
         except InvalidFile as problem:
             found.append(problem)
+        except NotFound:
+            found.append(InvalidFile(path, "is a link to nowhere, or was removed just now"))
+        except OSError as error:
+            found.append(InvalidFile(path, f"cannot be read: {error.strerror}"))
     return found
 
 

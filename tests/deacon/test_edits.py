@@ -113,6 +113,23 @@ def test_no_file_that_cannot_be_used_is_committed(ground: Ground, path: str, tex
     assert any(path in line for line in run_gt("doctor", cwd=ground.root, code=1).lines)
 
 
+def test_what_is_no_ordinary_file_is_told_of_once_and_waited_for_by_nobody(ground: Ground) -> None:
+    bead = ground.bead("fine", rig=None)
+    ground.start()
+    folder = ground.file(bead).parent
+    os.mkfifo(folder / "hq-pipe1.yaml")
+    (folder / "hq-link1.yaml").symlink_to("/nonexistent")
+    for name, why in (("hq-pipe1", "it is no ordinary file"), ("hq-link1", "is a symbolic link")):
+        assert why in ground.event("invalid_file", lambda one, name=name: name in one["text"])["text"]
+    ground.edit(bead, "title: fine", "title: better")
+    ground.event("hand_edit", lambda one: one.get("bead") == bead)
+    ground.until(lambda: len(ground.mail()) == 2)
+    out = run_gt("lint", cwd=ground.root, code=1).out
+    assert "hq-pipe1.yaml: cannot be read" in out
+    assert "hq-link1.yaml: is a link to nowhere" in out
+    assert len(ground.events("invalid_file")) == 2
+
+
 def test_what_is_reported_is_shown_and_used_by_nobody(ground: Ground) -> None:
     """One check at every door: what the deacon refuses, no command takes for a bead."""
     bead = ground.bead("fine", rig=None)

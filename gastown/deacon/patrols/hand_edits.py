@@ -25,6 +25,8 @@ from gastown.store.town import Town
 
 _FOLDERS = ("beads", "rigs", "mail", "machines", "agents", "roles", "formulas", "town.yaml")
 _TEXTS = {"roles": ".md", "formulas": ".toml"}
+# The marks of what has no content to be named by.
+_NO_CONTENT = _LINK, _UNREADABLE = "link", "unreadable"
 _FRESH = ("open", "deferred", "hooked", "closed")
 
 
@@ -115,7 +117,8 @@ class Report(Action):
 
     def apply(self, town: Town) -> None:
         """Mail with line and reason; the file stays as it is."""
-        if mark_of(files.read_or_none(layout.absolute(town.root, self.subject))) != self.mark:
+        where = layout.absolute(town.root, self.subject)
+        if self.mark not in _NO_CONTENT and mark_of(files.read_or_none(where)) != self.mark:
             return
         body = f"{self.why}\n\n{self.hint}\n\nIt is left as it is; nothing acts on it until it is mended.\n"
         bead = layout.bead_of_path(self.subject)
@@ -181,7 +184,7 @@ def _uncommitted(town: Town) -> list[str]:
 def _look(town: Town, tree: bytes | None, path: str, kind: str) -> Edit | None:
     absolute = layout.absolute(town.root, path)
     if os.path.islink(absolute):
-        return Edit(path, kind, "link", 60.0, problem=f"{path}: is a symbolic link", hint="a town holds plain files")
+        return Edit(path, kind, _LINK, 60.0, problem=f"{path}: is a symbolic link", hint="a town holds plain files")
     if os.path.isdir(absolute):
         return None
     try:
@@ -192,7 +195,7 @@ def _look(town: Town, tree: bytes | None, path: str, kind: str) -> Edit | None:
     except NotADirectoryError:
         return None
     except OSError as error:
-        return Edit(path, kind, "unreadable", 60.0, problem=f"{path}: cannot be read: {error.strerror}")
+        return Edit(path, kind, _UNREADABLE, 60.0, problem=f"{path}: cannot be read: {error.strerror}")
     if not adopt.differs(town.repo, tree, path, data):
         return None
     mark = mark_of(data)
