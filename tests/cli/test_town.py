@@ -131,7 +131,8 @@ def test_status_json_shape(gt: Runner) -> None:
     gt("create", "x")
     doc = gt("status", "--json").json
     assert doc == {
-        "town": "demo", "machine": "anvil", "remote": None, "deacon": None, "news": None, "rigs": [], "problems": [],
+        "town": "demo", "machine": "anvil", "remote": None, "deacon": None, "news": None, "unread": 0, "rigs": [],
+        "problems": [],
     }  # fmt: skip
 
 
