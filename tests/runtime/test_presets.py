@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,20 @@ def test_hooks_are_loaded_only_when_asked_for() -> None:
     assert hooks == ["--settings", VALUES["hooks_file"]]
     argv = preset.argv({**VALUES, "hooks_args": hooks}, terminal=True)
     assert argv[-3:] == ["--settings", VALUES["hooks_file"], VALUES["prompt"]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_who_reads_news_by_a_hook_is_started_with_it_and_who_does_not_is_told_at_a_known_prompt(name: str) -> None:
+    preset = load_preset(name, None)
+    assert preset.loads_hooks == bool(preset.hooks["supported"])
+    if preset.loads_hooks:
+        said = str(preset.hooks.get("text", "")) + " ".join(preset.hooks_args(VALUES))
+        assert "gt mail check --inject" in said
+        assert "gt heartbeat" in said
+        given = [*preset.hooks_args(VALUES), *preset.environment(VALUES, hooks=True).values()]
+        assert ("text" in preset.hooks) == any(VALUES["hooks_file"] in one for one in given)
+        if str(preset.hooks.get("file", "")).endswith(".json") and "text" in preset.hooks:
+            assert json.loads(preset.hooks["text"])["hooks"]
 
 
 def test_variables_are_filled_and_those_of_hooks_only_with_hooks() -> None:
