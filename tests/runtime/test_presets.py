@@ -146,6 +146,20 @@ def test_screens_are_told_apart(name: str, ready: str, busy: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "screen",
+    [
+        "Do you trust this folder?\n\n ❯ 1. Yes, I trust this folder\n   2. No, exit\n",
+        "WARNING: Bypass Permissions mode\n\n  ❯ 1. No, exit\n    2. Yes, I accept\n\n  Enter to confirm",
+    ],
+)
+def test_a_question_is_not_taken_for_a_prompt(screen: str) -> None:
+    form = load_preset("claude", None).form(terminal=True)
+    assert not matches(form.get("ready"), screen)
+    assert not matches(form.get("idle"), screen)
+    assert [one for one in form.get("dialogs") if re.search(one["match"], screen)]
+
+
+@pytest.mark.parametrize(
     ("name", "screen", "found"),
     [
         ("codex", f"To go on: codex resume {UUID}", UUID),
