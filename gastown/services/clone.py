@@ -91,7 +91,7 @@ def _only_town(repo: Repo, source: str) -> bytes:
         what = f"towns on several branches ({', '.join(branches)})" if branches else "no town on any branch"
         raise Refused(
             f"{source} has {what}, and its HEAD names none of its branches",
-            f"point it at the town's: git -C {source} symbolic-ref HEAD refs/heads/BRANCH (a forge: its default branch)",
+            f"point it at the town's: git -C {source} symbolic-ref HEAD refs/heads/BRANCH",
         )
     git.run(["branch", "--quiet", "--track", branches[0], found[0]], cwd=repo.root)
     git.run(["symbolic-ref", "HEAD", f"refs/heads/{branches[0]}"], cwd=repo.root)
