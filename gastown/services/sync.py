@@ -205,7 +205,10 @@ def _take(town: Town, line: Wire, report: SyncReport, tell: Step, accept_rewrite
         if found == [there]:
             return report
         tell("merging" if found != [head] else "taking over what is new")
-        done = _forward(town, head, there) if found == [head] else _merge(town, line, head, there)
+        try:
+            done = _forward(town, head, there) if found == [head] else _merge(town, line, head, there)
+        except treediff.Unwelcome as error:
+            raise Refused(error.message, _without(town, line, ref)) from None
         if done is not None:
             return replace(
                 report,
@@ -284,6 +287,14 @@ def _check_town(town: Town, line: Wire, there: bytes, *, related: bool) -> None:
     except InvalidFile:
         name = "unreadable"
     raise Refused(f"the remote {line.remote} holds another town ({name}): it shares no history with this one", _OTHER)
+
+
+def _without(town: Town, line: Wire, ref: str) -> str:
+    """How a town goes on whose remote holds what no machine takes."""
+    seen = (town.repo.ref(SEEN) or b"").decode()[:12]
+    hint = "nothing was changed here. Whoever made that commit takes it out in another one and pushes again"
+    back = f"; or put the remote back to before it: git push --force {line.remote} {seen}:{ref}"
+    return hint + (back if seen else "")
 
 
 _OTHER = "nothing was changed. See `git remote -v`; give this town another remote, or clone that one: gt clone URL"

@@ -101,6 +101,21 @@ def test_a_rewritten_remote_is_told_with_the_branch_to_put_back(ground: Ground, 
     assert told(here) == []
 
 
+def test_a_remote_with_what_no_machine_takes_can_be_put_back(ground: Ground, here: Town, tmp_path: Path) -> None:
+    other = tmp_path / "somebody"
+    git("clone", "--quiet", str(ground.remote), str(other), cwd=tmp_path)
+    (other / "rigs/link").symlink_to("/etc")
+    git("add", "--all", cwd=other)
+    git("commit", "--quiet", "--no-verify", "--message", "a link", cwd=other)
+    git("push", "--quiet", "origin", "HEAD:main", cwd=other)
+    with pytest.raises(Refused, match="a symbolic link") as error:
+        exchange(here)
+    assert "'rigs/link' in commit" in told(here)[0][1]
+    follow(here, str(error.value.hint).rpartition("before it: ")[2])
+    exchange(here)
+    assert told(here) == []
+
+
 def test_a_rig_that_lies_on_another_machine_misses_no_clone(ground: Ground, here: Town) -> None:
     there = ground.add("brick")
     assert there.rig("greenplace").refinery_machine == "anvil"
@@ -112,3 +127,10 @@ def test_a_rig_that_lies_on_another_machine_misses_no_clone(ground: Ground, here
     with there.change("config") as change:
         change.put("rigs/greenplace/rig.yaml", {**change.load("rigs/greenplace/rig.yaml"), "landing": "push"})
     assert lacking() == ["rig greenplace has no clone on this machine"]
+
+
+def test_a_rig_file_that_names_no_repository_is_found_by_the_doctor(here: Town) -> None:
+    with here.change("rig_add") as change:
+        change.write("rigs/evil/rig.yaml", b"name: evil\n\nprefix: ev\n\ngit: 'ext::sh -c x'\n\nbranch: main\n")
+    [found] = [one for one in doctor.examine(here) if one.check == "files"]
+    assert (found.state, "rigs/evil/rig.yaml" in found.text) == ("error", True)
