@@ -14,7 +14,7 @@ from gastown.model.errors import InvalidFile, NotFound, Refused, UsageError
 from gastown.model.ids import check_name, is_name
 from gastown.model.row import Row
 from gastown.model.text import nearest
-from gastown.store import identity, layout
+from gastown.store import feed, identity, layout
 from gastown.store.identity import Identity
 from gastown.store.town import Town
 from gastown.store.view import View
@@ -243,6 +243,15 @@ def seen_at(doc: dict[str, Any]) -> float | None:
         return times.parse(str(doc["seen"])) if doc.get("seen") else None
     except UsageError:
         return None
+
+
+def heard_of(view: View, one: Machine) -> float | None:
+    """When the town's news of a machine was written, there (epoch seconds); None if there is none.
+
+    Its own file is written at most hourly, its events whenever something happens.
+    """
+    times_known = [at for at in (seen_at(one.doc), seen_at({"seen": feed.last_of(view, one.name)})) if at is not None]
+    return max(times_known, default=None)
 
 
 def machines(view: View, here: str, rows: Iterable[Row] = ()) -> tuple[list[Machine], list[InvalidFile]]:

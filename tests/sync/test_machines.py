@@ -71,6 +71,28 @@ def both(ground: Ground) -> tuple[Town, Town]:
     return here, there
 
 
+def test_the_list_tells_the_age_of_the_newest_news(ground: Ground, clock: Clock) -> None:
+    here, there = ground.towns["anvil"], ground.add("brick")
+    clock.advance(1800)
+    bead(here)
+    sync(here)
+    sync(there)
+    clock.advance(120)
+    ages = {one.name: machine.heard_of(there, one) for one in machine.machines(there, "brick")[0]}
+    assert ages["anvil"] == clock.now - 120
+    assert "seen      now" not in run_gt("machine", "show", "anvil", cwd=there.root).out
+
+
+def test_it_is_told_where_a_rigs_refinery_runs(ground: Ground) -> None:
+    there = ground.add("brick")
+    source = bead(there)
+    with there.change("create") as change:
+        made = change.create("greenplace", title="Lands", type="merge", source=source, branch="b", target="main")
+        change.emit("create", "made", bead=made.id)
+    for words in (("refinery", "status"), ("mq", "show", made.id)):
+        assert "the refinery of greenplace runs on machine anvil" in run_gt(*words, cwd=there.root).out
+
+
 # -- seen -----------------------------------------------------------------------------------------
 def test_a_machine_is_seen_hourly_and_never_for_its_own_sake(ground: Ground, clock: Clock) -> None:
     here, there = both(ground)
