@@ -79,7 +79,8 @@ def note_trouble(root: str, error: GtError | None, now: float) -> None:
     if error is None:
         files.remove(path)
         return
-    text = error.message.splitlines()[0]
+    lines = [line.strip() for line in error.message.splitlines()]
+    text = " ".join(lines[:2] if lines[0].endswith(":") else lines[:1])
     before = trouble(root)
     since = before.since if before is not None and before.text == text else now
     runstate.write_json(path, {"since": since, "text": text}, durable=False)

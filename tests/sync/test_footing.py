@@ -85,6 +85,7 @@ def test_a_sync_that_failed_is_told_until_one_goes_well(ground: Ground, here: To
     [(kind, text, command)] = told(here)
     assert (kind, command) == ("sync", "gt sync")
     assert text.startswith("the town is not synced, for ")
+    assert "the remote origin cannot be reached: fatal: " in text
     away.rename(ground.remote)
     exchange(here)
     assert told(here) == []

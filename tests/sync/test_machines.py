@@ -87,8 +87,8 @@ def test_it_is_told_where_a_rigs_refinery_runs(ground: Ground) -> None:
     there = ground.add("brick")
     source = bead(there, status="merging", assignee=TOAST, machine="anvil", branch="b")
     with there.change("create") as change:
-        made = change.create("greenplace", title="Lands", type="merge", source=source, branch="b", target="main", worker=TOAST,
-                             commit="9fceb02d0ae598e95dc970b74767f19372d61af8")  # fmt: skip
+        made = change.create("greenplace", title="Lands", type="merge", source=source, branch="b", target="main",
+                             worker=TOAST, commit="9fceb02d0ae598e95dc970b74767f19372d61af8")  # fmt: skip
         change.emit("create", "made", bead=made.id)
     for words in (("refinery", "status"), ("mq", "show", made.id)):
         assert "the refinery of greenplace runs on machine anvil" in run_gt(*words, cwd=there.root).out
@@ -97,10 +97,12 @@ def test_it_is_told_where_a_rigs_refinery_runs(ground: Ground) -> None:
 def test_a_sling_of_what_another_machine_holds_says_which(ground: Ground) -> None:
     here, there = ground.towns["anvil"], ground.add("brick")
     staff(here, "toast")
+    with here.change("config") as change:
+        change.put("rigs/greenplace/rig.yaml", {**change.load("rigs/greenplace/rig.yaml"), "landing": "push"})
     made = work(here, "At anvil", "anvil")
     sync(here)
     sync(there)
-    ran = run_gt("sling", made, "greenplace", "--", "true", cwd=there.root)
+    ran = run_gt("sling", made, "greenplace", "--", "true", cwd=there.root, code=None)
     assert f"{made} is worked on by {TOAST} on machine anvil" in ran.out + ran.err
 
 

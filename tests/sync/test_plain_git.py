@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gastown.model.errors import Refused
 from gastown.services import settle, unfinished, wiring
 from gastown.services.sync import sync
 from gastown.store import identity
@@ -82,6 +83,28 @@ def test_attributes_that_a_pull_brought_change_nothing_in_how_files_merge(ground
     assert here.bead(made).title in ("Here's", "There's")
     said = plain(here, "check-attr", "merge", "filter", "text", "--", "mail/a/cur/1", str(here.bead_path(made))).stdout
     assert [line.rpartition(": ")[2] for line in said.splitlines()] == ["gt", "unset", "unset", "gt", "unset", "set"]
+
+
+def test_nothing_is_written_over_a_file_that_git_could_not_merge(ground: Ground) -> None:
+    here, there = synced(ground)
+    made = bead(here, "One")
+    sync(here)
+    sync(there)
+    note(there, made, "theirs")
+    sync(there)
+    note(here, made, "ours")
+    plain(here, "-c", "merge.gt.driver=false", "pull", "--no-rebase", "--no-edit", code=1)
+    with pytest.raises(Refused, match="is in conflict in a merge") as error:
+        note(here, made, "meanwhile")
+    assert str(error.value.hint).startswith("gt sync --continue")
+    other = bead(here, "Another is made all the same")
+    unfinished.finish(here)
+    note(here, made, "after")
+    texts = [one["text"] for one in here.bead(made).notes]
+    assert sorted(texts) == ["after\n", "ours\n", "theirs\n"]
+    assert here.bead(other).title.startswith("Another")
+    sync(here)
+    check_clean(here)
 
 
 def test_a_persons_own_attributes_stay(ground: Ground) -> None:
