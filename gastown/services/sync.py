@@ -19,7 +19,7 @@ from gastown.services.wire import Wire
 from gastown.store import files, layout, mergewrite, treediff, treemerge
 from gastown.store import yaml as yaml_store
 from gastown.store.gitrepo import Repo, new_commit
-from gastown.store.town import Town
+from gastown.store.town import Town, check_format
 
 TRIES = 10
 Step = Callable[[str], None]
@@ -204,6 +204,7 @@ def _take(town: Town, line: Wire, report: SyncReport, tell: Step, accept_rewrite
         _check_rewritten(town, line, ref, there, accept_rewrite)
         if found == [there]:
             return report
+        _check_usable(town, line, ref, there)
         tell("merging" if found != [head] else "taking over what is new")
         try:
             done = _forward(town, head, there) if found == [head] else _merge(town, line, head, there)
@@ -289,10 +290,20 @@ def _check_town(town: Town, line: Wire, there: bytes, *, related: bool) -> None:
     raise Refused(f"the remote {line.remote} holds another town ({name}): it shares no history with this one", _OTHER)
 
 
+def _check_usable(town: Town, line: Wire, ref: str, there: bytes) -> None:
+    """With a town.yaml that cannot be read no gt works, not even the one that would fetch the mended file."""
+    where = f"the town at {line.remote} (commit {there.decode()[:12]})"
+    data = town.repo.blob(town.repo.commit(there).tree, layout.TOWN_FILE) or b""
+    try:
+        check_format(yaml_store.load(data, layout.TOWN_FILE), where)
+    except InvalidFile as error:
+        raise Refused(f"{where} cannot be used: {error.message}", _without(town, line, ref)) from None
+
+
 def _without(town: Town, line: Wire, ref: str) -> str:
     """How a town goes on whose remote holds what no machine takes."""
     seen = (town.repo.ref(SEEN) or b"").decode()[:12]
-    hint = "nothing was changed here. Whoever made that commit takes it out in another one and pushes again"
+    hint = "nothing was changed here. Whoever made that commit mends that in another one and pushes again"
     back = f"; or put the remote back to before it: git push --force {line.remote} {seen}:{ref}"
     return hint + (back if seen else "")
 
