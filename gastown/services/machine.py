@@ -113,7 +113,7 @@ def capacity(view: View) -> int:
     """How many sessions may run on this machine at once (town.yaml `max_polecats`)."""
     from gastown.services.dispatch import MAX_POLECATS
 
-    return int(view.setting("max_polecats", MAX_POLECATS))
+    return view.whole("max_polecats", MAX_POLECATS)
 
 
 def join(town: Town, name: str | None = None) -> str:
@@ -181,12 +181,16 @@ def keep_seen(town: Town) -> bool:
         join(town)
         return True
     now = town.clock()
-    if not _is_due(town.load(path), facts(town.root, now, capacity(town)), now):
+    try:
+        most = capacity(town)
+    except InvalidFile:
+        return False  # it is told elsewhere, and a sync may bring the mended file
+    if not _is_due(town.load(path), facts(town.root, now, most), now):
         return False
     identity.note_instance(town.root)
     with town.change(f"machine: {town.machine} was seen", actor="deacon") as change:
         doc = change.load(path)
-        fresh = facts(town.root, change.now, capacity(town))
+        fresh = facts(town.root, change.now, most)
         if not _is_due(doc, fresh, change.now):
             return False
         change.put(path, {**doc, **fresh})

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gastown.model import times
-from gastown.model.errors import GtError, NotFound, Refused
+from gastown.model.errors import GtError, InvalidFile, NotFound, Refused
 from gastown.runtime import sessions, starting
 from gastown.runtime.sessions import SessionSpec
 from gastown.services import (
@@ -104,6 +104,22 @@ def test_a_sling_of_what_another_machine_holds_says_which(ground: Ground) -> Non
     sync(there)
     ran = run_gt("sling", made, "greenplace", "--", "true", cwd=there.root, code=None)
     assert f"{made} is worked on by {TOAST} on machine anvil" in ran.out + ran.err
+
+
+def test_a_setting_that_cannot_be_used_stops_no_sync_and_is_named(ground: Ground) -> None:
+    here, there = ground.towns["anvil"], ground.add("brick")
+    exchange(there)
+    exchange(here)
+    with here.change("config") as change:
+        change.put(layout.TOWN_FILE, {**change.load(layout.TOWN_FILE), "max_polecats": "lots"})
+    exchange(here)
+    exchange(there)
+    bead(there, "Goes on")
+    exchange(there)
+    with pytest.raises(InvalidFile, match="max_polecats"):
+        machine.capacity(there)
+    ran = run_gt("scheduler", "status", cwd=there.root, code=None)
+    assert "town.yaml (max_polecats): 'lots' is not a whole number" in ran.err
 
 
 # -- seen -----------------------------------------------------------------------------------------
