@@ -65,7 +65,7 @@ def _commands(town: Town) -> Iterator[tuple[str, str, Command]]:
     for preset in list_presets(Path(town.root))[0]:
         if preset.source != "built-in":
             yield "agent", preset.name, preset.content_hash()
-    for severity, command in (town.setting("escalation.commands") or {}).items():
+    for severity, command in town.table("escalation.commands").items():
         yield "escalation", str(severity), command
     rows = [row for row in town.index().rows if row.agent == "exec" and row.status != "closed"]
     for bead in queries.load_rows(town, rows):

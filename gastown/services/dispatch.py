@@ -50,7 +50,7 @@ def slots(town: Town, rig: Rig, index: Index, *, without: str = "") -> Slots:
             continue
         used += 1
         rig_used += rig_of(row.assignee or "") == rig.name
-    return Slots(used, int(town.setting("max_polecats", MAX_POLECATS)), rig_used, rig.max_polecats)
+    return Slots(used, town.whole("max_polecats", MAX_POLECATS), rig_used, rig.max_polecats)
 
 
 def _session_over(town: Town, row: Row) -> bool:

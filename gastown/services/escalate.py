@@ -92,7 +92,7 @@ def _mail(change: Change, bead: Bead, severity: str, *, again: str = "") -> tupl
 
 def run_command(town: Town, bead: Bead, severity: str) -> tuple[str, str]:
     """(the command that ran, why it did not do its work); ("", "") where town.yaml names none for this severity."""
-    command = (town.setting("escalation.commands") or {}).get(severity)
+    command = town.table("escalation.commands").get(severity)
     if not command:
         return "", ""
     shown = trust.shown(command)

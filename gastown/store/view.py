@@ -74,6 +74,20 @@ class View:
             value = value[part]
         return value
 
+    def whole(self, key: str, default: int) -> int:
+        """A whole number from 0 of town.yaml; raises InvalidFile for anything else."""
+        value = self.setting(key, default)
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise InvalidFile(layout.TOWN_FILE, f"{value!r} is not a whole number", key=key)
+        return value
+
+    def table(self, key: str) -> dict[str, Any]:
+        """A map of town.yaml, {} if it is not set; raises InvalidFile for anything else."""
+        value = self.setting(key) or {}
+        if not isinstance(value, dict):
+            raise InvalidFile(layout.TOWN_FILE, "must be a map", key=key)
+        return value
+
     # -- rigs --------------------------------------------------------------
     def rig_names(self) -> list[str]:
         """Names of the rigs that have a rig.yaml, sorted."""
