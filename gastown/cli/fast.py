@@ -23,6 +23,8 @@ def run(args: list[str]) -> int | None:
         return _heartbeat()
     if args == ["mail", "check"] or args == ["mail", "check", "--inject"]:
         return _mail_check("--inject" in args)
+    if args[:4] == ["mail", "check", "--inject", "--hook"] and len(args) == 5:
+        return _mail_check(True, hook=args[4])
     if len(args) == 6 and args[0] == "merge-driver":
         return _merge_driver(args)
     if not args or (args[0] in ("ready", "list", "status") and args[1:] in ([], ["--json"])):
@@ -111,8 +113,8 @@ def _heartbeat() -> int | None:
     return 0
 
 
-def _mail_check(inject: bool) -> int | None:
-    """There is nothing, as almost always: 1. New mail, or a nudge to hand over, takes the long way."""
+def _mail_check(inject: bool, hook: str = "") -> int | None:
+    """There is nothing, as almost always: 1, for a hook `{}` and 0. New mail, or a nudge, takes the long way."""
     where = _where()
     if where is None:
         return None
@@ -127,6 +129,11 @@ def _mail_check(inject: bool) -> int | None:
             return None
     except OSError:
         return None
+    if hook:
+        if hook != "block" and not (hook.startswith("context:") and hook != "context:"):
+            return None
+        sys.stdout.write("{}\n")
+        return 0
     if not inject:
         sys.stdout.write(NO_MAIL + "\n")
     return 1

@@ -13,6 +13,7 @@ from gastown.model import times
 from gastown.model.text import safe
 from gastown.services import machine as machines
 from gastown.services.machine import Machine
+from gastown.store.view import View
 from gastown.ui import style
 from gastown.ui.tables import columns
 
@@ -37,16 +38,17 @@ def list_(ctx: typer.Context, json: Json = False, at: At = None) -> int:
     else:
         now = gt.town.clock()
         rows = [
-            (one.name, "here" if one.here else "-", one.state, one.doc.get("capacity"), len(one.held), _seen(one, now))
+            (one.name, "here" if one.here else "-", one.state, one.doc.get("capacity"), len(one.held),
+             _seen(view, one, now))
             for one in found
-        ]
+        ]  # fmt: skip
         head = ("NAME", "HERE", "STATE", "CAPACITY", "HELD", "SEEN")
         put_lines(columns(rows, head=head, styles={2: _STATES}, colour=style.wanted()))
     return 1 if problems([*broken, *index.problems]) else 0
 
 
-def _seen(one: Machine, now: float) -> str:
-    at = machines.seen_at(one.doc)
+def _seen(view: View, one: Machine, now: float) -> str:
+    at = machines.heard_of(view, one)
     return "now" if one.here else f"{times.ago(now - at)} ago" if at is not None else "-"
 
 
@@ -64,7 +66,8 @@ def show(
     if json:
         put_json(found.as_json())
         return
-    facts: dict[str, Any] = {**found.as_json(), "held": " ".join(found.held), "seen": _seen(found, gt.town.clock())}
+    seen = _seen(view, found, gt.town.clock())
+    facts: dict[str, Any] = {**found.as_json(), "held": " ".join(found.held), "seen": seen}
     for key, value in facts.items():
         shown = value.get("at") if isinstance(value, dict) else value
         put(f"{key:<10}{'-' if shown in (None, '') else safe(shown)}")

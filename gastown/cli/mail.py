@@ -248,12 +248,17 @@ def _tell_moved(found: list[Letter], what: str, *, json: bool, quiet: bool) -> N
 def check(
     ctx: typer.Context,
     inject: Annotated[bool, typer.Option("--inject", help="Hand nudges and mail over to an agent's prompt.")] = False,
+    hook: Annotated[
+        str, typer.Option("--hook", metavar="SHAPE", help="With --inject, as JSON: context:EVENT or block; exit 0.")
+    ] = "",
     json: Json = False,
 ) -> int:
     """Is there new mail? Exit 0 if so, 1 if not. With --inject what is printed counts as read."""
     gt: Ctx = ctx.obj
+    if hook and (json or not inject):
+        raise UsageError("--hook goes with --inject alone", "gt mail check --inject --hook context:UserPromptSubmit")
     if inject:
-        return _inject(gt, json=json)
+        return _inject(gt, json=json, hook=hook)
     count = mailbox.unread_count(gt.town, gt.actor)
     if json:
         put_json({"address": gt.actor, "unread": count, "new": bool(count)})
@@ -262,18 +267,24 @@ def check(
     return 0 if count else 1
 
 
-def _inject(gt: Ctx, *, json: bool) -> int:
+def _inject(gt: Ctx, *, json: bool, hook: str) -> int:
     from gastown.services import digest
+    from gastown.services import hook as hooks
 
+    if hook and (digest.for_hook("", hook) and hook == "block" and hooks.read(gt.town, gt.actor) is None):
+        put(digest.for_hook("", hook))  # one without work may end its turn: what came waits for its next
+        return 0
     with digest.handing_over(gt.town, gt.actor) as found:
         if json:
             nudges = [{"from": one.sender, "text": one.text, "priority": one.priority} for one in found.nudges]
             put_json({"nudges": nudges, "mail": [one.as_json() for one in found.letters], "more": found.more})
+        elif hook:
+            put(digest.for_hook(found.text, hook))
         elif not found.empty:
             put(found.text.rstrip("\n"))
         # Only what was really handed over counts as read.
         sys.stdout.flush()
-    return 1 if found.empty else 0
+    return 1 if found.empty and not hook else 0
 
 
 @app.command()

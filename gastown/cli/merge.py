@@ -57,6 +57,18 @@ def _json(view: View, position: int, entry: Entry, why: str) -> dict[str, Any]:
     return {**doc, "position": position, "state": refinery.state(entry), "failures": entry.failures, "why": why}
 
 
+def _elsewhere(town: Town, rig: str) -> str:
+    """Which other machine runs the rig's refinery, as last heard; "" if none does."""
+    from gastown.services import fences
+
+    return fences.elsewhere(town, town.rig(rig))
+
+
+def _turn(town: Town, rig: str) -> str:
+    """What an entry waits for that nothing is wrong with."""
+    return _elsewhere(town, rig) or "it is next in its turn"
+
+
 @mq_app.command("list")
 def list_(ctx: typer.Context, rig: Rig = None, json: Json = False, at: At = None) -> int:
     """What waits to be merged, first to land first."""
@@ -99,7 +111,7 @@ def show(ctx: typer.Context, merge_id: MergeId, json: Json = False, at: At = Non
         ("attempts", bead.attempts or None),
     ]  # fmt: skip
     for position, entry, why in here:
-        facts += [("state", refinery.state(entry)), ("position", position), ("why", why or "it is next in its turn")]
+        facts += [("state", refinery.state(entry)), ("position", position), ("why", why or _turn(gt.town, rig))]
     if bead.closed:
         facts += [("closed", bead.closed.get("reason")), ("landed", bead.closed.get("commit"))]
     facts += [(f"gate {one.get('name')}", f"{one.get('result')}  {one.get('log', '')}") for one in bead.gates]
@@ -240,8 +252,8 @@ def status(ctx: typer.Context, rig: Rig = None, json: Json = False) -> int:
         waiting = _waiting(gt.town, gt.town, name)
         states = [refinery.state(entry) if not why or entry.set_aside else "held" for _, entry, why in waiting]
         rows.append({
-            "rig": name, "running": refinery.running(gt.town, name), "queued": states.count("queued"),
-            "held": states.count("held"), "set_aside": states.count("set-aside"),
+            "rig": name, "running": refinery.running(gt.town, name) or _elsewhere(gt.town, name),
+            "queued": states.count("queued"), "held": states.count("held"), "set_aside": states.count("set-aside"),
             "gates": [gate.name for gate in gt.town.rig(name).gates],
         })  # fmt: skip
     if json:

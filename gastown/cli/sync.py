@@ -10,7 +10,7 @@ from gastown.cli.context import Ctx
 from gastown.cli.options import Json
 from gastown.cli.output import problems, put, put_json, say
 from gastown.model.errors import UsageError
-from gastown.model.text import safe
+from gastown.model.text import counted, safe
 
 if TYPE_CHECKING:
     from gastown.services.sync import SyncReport
@@ -90,7 +90,7 @@ def _show(report: SyncReport) -> None:
     for old, new in report.new_ids.items():
         put(f"renamed   {safe(old)} is {safe(new)} now: two beads had that id")
     if report.pulled or report.pushed:
-        put(f"synced    {report.pulled} commits came, {report.pushed} went; at {report.head[:10]}")
+        put(f"synced    {counted(report.pulled, 'commit')} came, {report.pushed} went; at {report.head[:10]}")
     else:
         put(f"synced    nothing new; at {report.head[:10]}")
 

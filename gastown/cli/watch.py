@@ -13,6 +13,7 @@ from gastown.cli.output import put, put_json, put_json_line, put_lines
 from gastown.model import address, times
 from gastown.model.errors import UsageError
 from gastown.model.event import PROBLEMS
+from gastown.model.ids import is_id
 from gastown.services import trail as trails
 from gastown.services.trail import Event, Wanted
 from gastown.ui import feed as render
@@ -90,7 +91,8 @@ def trail(
     elif what == "sessions":
         found = trails.sessions(view, rig=name, limit=most)
     else:
-        raise UsageError(f"there is no trail of {what!r}", "one of: commits beads sessions")
+        told = f"; of one bead: gt log {what}" if is_id(what) else ""
+        raise UsageError(f"there is no trail of {what!r}", f"one of: commits beads sessions{told}")
     for one in found:
         _put_event(one, json)
 

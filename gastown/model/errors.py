@@ -85,6 +85,7 @@ class InvalidFile(GtError):
     def __init__(self, path: str, reason: str, *, line: int = 0, key: str = "", hint: str = "") -> None:
         where = path + (f":{line}" if line else "") + (f" ({key})" if key else "")
         mend = f"mend {path} in an editor, or go back to what git has: git checkout -- {path}"
+        mend += f" (an older version, if that is in git already: git log -p -- {path})"
         super().__init__(f"{where}: {reason}", hint or mend)
         self._mended_by_git = not hint
         self.path = path

@@ -11,6 +11,8 @@ from gastown.model.merge_doc import DocMerge, add_conflicts, union
 from gastown.model.times import parse
 from gastown.model.times import text as time_text
 
+# What the attempt of whoever has it was begun with: it goes with the hands, where two have taken the bead.
+_RUN = ("agent", "command")
 GROUP = ("status", "assignee", "machine", "branch", "fence", "closed")
 _RANK = {"closed": 4, "merging": 3, "in_progress": 2, "hooked": 1, "deferred": 0, "open": -1}
 _MERGED = 5
@@ -29,8 +31,9 @@ def merge_bead(
     """
     work = DocMerge(mine, other)
     old = base or {}
-    merged = work.merge(_without_group(old), _without_group(ours), _without_group(theirs))
     group = _group(work, old, ours, theirs, confirmed)
+    ours, theirs = _with_run(group, ours, theirs)
+    merged = work.merge(_without_group(old), _without_group(ours), _without_group(theirs))
     merged |= group
     if work.record.notes:
         merged["notes"] = union(merged.get("notes") or [], _fresh(work.record.notes))
@@ -50,6 +53,17 @@ def _without_group(doc: Doc) -> Doc:
 def group_of(doc: Doc) -> Doc:
     """The status and what moves with it."""
     return {key: doc[key] for key in GROUP if doc.get(key) is not None}
+
+
+def _with_run(group: Doc, ours: Doc, theirs: Doc) -> tuple[Doc, Doc]:
+    """Both sides with the run of those who keep the bead, if two have it; else as they are."""
+    mine, other, kept = (_taken_by(doc) for doc in (ours, theirs, group))
+    if not mine or not other or mine == other or kept not in (mine, other):
+        return ours, theirs
+    keeper = ours if kept == mine else theirs
+    run = {key: keeper[key] for key in _RUN if key in keeper}
+    bare = [{key: value for key, value in side.items() if key not in _RUN} for side in (ours, theirs)]
+    return bare[0] | run, bare[1] | run
 
 
 def _rank(group: Doc) -> int:
@@ -109,7 +123,12 @@ def _went_on(side: History, now: Doc, since: float, other: Doc, other_since: flo
 
 def _hands(doc: Doc) -> str:
     """Who has it at which attempt; "" for nobody."""
-    if doc.get("status") not in HELD:
+    return _taken_by(doc) if doc.get("status") in HELD else ""
+
+
+def _taken_by(doc: Doc) -> str:
+    """Who has it or has handed it in, at which attempt; "" for nobody."""
+    if doc.get("status") not in (*HELD, "merging"):
         return ""
     return text_of({key: doc.get(key) for key in ("assignee", "machine", "branch")})
 

@@ -148,6 +148,14 @@ class Preset:
         """The command line of a new session; see `form` and `fill`."""
         return self.form(terminal=terminal).argv(values)
 
+    @property
+    def loads_hooks(self) -> bool:
+        """True if a session of it is started with hooks of ours; else it has its own, or none (`supported`)."""
+        own = self.hooks
+        if not own.get("supported"):
+            return False
+        return "text" in own or (bool(own.get("args")) and not any("{hooks_file}" in one for one in own["args"]))
+
     def hooks_args(self, values: Mapping[str, Value]) -> list[str]:
         """The arguments that load its hooks, for the placeholder {hooks_args}."""
         return fill(self.hooks.get("args", ()), values)

@@ -136,21 +136,29 @@ def _present(job: Job, batch: Sequence[Entry], base: str) -> list[Entry]:
     found = []
     for entry in batch:
         missing = _missing(job, entry)
-        if missing:
+        if missing and (_tips(job, entry) or clones.resolve(job.repo, entry.commit) is None):
             job.hold([entry], missing)
             continue
+        # A branch that was put away after the landing is no loss: somebody took back what the town said of it.
         holder = stack.landed_already(job.repo, base, entry)
-        if holder:
+        if missing and not holder:
+            job.hold([entry], missing)
+        elif holder:
             job.record([(entry, holder)], summary="nothing new", how="it was there already")
         else:
             found.append(entry)
     return found
 
 
+def _tips(job: Job, entry: Entry) -> list[str]:
+    """What its branch holds, here and on the remote as last fetched."""
+    tips = [clones.resolve(job.repo, f"{where}{entry.branch}") for where in ("refs/heads/", REMOTE)]
+    return [tip for tip in tips if tip]
+
+
 def _missing(job: Job, entry: Entry) -> str:
     """Why an entry's commit cannot be taken: the branch must still exist and hold it."""
-    tips = [clones.resolve(job.repo, f"{where}{entry.branch}") for where in ("refs/heads/", REMOTE)]
-    there = [tip for tip in tips if tip]
+    there = _tips(job, entry)
     if not there:
         return f"branch {entry.branch} is missing here and on the remote: its work may be lost"
     if clones.resolve(job.repo, entry.commit) is None:

@@ -68,14 +68,41 @@ def clone(
 def _fetch(source: str, root: str) -> None:
     git.run(["clone", "--progress", "--template=", "--no-checkout", source, root], silence=SILENCE)
     repo = Repo(root)
-    head = repo.head()[1]
-    if head is None:
-        raise Refused(f"{source} is empty: there is no town in it", f"in your town: gt sync --remote {source}")
+    head = repo.head()[1] or _only_town(repo, source)
     # Before anything is checked out: links, names that lead elsewhere and the like never become files.
     treediff.inspect(repo, None, repo.commit(head).tree, head)
     git.run(["checkout", "--quiet"], cwd=root)
     if not os.path.isfile(os.path.join(root, layout.TOWN_FILE)):
         raise Refused(f"{source} is no town (it has no town.yaml)", "make one: gt init PATH")
+
+
+def _only_town(repo: Repo, source: str) -> bytes:
+    """The commit of the one branch with a town in it, made the clone's branch: the remote's HEAD names none there is.
+
+    A bare repository is often made with another first branch than the town has.
+    """
+    under = f"refs/remotes/{REMOTE}/"
+    names = git.text(["for-each-ref", "--format=%(refname)", under], cwd=repo.root).split()
+    if not names:
+        raise Refused(f"{source} is empty: there is no town in it", f"in your town: gt sync --remote {source}")
+    found = [one for one in names if _holds_town(repo, one)]
+    branches = [one.removeprefix(under) for one in found]
+    if len(branches) != 1:
+        what = f"towns on several branches ({', '.join(branches)})" if branches else "no town on any branch"
+        raise Refused(
+            f"{source} has {what}, and its HEAD names none of its branches",
+            f"point it at the town's: git -C {source} symbolic-ref HEAD refs/heads/BRANCH",
+        )
+    git.run(["branch", "--quiet", "--track", branches[0], found[0]], cwd=repo.root)
+    git.run(["symbolic-ref", "HEAD", f"refs/heads/{branches[0]}"], cwd=repo.root)
+    head = repo.head()[1]
+    assert head is not None
+    return head
+
+
+def _holds_town(repo: Repo, ref: str) -> bool:
+    commit = repo.ref(ref)
+    return commit is not None and repo.find(repo.commit(commit).tree, layout.TOWN_FILE) is not None
 
 
 def _join(town: Town, wanted: str | None) -> Joined:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from gastown.model import times
-from gastown.model.errors import InvalidFile, NotFound, RaceLost
+from gastown.model.errors import InvalidFile, NotFound, RaceLost, UsageError
 from gastown.model.text import safe, safe_block
 from gastown.services import arrivals, mail, mailbox, nudge
 from gastown.services.mailbox import Letter
@@ -59,6 +60,22 @@ def handing_over(town: Town, address: str) -> Iterator[Digest]:
             nudge.give_back(taken)
             raise
         nudge.drop(taken)
+
+
+def for_hook(text: str, shape: str) -> str:
+    """`text` as the one line of JSON that an agent's runtime takes from its hook; `{}` if there is nothing to say.
+
+    `context:EVENT` adds it to what the agent reads at that event, `block` keeps an agent at work whose turn ends.
+    Raises UsageError for another shape.
+    """
+    kind, _, event = shape.partition(":")
+    if not (event if kind == "context" else shape == "block"):
+        raise UsageError(f"{shape!r} is no shape of a hook's answer", "one of: context:EVENT block")
+    if not text:
+        return "{}"
+    if kind == "block":
+        return json.dumps({"decision": "block", "reason": text})
+    return json.dumps({"hookSpecificOutput": {"hookEventName": event, "additionalContext": text}})
 
 
 def _gather(town: Town, address: str, taken: list[Nudge], now: float) -> Digest:

@@ -42,7 +42,7 @@ class Slots:
 
 def check_settings(town: Town) -> None:
     """Raise InvalidFile for a number of slots that cannot be used."""
-    town.number("max_polecats", MAX_POLECATS)
+    town.whole("max_polecats", MAX_POLECATS)
 
 
 def slots(town: Town, rig: Rig, index: Index, *, without: str = "") -> Slots:
@@ -55,7 +55,7 @@ def slots(town: Town, rig: Rig, index: Index, *, without: str = "") -> Slots:
             continue
         used += 1
         rig_used += rig_of(row.assignee or "") == rig.name
-    return Slots(used, town.number("max_polecats", MAX_POLECATS), rig_used, rig.max_polecats)
+    return Slots(used, town.whole("max_polecats", MAX_POLECATS), rig_used, rig.max_polecats)
 
 
 def _session_over(town: Town, row: Row) -> bool:

@@ -194,9 +194,10 @@ def _remove_temporary(town: Town, path: str) -> None:
 def _files(town: Town) -> Iterator[Found]:
     """Every YAML file but the beads, against its schema."""
     count = bad = 0
+    unusable = {one.path: [one] for one in town.rigs()[1]}
     for path in _yaml_files(town):
         count += 1
-        for problem in _wrong(town, path):
+        for problem in _wrong(town, path) or unusable.get(path, []):
             bad += 1
             yield Finding("files", FAIL, str(problem), problem.hint), None
     if not bad:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gastown.services import clone, machine, sync, tenure, wire
+from gastown.model.errors import GtError, RaceLost
+from gastown.services import clone, machine, news, sync, tenure, wire
 from gastown.services.sync import Step, SyncReport
 from gastown.services.tenure import Tenure
 from gastown.store.town import Town
@@ -24,8 +25,21 @@ def exchange(
 ) -> Exchange:  # fmt: skip
     """Sync, settle the claims, and send what that changed. `watched` and errors are as those of `sync.sync`.
 
-    A claim that cannot be settled now is in `tenure.trouble`; the next meeting tries again.
+    A claim that cannot be settled now is in `tenure.trouble`; the next meeting tries again. What fails here is told
+    by `gt status` until a meeting goes well.
     """
+    try:
+        done = _meet(town, on_step, accept_rewrite, watched, timeout)
+    except RaceLost:
+        raise  # others are fast, and nothing is wrong
+    except GtError as error:
+        news.note_trouble(town.root, error, town.clock())
+        raise
+    news.note_trouble(town.root, None, town.clock())
+    return done
+
+
+def _meet(town: Town, on_step: Step | None, accept_rewrite: bool, watched: bool, timeout: float) -> Exchange:
     machine.keep_seen(town)
     report = sync.sync(town, on_step=on_step, accept_rewrite=accept_rewrite, watched=watched, timeout=timeout)
     found = tenure.settle(town, report.head)

@@ -18,6 +18,7 @@ from gastown.runtime.tmux import ENTER_PAUSE, Server
 DIALOGS = 8.0
 READY = 60.0
 _POLL = 0.1
+_KEY_PAUSE = 0.2
 _LINES = 40
 
 
@@ -78,7 +79,9 @@ def _last(pattern: str, screen: str) -> int:
 
 
 def _press(server: Server, record: SessionRecord, keys: Iterable[object] | None) -> None:
-    for key in keys or ():
+    for number, key in enumerate(keys or ()):
+        if number:  # several at once are read as one key that nobody knows
+            time.sleep(_KEY_PAUSE)
         server.send_key(record.id, str(key))
 
 

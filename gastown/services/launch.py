@@ -19,7 +19,7 @@ from gastown.model.bead import Bead
 from gastown.model.errors import GtError, UsageError
 from gastown.model.rig import Rig
 from gastown.runtime import git, sessions, shell, starting, tmux
-from gastown.runtime.presets import Form, Preset, load_preset
+from gastown.runtime.presets import Form, Preset, Value, load_preset
 from gastown.runtime.sessions import PromptMode, Runtime, SessionRecord, SessionSpec
 from gastown.services import attempts, greeting, holds, prime, trust
 from gastown.store import files, layout
@@ -114,8 +114,9 @@ def start(
     os.makedirs(os.path.dirname(prompt_file), exist_ok=True)
     files.write(prompt_file, text.encode("utf-8", "replace"), durable=False, mode=0o600)
     conversation = str(uuid.uuid4())
-    values = {
-        "prompt": text if len(text.encode("utf-8", "replace")) < _longest(agent.form) else _SHORTER,
+    shown = text if len(text.encode("utf-8", "replace")) < _longest(agent.form) else _SHORTER
+    values: dict[str, Value] = {
+        "prompt": shown,
         "prompt_file": prompt_file,
         "session": sid,
         "resume": resume,
@@ -123,6 +124,7 @@ def start(
         "worktree": worktree,
         "gt": gt_command(town),
     }
+    values |= hooks_of(town, agent.preset, values)
     argv = agent.form.resume_argv(values) if taken_up else agent.form.argv(values)
     spec = SessionSpec(
         id=sid, address=address, argv=argv, cwd=worktree,
@@ -136,11 +138,29 @@ def start(
         spec, agent.runtime, run=attempts.run_dir(town), socket=attempts.socket(town), now=town.clock()
     )
     try:
-        greeting.greet(record, agent.form, mode, values["prompt"])
+        greeting.greet(record, agent.form, mode, shown)
     except BaseException:
         sessions.stop(record, 1.0)
         raise
     return record
+
+
+def hooks_of(town: Town, preset: Preset, values: Mapping[str, Value]) -> dict[str, Value]:
+    """The values that load the preset's hooks; the file they need is written to this machine's run folder.
+
+    Nothing of it lies in the worktree: that is the work's.
+    """
+    if not preset.loads_hooks:
+        return {}
+    found: dict[str, Value] = {}
+    if "text" in preset.hooks:
+        suffix = os.path.splitext(str(preset.hooks.get("file", "")))[1]
+        path = layout.run(town.root, "agents", f"{preset.name}-{preset.content_hash()[:12]}{suffix}")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        files.write(path, str(preset.hooks["text"]).encode(), durable=False, mode=0o600)
+        found["hooks_file"] = path
+    found["hooks_args"] = preset.hooks_args({**values, **found})
+    return found
 
 
 def _longest(form: Form) -> int:
@@ -149,14 +169,14 @@ def _longest(form: Form) -> int:
 
 
 def environment(
-    town: Town, rig: Rig, bead: Bead, sid: str, preset: Preset, values: Mapping[str, str]
+    town: Town, rig: Rig, bead: Bead, sid: str, preset: Preset, values: Mapping[str, Value]
 ) -> dict[str, str]:
     """An agent's whole environment: the person's without GT_* and GIT_*, who it is, and `gt` first on its PATH."""
     address = str(bead.assignee)
     extra = {
         "GT_TOWN": town.root, "GT_ACTOR": address, "GT_BEAD": bead.id, "GT_ATTEMPT": str(bead.attempt),
         "GT_SESSION": sid, "GT_RIG": rig.name, **git.author_env(*author(address, town.name)),
-        **preset.environment(values),
+        **preset.environment(values, hooks=preset.loads_hooks),
     }  # fmt: skip
     env = shell.environment(extra)
     for name in preset.get("unset", ()):

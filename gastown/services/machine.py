@@ -14,7 +14,7 @@ from gastown.model.errors import InvalidFile, NotFound, Refused, UsageError
 from gastown.model.ids import check_name, is_name
 from gastown.model.row import Row
 from gastown.model.text import nearest
-from gastown.store import identity, layout
+from gastown.store import feed, identity, layout
 from gastown.store.identity import Identity
 from gastown.store.town import Town
 from gastown.store.view import View
@@ -113,7 +113,7 @@ def capacity(view: View) -> int:
     """How many sessions may run on this machine at once (town.yaml `max_polecats`)."""
     from gastown.services.dispatch import MAX_POLECATS
 
-    return view.number("max_polecats", MAX_POLECATS)
+    return view.whole("max_polecats", MAX_POLECATS)
 
 
 def join(town: Town, name: str | None = None) -> str:
@@ -181,12 +181,16 @@ def keep_seen(town: Town) -> bool:
         join(town)
         return True
     now = town.clock()
-    if not _is_due(town.load(path), facts(town.root, now, capacity(town)), now):
+    try:
+        most = capacity(town)
+    except InvalidFile:
+        return False  # it is told elsewhere, and a sync may bring the mended file
+    if not _is_due(town.load(path), facts(town.root, now, most), now):
         return False
     identity.note_instance(town.root)
     with town.change(f"machine: {town.machine} was seen", actor="deacon") as change:
         doc = change.load(path)
-        fresh = facts(town.root, change.now, capacity(town))
+        fresh = facts(town.root, change.now, most)
         if not _is_due(doc, fresh, change.now):
             return False
         change.put(path, {**doc, **fresh})
@@ -243,6 +247,15 @@ def seen_at(doc: dict[str, Any]) -> float | None:
         return times.parse(str(doc["seen"])) if doc.get("seen") else None
     except UsageError:
         return None
+
+
+def heard_of(view: View, one: Machine) -> float | None:
+    """When the town's news of a machine was written, there (epoch seconds); None if there is none.
+
+    Its own file is written at most hourly, its events whenever something happens.
+    """
+    times_known = [at for at in (seen_at(one.doc), seen_at({"seen": feed.last_of(view, one.name)})) if at is not None]
+    return max(times_known, default=None)
 
 
 def machines(view: View, here: str, rows: Iterable[Row] = ()) -> tuple[list[Machine], list[InvalidFile]]:

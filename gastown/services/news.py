@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gastown.model import times
-from gastown.store import files, layout
+from gastown.model.errors import GtError
+from gastown.store import files, layout, runstate
 from gastown.store.refs import Refs, choose_remote
 
 if TYPE_CHECKING:
@@ -38,6 +39,14 @@ class News:
         return f"{met}, {self.unsent}{many} commit{'' if self.unsent == 1 else 's'} to send"
 
 
+@dataclass(frozen=True)
+class Trouble:
+    """The town could not be synced `since` then (epoch seconds), and why, in one line."""
+
+    since: float
+    text: str
+
+
 def news(town: Town) -> News | None:
     """How this clone and the remote stand, as last seen; None without a remote of its own."""
     refs = Refs(town.root)
@@ -62,6 +71,27 @@ def met(root: str) -> float | None:
         return float(files.read_or_none(layout.run(root, "met")) or "")
     except ValueError:
         return None
+
+
+def note_trouble(root: str, error: GtError | None, now: float) -> None:
+    """A meeting with the remote failed with `error`, or went well (None): `gt status` says so until one goes well."""
+    path = layout.run(root, "sync-trouble.json")
+    if error is None:
+        files.remove(path)
+        return
+    lines = [line.strip() for line in error.message.splitlines()]
+    text = " ".join(lines[:2] if lines[0].endswith(":") else lines[:1])
+    before = trouble(root)
+    since = before.since if before is not None and before.text == text else now
+    runstate.write_json(path, {"since": since, "text": text}, durable=False)
+
+
+def trouble(root: str) -> Trouble | None:
+    """Why the last meeting with the remote failed; None if it went well, or there was none."""
+    note = runstate.read_json(layout.run(root, "sync-trouble.json"))
+    if not isinstance(note, dict):
+        return None
+    return Trouble(float(note.get("since", 0.0)), str(note.get("text", "")))
 
 
 def _count(repo: Repo, head: bytes, there: bytes | None) -> int:

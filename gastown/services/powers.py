@@ -14,7 +14,7 @@ from gastown.model import times
 from gastown.model.errors import GtError
 from gastown.runtime import plain, shell
 from gastown.runtime.processes import Proc, alive, current, terminate
-from gastown.store import identity, layout, runstate
+from gastown.store import flock, identity, layout, runstate
 
 _PACKAGE_HOME = os.path.dirname(os.path.dirname(os.path.abspath(gastown.__file__)))
 START_TIMEOUT = 20.0
@@ -76,6 +76,14 @@ def deacon(root: str) -> Deacon | None:
     return found if alive(proc) else None
 
 
+def is_starting(root: str) -> bool:
+    """True while a process is this town's deacon that has not said yet who it is."""
+    if deacon(root) is not None or not os.path.exists(lock_path(root)):
+        return False
+    with flock.alone(lock_path(root), timeout=0) as alone:
+        return not alone
+
+
 def start(root: str, *, poll: float = 0.02) -> tuple[Deacon, bool]:
     """Start the deacon in the background; (who it is, whether it is new). Raises GtError if it does not come up."""
     identity.require(root, time.time())
@@ -102,8 +110,14 @@ def environment() -> dict[str, str]:
 
 
 def stop(root: str, *, grace: float = 10.0) -> Deacon | None:
-    """End the deacon and its errands; returns who it was, None if none ran. Raises GtError if it does not end."""
+    """End the deacon and its errands; returns who it was, None if none ran. Raises GtError if it does not end.
+
+    One that is just starting is waited for.
+    """
     identity.require(root, time.time())  # in a copy the note names the deacon of the original
+    deadline = time.monotonic() + START_TIMEOUT
+    while is_starting(root) and time.monotonic() < deadline:
+        time.sleep(0.02)
     there = deacon(root)
     if there is not None and not terminate(there.proc, grace):
         raise GtError(f"the deacon (process {there.proc.pid}) does not end", "look at it with ps; then again")

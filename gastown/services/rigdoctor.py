@@ -22,6 +22,8 @@ def look(town: Town) -> Iterator[Found]:
     for rig in rigs:
         repo = layout.bare(town.root, rig.name)
         if not os.path.isdir(repo):
+            if rig.landing == "local" and rig.refinery_machine not in (None, town.machine):
+                continue  # it lies on another machine, and is worked on there
             text = f"rig {rig.name} has no clone on this machine"
             yield Finding("rigs", WARN, text, "gt doctor --fix clones it"), partial(_clone, town, rig)
             continue

@@ -21,7 +21,7 @@ from gastown.model.merge_bead import RENUMBERED, first_id
 from gastown.runtime import git
 from gastown.services import doubled, mailjoin, renumber
 from gastown.services.renumber import Lost
-from gastown.store import filemerge, files, layout, mergewrite, runstate, treediff
+from gastown.store import filemerge, files, layout, runstate, treediff
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def after(town: Town, *, finished: bool = False) -> After:
     """
     ref, head = town.repo.head()
     names = pending(town.root)
-    if head is None or not ref.startswith("refs/heads/") or (mergewrite.under_way(town.repo) and not finished):
+    if head is None or not ref.startswith("refs/heads/") or (town.repo.under_way() and not finished):
         return After()
     mark = runstate.read_json(_mark(town.root))
     if mark == head.decode() and not names:

@@ -144,6 +144,8 @@ def _agent_name(run: Run, bead: Bead | None) -> str:
 def _plan_held(run: Run, work: str, bead: Bead) -> _Planned | None:
     """The target has it already: nothing to do while its session lives, else it is to be taken up again."""
     life = attempts.give_up_start(run.town, bead)
+    if life.state == "elsewhere":
+        run.note(f"{bead.id} is worked on by {bead.assignee} on machine {bead.machine}; --force takes it from there")
     if life.live or life.state == "elsewhere":
         run.dispatched.append(Dispatched(bead.id, str(bead.assignee), bead.attempt, life.session, True))
         return None

@@ -155,7 +155,7 @@ def _groups(view: View) -> list[InvalidFile]:
 def _settings(view: View) -> list[InvalidFile]:
     """What is wrong with the settings that commands read; the deacon and `gt doctor` hold all of it to its schema."""
     asks: list[Callable[[], object]] = [partial(view.table, key) for key in _TABLES]
-    asks += [partial(view.number, key, 0) for key in _NUMBERS] + [partial(view.span, key, "0s") for key in _SPANS]
+    asks += [partial(view.whole, key, 0) for key in _NUMBERS] + [partial(view.span, key, "0s") for key in _SPANS]
     found = []
     for ask in asks:
         try:

@@ -13,16 +13,15 @@ from gastown.model.errors import GtError, InvalidFile, RaceLost, Refused
 from gastown.model.merge import Settled
 from gastown.runtime import git
 from gastown.runtime.remotes import PushRejected
-from gastown.services import claims, handedits, settle, wire
+from gastown.services import claims, footing, handedits, settle, wire
+from gastown.services.footing import SEEN
 from gastown.services.wire import Wire
 from gastown.store import files, layout, mergewrite, treediff, treemerge
 from gastown.store import yaml as yaml_store
 from gastown.store.gitrepo import Repo, new_commit
-from gastown.store.town import Town
+from gastown.store.town import Town, check_format
 
 TRIES = 10
-# The remote's commit that was last seen and found good: a remote that goes back behind it was rewritten.
-SEEN = "refs/gt/seen"
 Step = Callable[[str], None]
 
 
@@ -106,9 +105,9 @@ def take(town: Town, *, timeout: float = wire.TIMEOUT, accept_rewrite: bool = Fa
 def _require_rest(town: Town) -> None:
     """Nobody's git is in the middle of something; what a killed gt left is finished first."""
     town.settle()
-    what = mergewrite.under_way(town.repo)
-    if what:
-        raise GtError(f"a {what} is under way in {town.root}", "gt sync --continue settles and finishes it")
+    found = footing.astray(town.repo)
+    if found is not None and (town.repo.under_way() or not town.repo.head()[0].startswith("refs/heads/")):
+        raise GtError(f"{town.root} cannot be synced: {found.text}", found.command)
     mergewrite.require_branch(town.repo)
 
 
@@ -196,17 +195,21 @@ def _take(town: Town, line: Wire, report: SyncReport, tell: Step, accept_rewrite
         ref, head = mergewrite.require_branch(town.repo)
         there = town.repo.ref(_tracking(line, ref))
         if there is None:
-            _check_empty(line, ref)
+            _check_empty(town, line, ref)
             return replace(report, first=True)
         if there == head:
             return report
         found = treemerge.bases(town.repo, head, there)
         _check_town(town, line, there, related=bool(found))
-        _check_rewritten(town, line, there, accept_rewrite)
+        _check_rewritten(town, line, ref, there, accept_rewrite)
         if found == [there]:
             return report
+        _check_usable(town, line, ref, there)
         tell("merging" if found != [head] else "taking over what is new")
-        done = _forward(town, head, there) if found == [head] else _merge(town, line, head, there)
+        try:
+            done = _forward(town, head, there) if found == [head] else _merge(town, line, head, there)
+        except treediff.Unwelcome as error:
+            raise Refused(error.message, _without(town, line, ref)) from None
         if done is not None:
             return replace(
                 report,
@@ -249,8 +252,10 @@ def _merge(town: Town, line: Wire, head: bytes, there: bytes) -> treemerge.TreeM
 
 
 # -- what may not be taken ----------------------------------------------------------------------
-def _check_empty(line: Wire, ref: str) -> None:
+def _check_empty(town: Town, line: Wire, ref: str) -> None:
     names = line.branches()
+    if names and (found := footing.astray(town.repo)) is not None:
+        raise Refused(f"{town.root} cannot be synced: {found.text}", found.command)
     if names:
         mine = ref.removeprefix("refs/heads/")
         raise Refused(
@@ -259,7 +264,7 @@ def _check_empty(line: Wire, ref: str) -> None:
         )
 
 
-def _check_rewritten(town: Town, line: Wire, there: bytes, accept: bool) -> None:
+def _check_rewritten(town: Town, line: Wire, ref: str, there: bytes, accept: bool) -> None:
     seen = town.repo.ref(SEEN)
     if seen is None or seen == there or accept:
         return
@@ -268,7 +273,7 @@ def _check_rewritten(town: Town, line: Wire, there: bytes, accept: bool) -> None
     raise Refused(
         f"the history at {line.remote} was rewritten: it no longer holds {seen.decode()[:12]}, which it had before",
         "nothing was merged or sent. If it was meant: gt sync --accept-rewrite merges what is there now with what is "
-        f"here. If not, put it back: git push --force {line.remote} {seen.decode()[:12]}:BRANCH",
+        f"here. If not, put it back: git push --force {line.remote} {seen.decode()[:12]}:{ref}",
     )
 
 
@@ -283,6 +288,24 @@ def _check_town(town: Town, line: Wire, there: bytes, *, related: bool) -> None:
     except InvalidFile:
         name = "unreadable"
     raise Refused(f"the remote {line.remote} holds another town ({name}): it shares no history with this one", _OTHER)
+
+
+def _check_usable(town: Town, line: Wire, ref: str, there: bytes) -> None:
+    """With a town.yaml that cannot be read no gt works, not even the one that would fetch the mended file."""
+    where = f"the town at {line.remote} (commit {there.decode()[:12]})"
+    data = town.repo.blob(town.repo.commit(there).tree, layout.TOWN_FILE) or b""
+    try:
+        check_format(yaml_store.load(data, layout.TOWN_FILE), where)
+    except InvalidFile as error:
+        raise Refused(f"{where} cannot be used: {error.message}", _without(town, line, ref)) from None
+
+
+def _without(town: Town, line: Wire, ref: str) -> str:
+    """How a town goes on whose remote holds what no machine takes."""
+    seen = (town.repo.ref(SEEN) or b"").decode()[:12]
+    hint = "nothing was changed here. Whoever made that commit mends that in another one and pushes again"
+    back = f"; or put the remote back to before it: git push --force {line.remote} {seen}:{ref}"
+    return hint + (back if seen else "")
 
 
 _OTHER = "nothing was changed. See `git remote -v`; give this town another remote, or clone that one: gt clone URL"

@@ -7,7 +7,7 @@ import os
 from gastown.model.errors import InvalidFile, Refused
 from gastown.runtime import git
 from gastown.services import handedits, lint, mailbox, settle
-from gastown.store import commit, editbases, layout, lock, mergewrite, runstate, treediff
+from gastown.store import commit, editbases, layout, lock, runstate, treediff
 from gastown.store.town import Town
 
 WAKE = "wake"
@@ -52,7 +52,7 @@ def _staged(town: Town, path: str) -> InvalidFile | None:
         new = lint.parse(path, data.out)
     except InvalidFile as problem:
         return problem
-    if new is None or mergewrite.under_way(town.repo):
+    if new is None or town.repo.under_way():
         return None  # a merge takes states from elsewhere: what is allowed step by step need not be in one
     before = git.run(["show", f"HEAD:{path}"], cwd=town.root, check=False)
     known = before.out if before.code == 0 else None
@@ -96,7 +96,7 @@ def refresh(town: Town, *, finished: bool) -> None:
 
     `finished`: the hook that runs says that git is done; a checkout may be the beginning of a rebase.
     """
-    if town.repo.head()[0].startswith("refs/heads/") and (finished or not mergewrite.under_way(town.repo)):
+    if town.repo.head()[0].startswith("refs/heads/") and (finished or not town.repo.under_way()):
         with town.change("mail") as change:
             mailbox.settle_mail(change)
         settle.after(town, finished=finished)

@@ -14,6 +14,7 @@ from gastown.model.text import counted
 from gastown.services import queries
 from gastown.store import identity, layout
 from gastown.store.index import Index
+from gastown.store.refs import Refs
 from gastown.store.town import Town
 from gastown.store.view import View
 
@@ -44,7 +45,8 @@ def found(
 
     `remote`: files of this town may have come over a wire. False for the past.
     """
-    problems = [*_holds(town, view), *_machine_problems(town, view, rigs), *_paused(town, view, summaries)]
+    problems = [*_holds(town, view), *_syncing(town, view, remote=remote), *_machine_problems(town, view, rigs)]
+    problems += _paused(town, view, summaries)
     problems += _worker_problems(summaries)
     problems += _merge_problems(view, town, index)
     problems += _given(town, view, index)
@@ -73,6 +75,22 @@ def _holds(town: Town, view: View) -> list[Problem]:
     return [Problem(one.kind, name, f"nothing new starts: {one.why}", one.ends) for one in holds.every(town.root)]
 
 
+def _syncing(town: Town, view: View, *, remote: bool) -> list[Problem]:
+    """Why what is done here does not reach the other machines: a person's git led the town away, or a sync failed."""
+    if view.revision is not None:
+        return []
+    from gastown.services import footing, news
+
+    led = footing.astray(Refs(town.root))
+    if led is not None:
+        return [Problem("git", "town", led.text, led.command)]
+    failed = news.trouble(town.root) if remote else None
+    if failed is None:
+        return []
+    text = f"the town is not synced, for {times.ago(town.clock() - failed.since)}: {failed.text}"
+    return [Problem("sync", "town", text, "gt sync")]
+
+
 def _machine_problems(town: Town, view: View, rigs: list[Rig]) -> list[Problem]:
     """A copy of this machine's folder, or a retired machine, takes no part: said first. Then rigs that lie on one."""
     if view.revision is not None:
@@ -91,6 +109,8 @@ def _this_machine(town: Town) -> list[Problem]:
     name, stands = machine_name(town) or "?", identity.standing(town.root, town.clock())
     if not stands.own:
         return [Problem("machine", name, stands.text, "gt machine rename NEW")]
+    if name == "?":
+        return [Problem("machine", name, "this machine has no name in the town, and cannot write", "gt doctor --fix")]
     doc = identity.told(town.root, name) if name != "?" else {}
     if not doc.get("retired"):
         return []

@@ -9,7 +9,7 @@ from gastown.model import merge_maildir as places
 from gastown.model.errors import GtError
 from gastown.runtime import git
 from gastown.services import mailbox, mergedriver, settle
-from gastown.store import files, layout, mergewrite
+from gastown.store import files, layout
 from gastown.store.gitrepo import new_blob
 from gastown.store.town import Town
 
@@ -39,10 +39,10 @@ def finish(town: Town) -> Finished:
     """
     settled: list[str] = []
     said: list[str] = []
-    what = mergewrite.under_way(town.repo)
+    what = town.repo.under_way()
     for _ in range(_STEPS):
         settled += _settle_conflicts(town, said)
-        now = mergewrite.under_way(town.repo)
+        now = town.repo.under_way()
         if not now:
             break
         _go_on(town, now)

@@ -21,6 +21,13 @@ _SETTINGS = (
     ("pull.twohead", "recursive"), ("merge.renames", "false"), ("merge.directoryRenames", "false"),
     ("rebase.backend", "merge"),
 )  # fmt: skip
+# Without a choice of the person's own, `git pull` of a town that went on here too stops and asks for one.
+_PULL = ("pull.rebase", "false")
+_PULL_CHOICES = ("pull.rebase", "pull.ff", "branch.autosetuprebase")
+# Beside what the town says, and above it: whatever a pull brought as .gitattributes, files merge by their meaning.
+_ATTRIBUTES = os.path.join("info", "attributes")
+_BLOCK = (b"# gt: how the files of a town are merged; what stands above is yours\n", b"# gt: end\n")
+_AS_THEY_ARE = b"*            -filter -ident -working-tree-encoding\n"
 
 
 def wire(town: Town) -> list[str]:
@@ -30,9 +37,11 @@ def wire(town: Town) -> list[str]:
     """
     wanted = _wanted(gt_command(town))
     done = missing(town)
-    for key, value in wanted:
+    for key, value in (*wanted, _PULL):
         if f"git config {key}" in done:
             git.run(["config", "--local", key, value], cwd=town.root)
+    if _ATTRIBUTES in done:
+        _attribute(os.path.join(town.repo.common_dir, _ATTRIBUTES))
     folder = hooks_folder(town)
     for name in HOOKS:
         if f"hook {name}" in done:
@@ -41,11 +50,16 @@ def wire(town: Town) -> list[str]:
 
 
 def missing(town: Town) -> list[str]:
-    """What is not set up in this clone as it should be: `git config KEY`, `hook NAME`. Changes nothing."""
-    listed = git.run(["config", "--local", "--list", "-z"], cwd=town.root).fields()
-    there = dict(item.partition("\n")[::2] for item in listed)
+    """What is not set up in this clone as it should be: `git config KEY`, `hook NAME`, a file. Changes nothing."""
+    listed = git.run(["config", "--show-scope", "--list", "-z"], cwd=town.root).fields()
+    chosen = [(scope, *item.partition("\n")[::2]) for scope, item in zip(listed[::2], listed[1::2], strict=True)]
+    there = {key: value for scope, key, value in chosen if scope == "local"}
     wanted = _wanted(layout.run(town.root, "bin", "gt"))
     found = [f"git config {key}" for key, value in wanted if there.get(key.lower()) != value]
+    if not any(key in _PULL_CHOICES for _, key, _ in chosen):
+        found.append(f"git config {_PULL[0]}")
+    if not (files.read_or_none(os.path.join(town.repo.common_dir, _ATTRIBUTES)) or b"").endswith(_attributes()):
+        found.append(_ATTRIBUTES)
     folder = hooks_folder(town)
     return found + [f"hook {name}" for name in HOOKS if files.read_or_none(os.path.join(folder, name)) != _ours(name)]
 
@@ -66,6 +80,20 @@ def _wanted(shim: str) -> list[tuple[str, str]]:
 
 def _ours(name: str) -> bytes:
     return files.read(str(data_path("hooks") / "town" / name))
+
+
+def _attributes() -> bytes:
+    """The block of .git/info/attributes that is ours."""
+    return _BLOCK[0] + _AS_THEY_ARE + files.read(str(data_path("town-template") / ".gitattributes")) + _BLOCK[1]
+
+
+def _attribute(path: str) -> None:
+    """Put our block at the end, in place of an older one: what stands last decides."""
+    now = files.read_or_none(path) or b""
+    before, begun, rest = now.partition(_BLOCK[0])
+    yours = before + (rest.partition(_BLOCK[1])[2] if begun else b"")
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    files.write(path, yours + (b"\n" if yours and not yours.endswith(b"\n") else b"") + _attributes())
 
 
 def hooks_folder(town: Town) -> str:

@@ -15,7 +15,7 @@ from gastown.model.bead import KEYS, Bead, check
 from gastown.model.errors import NotFound, Refused, Stale, UsageError
 from gastown.model.message import Draft, compose
 from gastown.model.text import safe
-from gastown.store import census, commit, feed, files, layout, maildir, orders, runstate
+from gastown.store import census, commit, feed, files, git, layout, maildir, orders, runstate
 from gastown.store import yaml as yaml_store
 from gastown.store.index import Index
 from gastown.store.journal import FileOp, Plan
@@ -177,6 +177,7 @@ class Change:
             return None
         if self._events:
             ops.append(feed.next_lines(self.town, self.town.machine, self.now, self._events))
+        self._check_merged(ops)
         who = self.town.repo.person() if self.actor == "overseer" else author(self.actor, self.town.name)
         plan = Plan(self.verb, self._message(), who, self.now, tuple(ops))
         done = commit.apply(self.town.repo, plan)
@@ -184,6 +185,19 @@ class Change:
             with contextlib.suppress(OSError):  # a hint; the change itself stands
                 runstate.set_last(self.town.root, self.actor, self._touched)
         return done
+
+    def _check_merged(self, ops: list[FileOp]) -> None:
+        """In a merge that stopped, git knows both versions of a file: written over, one of them would be gone."""
+        what = self.town.repo.under_way()
+        if not what:
+            return
+        _, out = git.run(["ls-files", "--unmerged", "-z"], cwd=self.town.root)
+        unmerged = {line.partition(b"\t")[2].decode("utf-8", "replace") for line in out.split(b"\0")}
+        for path in sorted(unmerged & {op.path for op in ops}):
+            raise Refused(
+                f"{path} is in conflict in a {what} that git has not finished",
+                "gt sync --continue settles and finishes it; then run it again",
+            )
 
     def _check_unmoved(self) -> None:
         for path, old in self._old.items():

@@ -26,9 +26,10 @@ class _Unknown(Exception):
 
 
 def read_fast(data: bytes) -> dict[str, Any] | None:
-    """The map in `data` if it is written the way `dump` writes, else None (never a different reading)."""
-    if data == b"{}\n":
-        return {}
+    """The map in `data` if it is written the way `dump` writes, else None (never a different reading).
+
+    Comments may stand above it, as in the files of a new town.
+    """
     try:
         text = data.decode("utf-8")
         if text[-1:] != "\n" or not printable(text):

@@ -53,6 +53,16 @@ def _number(name: str, machine: str) -> int:
     return int(digits) if stem != name and owner == machine and digits.isdigit() else 0
 
 
+def last_of(view: Files, machine: str) -> str:
+    """When a machine wrote its last event, an RFC 3339 time; "" if it wrote none. Reads one segment."""
+    for day in sorted(view.names(layout.FEED), reverse=True):
+        number = _last_of(view, machine, day)
+        if number:
+            lines = view.read(layout.feed_segment(day, machine, number)).splitlines()
+            return max((str(one["ts"]) for line in lines if (one := events.decode(line))), default="")
+    return ""
+
+
 def read_events(view: Files, *, since: str = "") -> Iterator[dict[str, Any]]:
     """Every event from `since` (an RFC 3339 time, inclusive) on, by time, then id.
 

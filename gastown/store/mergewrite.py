@@ -156,25 +156,11 @@ def _check_inside(root: str, path: str) -> None:
             raise InvalidFile(where, "is a symbolic link, through which nothing is written")
 
 
-def under_way(repo: Repo) -> str:
-    """What git has not finished in the town: merge, rebase, cherry-pick, revert; "" if nothing."""
-    for name, what in (
-        ("MERGE_HEAD", "merge"),
-        ("rebase-merge", "rebase"),
-        ("rebase-apply", "rebase"),
-        ("CHERRY_PICK_HEAD", "cherry-pick"),
-        ("REVERT_HEAD", "revert"),
-    ):
-        if os.path.exists(os.path.join(repo.git_dir, name)):
-            return what
-    return ""
-
-
 def require_branch(repo: Repo) -> tuple[str, bytes]:
     """(the branch's full name, its commit); raises GtError for a detached HEAD or a town without a commit."""
     ref, head = repo.head()
     if not ref.startswith("refs/heads/"):
-        raise GtError(f"{repo.root} is not on a branch", "git switch main, then again")
+        raise GtError(f"{repo.root} is not on a branch", "git switch BRANCH, then again")
     if head is None:
         raise GtError(f"{repo.root} has no commit yet", "gt doctor")
     return ref, head

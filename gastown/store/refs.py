@@ -7,6 +7,12 @@ import os
 from gastown.model.errors import GtError
 from gastown.store import files
 
+# What git leaves in its folder until it has finished.
+_UNDER_WAY = (
+    ("MERGE_HEAD", "merge"), ("rebase-merge", "rebase"), ("rebase-apply", "rebase"),
+    ("CHERRY_PICK_HEAD", "cherry-pick"), ("REVERT_HEAD", "revert"),
+)  # fmt: skip
+
 
 def git_dir(root: str) -> str:
     """The git folder of the work tree `root`; raises GtError where there is none."""
@@ -73,6 +79,21 @@ class Refs:
         """The names of the remotes in that file."""
         lines = (line.strip() for line in self.config().splitlines())
         return [line[9:].partition('"')[0] for line in lines if line.startswith('[remote "')]
+
+    def branches_of(self, remote: str) -> list[str]:
+        """The branches that a remote had when it was last fetched from, without those that hold claims."""
+        prefix = f"refs/remotes/{remote}/"
+        packed = files.read_or_none(os.path.join(self.common_dir, "packed-refs")) or b""
+        names = {line.partition(b" ")[2].decode("utf-8", "replace") for line in packed.splitlines()}
+        found = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+        top = self.path(prefix.rstrip("/"))
+        for folder, _, loose in os.walk(top):
+            found |= {os.path.relpath(os.path.join(folder, name), top) for name in loose if not name.endswith(".lock")}
+        return sorted(one for one in found if one != "HEAD" and not one.startswith("gt-claims/"))
+
+    def under_way(self) -> str:
+        """What git has not finished in the work tree: merge, rebase, cherry-pick, revert; "" if nothing."""
+        return next((what for name, what in _UNDER_WAY if os.path.exists(os.path.join(self.git_dir, name))), "")
 
 
 def choose_remote(names: list[str]) -> str | None:

@@ -14,7 +14,7 @@ from gastown.store.view import LiveView, View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any, TypeVar
 
     from gastown.store.change import Change
@@ -168,12 +168,18 @@ def open_town(
     town.forgiving = forgiving
     if not os.path.isfile(os.path.join(town.root, layout.TOWN_FILE)):
         raise NotInTown(f"{root} is no town (it has no town.yaml)", "make one: gt init PATH")
-    version = town.config.get("version", FORMAT)
+    check_format(town.config, root)
+    return town
+
+
+def check_format(config: Mapping[str, Any], where: str) -> None:
+    """Raise GtError if the town at `where`, with this town.yaml, was written by a newer gt."""
+    version = config.get("version", FORMAT)
     if isinstance(version, int) and version > FORMAT:
         raise GtError(
-            f"{root} is a town of format {version}; this gt knows {FORMAT}", "install a newer gastown; nothing was read"
+            f"{where} is a town of format {version}; this gt knows {FORMAT}",
+            "install a newer gastown; nothing was read",
         )
-    return town
 
 
 __all__ = ["Town", "find_root", "open_town", "runstate"]

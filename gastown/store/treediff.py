@@ -29,6 +29,10 @@ _IGNORED = dict.fromkeys(
 )  # fmt: skip
 
 
+class Unwelcome(Refused):
+    """A commit holds what may not become a file here."""
+
+
 def _entries(repo: Repo, tree: bytes | None) -> dict[bytes, Entry]:
     if tree is None:
         return {}
@@ -156,9 +160,9 @@ def _sizes(repo: Repo, shas: list[bytes]) -> list[int]:
     return [int(line) if line.isdigit() else 0 for line in out.splitlines()]
 
 
-def _refused(path: bytes, commit: bytes, why: str) -> Refused:
+def _refused(path: bytes, commit: bytes, why: str) -> Unwelcome:
     name = path.decode("utf-8", "backslashreplace")
-    return Refused(
+    return Unwelcome(
         f"{name!r} in commit {commit.decode()[:12]} cannot be taken into this town: {why}",
         "nothing was changed here; whoever made that commit has to remove it and push again",
     )

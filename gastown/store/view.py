@@ -75,13 +75,13 @@ class View:
             value = value[part]
         return value
 
-    def number(self, key: str, default: int, *, least: int = 0) -> int:
-        """A whole number of town.yaml; raises InvalidFile for anything else, and for less than `least`."""
+    def whole(self, key: str, default: int) -> int:
+        """A whole number from 0 of town.yaml; raises InvalidFile for anything else."""
         value = self.setting(key)
         if value is None:
             return default
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise _unusable(key, value, f"a whole number from {least}")
+        if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+            raise _unusable(key, value, "a whole number from 0")
         return value
 
     def span(self, key: str, default: str) -> float:

@@ -12,6 +12,7 @@ import pytest
 from gastown.cli import fast
 from gastown.services import mail, mailbox, nudge
 from gastown.store import runstate
+from gastown.store.change import Change
 from gastown.store.town import Town
 from tests.cli.test_fast import ALLOWED
 from tests.conftest import PROJECT, Runner
@@ -128,6 +129,37 @@ def test_an_id_is_handed_over_as_one_word_of_a_shell(green: Town, gt: Runner) ->
     assert "gt mail reply 'x; touch pwned.eml' -m" in gt("mail", "check", "--inject", env=AS_AMBER).out
 
 
+def test_a_hook_gets_one_line_of_json_and_exit_0(green: Town, gt: Runner) -> None:
+    context = ("mail", "check", "--inject", "--hook", "context:Turn")
+    block = ("mail", "check", "--inject", "--hook", "block")
+    assert gt(*context, env=AS_AMBER).out == gt(*block, env=AS_AMBER).out == "{}\n"
+    gt("nudge", AMBER, "wake", "up")
+    told = gt(*context, env=AS_AMBER).json["hookSpecificOutput"]
+    assert told["hookEventName"] == "Turn"
+    assert "> wake up" in told["additionalContext"]
+    assert gt(*context, env=AS_AMBER).out == "{}\n"
+    gt("nudge", AMBER, "once", "more")
+    assert gt(*block, env=AS_AMBER).json == {}, "one without work may end its turn"
+    bead = gt("create", "Work", "--rig", "green", "-q").out.strip()
+    hold(green, bead, AMBER)
+    said = gt(*block, env=AS_AMBER).json
+    assert said["decision"] == "block"
+    assert "> once more" in said["reason"]
+    for words in (("--hook", "context:"), ("--hook", "aloud"), ("--hook", "block", "--json")):
+        assert "hook" in gt("mail", "check", "--inject", *words, env=AS_AMBER, code=2).err
+    gt("mail", "check", "--hook", "block", env=AS_AMBER, code=2)
+
+
+def hold(town: Town, bead_id: str, address: str) -> None:
+    def body(change: Change) -> None:
+        bead = change.bead(bead_id)
+        bead.move("hooked")
+        bead.set("assignee", address)
+        change.save(bead)
+
+    town.transact("edit", body)
+
+
 @pytest.fixture
 def inside(green: Town, monkeypatch: pytest.MonkeyPatch) -> Town:
     monkeypatch.chdir(green.root)
@@ -135,25 +167,29 @@ def inside(green: Town, monkeypatch: pytest.MonkeyPatch) -> Town:
     return green
 
 
-@pytest.mark.parametrize("args", [["mail", "check"], ["mail", "check", "--inject"]])
+SHORT = [["mail", "check"], ["mail", "check", "--inject"], ["mail", "check", "--inject", "--hook", "block"]]
+
+
+@pytest.mark.parametrize("args", SHORT)
 def test_the_short_way_answers_only_when_there_is_nothing(
     inside: Town, args: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert fast.run(args) == 1
-    assert capsys.readouterr().out == ("" if "--inject" in args else "no new mail\n")
+    nothing = 0 if "--hook" in args else 1
+    assert fast.run(args) == nothing
+    assert capsys.readouterr().out == ("{}\n" if "--hook" in args else "" if "--inject" in args else "no new mail\n")
     write(inside, AMBER)
     assert fast.run(args) is None
     mail.read(as_(inside, AMBER), "1")
-    assert fast.run(args) == 1
+    assert fast.run(args) == nothing
     # Opened in a mail program and not read: still new.
     drop(inside, AMBER, "100.x.y:2,", b"Subject: s\n\nx\n", "cur")
     assert fast.run(args) is None
     drop(inside, AMBER, "100.x.y:2,RS", b"Subject: s\n\nx\n", "cur")
-    assert fast.run(args) == 1
+    assert fast.run(args) == nothing
     nudge.nudge(inside, AMBER, "hello")
-    assert fast.run(args) == (None if "--inject" in args else 1)
+    assert fast.run(args) == (None if "--inject" in args else nothing)
     monkeypatch.setenv("GT_ACTOR", "mayor")
-    assert fast.run(args) == 1
+    assert fast.run(args) == nothing
     monkeypatch.setenv("GT_ACTOR", "../mayor")
     assert fast.run(args) is None
     assert fast.run([*args, "--json"]) is None

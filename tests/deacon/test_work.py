@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -162,6 +164,36 @@ def test_work_that_fails_again_and_again_is_given_to_a_person(site: Ground) -> N
     held = site.town.bead(bead)
     assert held.held
     site.until(lambda: any(raised["bead"] in one for one in site.mail()))
+
+
+STARTING = """
+import signal, sys
+from gastown.deacon.sole import sole
+from gastown.services import powers
+with sole(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.readline()
+    powers.say_running(sys.argv[1], "watching files")
+    signal.pause()
+"""
+
+
+def test_down_ends_a_deacon_that_has_not_said_yet_who_it_is(site: Ground) -> None:
+    argv = [sys.executable, "-c", STARTING, str(site.root)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
+        assert child.stdout is not None
+        assert child.stdin is not None
+        assert child.stdout.readline() == "held\n"
+        ended: list[powers.Deacon | None] = []
+        stopping = threading.Thread(target=lambda: ended.append(powers.stop(str(site.root))))
+        stopping.start()
+        child.stdin.write("\n")
+        child.stdin.close()
+        stopping.join()
+        if not any(ended):
+            child.kill()
+    assert [one.proc.pid for one in ended if one] == [child.pid]
+    assert child.returncode == -signal.SIGTERM
 
 
 def test_down_leaves_nothing_and_up_goes_on(site: Ground, repo: Path, tmp_path: Path) -> None:

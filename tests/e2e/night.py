@@ -250,7 +250,10 @@ class Night:
         return {row.source: row.title for row in rows if row.type == "escalation" and row.source}
 
     def end(self) -> None:
-        """`gt down`, as a person would."""
+        """`gt down`, as a person would who sees the deacon."""
+        up_by = time.monotonic() + powers.START_TIMEOUT
+        while powers.deacon(str(self.root)) is None and time.monotonic() < up_by:
+            time.sleep(0.05)
         done = subprocess.run(
             [*self.gt, "down"], cwd=self.root, env=self.env, capture_output=True, text=True, stdin=subprocess.DEVNULL
         )

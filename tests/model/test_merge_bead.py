@@ -127,6 +127,16 @@ def test_a_confirmed_claim_beats_one_that_is_not() -> None:
     assert "gp/nux" in doc["notes"][0]["text"]
 
 
+def test_a_bead_that_two_took_keeps_the_run_of_its_holder() -> None:
+    mine = changed(**HELD, agent="exec", command=["one"])
+    other = changed(**{**HELD, "machine": "brick", "status": "merging"}, agent="exec", command=["two"])
+    doc = merged(mine, other, did(mine, at=100), did(other, at=200), confirmed=lambda one: one["machine"] == "anvil")
+    assert (doc["machine"], doc["command"]) == ("anvil", ["one"])
+    assert [note["text"].split()[0] for note in doc["notes"]] == ["status"]
+    doc = merged(mine, changed(command=["two"], title="New"))
+    assert (doc["machine"], doc["command"], doc["title"]) == ("anvil", ["two"], "New")
+
+
 def test_beads_made_on_both_sides_are_told_apart_by_their_creation() -> None:
     other = changed(created={"at": "2026-11-23T09:31:00Z", "by": "overseer"})
     assert not same_bead(BASE, other)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,20 @@ def test_hooks_are_loaded_only_when_asked_for() -> None:
     assert argv[-3:] == ["--settings", VALUES["hooks_file"], VALUES["prompt"]]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_who_reads_news_by_a_hook_is_started_with_it_and_who_does_not_is_told_at_a_known_prompt(name: str) -> None:
+    preset = load_preset(name, None)
+    assert preset.loads_hooks == bool(preset.hooks["supported"])
+    if preset.loads_hooks:
+        said = str(preset.hooks.get("text", "")) + " ".join(preset.hooks_args(VALUES))
+        assert "gt mail check --inject" in said
+        assert "gt heartbeat" in said
+        given = [*preset.hooks_args(VALUES), *preset.environment(VALUES, hooks=True).values()]
+        assert ("text" in preset.hooks) == any(VALUES["hooks_file"] in one for one in given)
+        if str(preset.hooks.get("file", "")).endswith(".json") and "text" in preset.hooks:
+            assert json.loads(preset.hooks["text"])["hooks"]
+
+
 def test_variables_are_filled_and_those_of_hooks_only_with_hooks() -> None:
     preset = load_preset("opencode", None)
     assert preset.environment({})["OPENCODE_PERMISSION"] == '{"*": "allow"}'
@@ -128,6 +143,20 @@ def test_screens_are_told_apart(name: str, ready: str, busy: str) -> None:
     assert not matches(form.get("busy"), ready)
     assert matches(form.get("busy"), busy)
     assert not matches(form.get("idle"), busy)
+
+
+@pytest.mark.parametrize(
+    "screen",
+    [
+        "Do you trust this folder?\n\n ❯ 1. Yes, I trust this folder\n   2. No, exit\n",
+        "WARNING: Bypass Permissions mode\n\n  ❯ 1. No, exit\n    2. Yes, I accept\n\n  Enter to confirm",
+    ],
+)
+def test_a_question_is_not_taken_for_a_prompt(screen: str) -> None:
+    form = load_preset("claude", None).form(terminal=True)
+    assert not matches(form.get("ready"), screen)
+    assert not matches(form.get("idle"), screen)
+    assert [one for one in form.get("dialogs") if re.search(one["match"], screen)]
 
 
 @pytest.mark.parametrize(

@@ -53,5 +53,29 @@ def test_a_dialog_is_answered_and_the_prompt_is_typed(work):
     assert "every word of it" in heard
 
 
+CHOOSER = """
+import os, subprocess, sys, tty
+tty.setraw(0)
+print('Really?\\r\\n> 1. No\\r\\n  2. Yes, I accept', flush=True)
+keys = [os.read(0, 64), os.read(0, 64)]
+assert keys == [b'\\x1b[B', b'\\r'], keys
+print('\\x1b[2J\\x1b[Hready> ', flush=True)
+subprocess.run(['gt', 'done', '--no-changes', 'it was chosen'])
+"""
+
+
+@pytest.mark.skipif(not tmux.available(), reason="tmux is not installed")
+def test_the_keys_of_an_answer_come_one_by_one(work):
+    """Programs that read their terminal raw take two keys at once for one that they do not know."""
+    bead = work.bead("Choose")
+    name = install(work)
+    (work.path / "talker.py").write_text(CHOOSER)
+    dialogs = [{"match": "Really[\\s\\S]*I accept", "send": ["Down", "Enter"]}]
+    doc = work.town.load(f"agents/{name}.yaml")
+    work.configure(f"agents/{name}.yaml", terminal={**doc["terminal"], "prompt": {"mode": "none"}, "dialogs": dialogs})
+    work.ended(work.one(bead.id, agent=name, runtime="tmux").session)
+    assert work.now(bead).closed["reason"].startswith("no changes"), work.now(bead).notes
+
+
 def test_an_agent_for_terminals_is_refused_without_one(work):
     assert "runs only in a terminal" in work.refused(work.bead().id, agent=install(work), runtime="process").message

@@ -46,6 +46,20 @@ def test_who_worked_is_told_and_the_branches_go(lab):
     assert git.text(["rev-parse", "HEAD"], cwd=tree) == lab.main(), "the worker's worktree stays, on what landed"
 
 
+@pytest.mark.parametrize("merge", ["rebase", "squash", "merge"])
+def test_a_landing_that_somebody_took_back_in_the_town_is_recorded_again(tmp_path, merge):
+    """The work is on the target, whatever a `git revert` made the town say; its branch is gone as it should be."""
+    lab = Lab(tmp_path, merge=merge)
+    entry = lab.finish({"a": "1"}, {"a": "2"})
+    lab.run()
+    landed = plain_git(lab.root, "log", "--format=%H", "--grep=^merged", "-1")
+    plain_git(lab.root, "-c", "user.name=a", "-c", "user.email=a@b", "revert", "--no-edit", landed)
+    lab.town.refresh()
+    assert lab.status(entry)[:2] == ("merging", "open")
+    lab.run()
+    lab.assert_landed_once(entry, commits={"rebase": 2, "squash": 1, "merge": 3}[merge])
+
+
 def test_a_landed_branch_is_put_away_under_the_lock_that_gives_worktrees_their_next_work(lab, monkeypatch):
     """Else a worker that is given work at that moment is switched back, or its commits seem to be nowhere."""
     look, got = clones.branch_checked_out_at, []

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
 from gastown.model.errors import InvalidFile, NotFound, Refused, UsageError
 from gastown.runtime import git, sessions, tmux
-from gastown.services import beads, release, rigs, scheduler, sling, targets
+from gastown.services import beads, nudge, release, rigs, scheduler, sling, targets
 from gastown.services.sling import dispatch_queued
 from gastown.store import layout
 from gastown.store.change import Change
@@ -328,6 +330,26 @@ def test_queued_work_that_nothing_could_start_leaves_the_queue_at_once_and_a_per
     assert asked.doc["source"] == bead.id
     assert "nosuchagent" in asked.doc["description"]
     assert f"gt sling {bead.id}" in asked.doc["description"]
+
+
+# -- hooks ----------------------------------------------------------------------------------------
+def test_an_agent_is_started_with_the_hooks_of_its_preset_and_they_hand_it_its_news(work):
+    """The file lies outside the worktree, and the `gt` in it is this one."""
+    work.agent("import subprocess, sys\nsubprocess.run(['sh', sys.argv[2]], check=True)\n", "hooked")
+    script = str(work.path / "hooked.py")
+    hooks = {"supported": True, "file": "x/hooks.sh", "args": ["--load", "{hooks_file}"], "env": {"LOADED": "yes"},
+             "text": 'gt mail check --inject --hook context:Turn > "told-$LOADED"\n'}  # fmt: skip
+    command = [sys.executable, script, "{hooks_args}"]
+    work.configure("agents/hooked.yaml", command=command, hooks=hooks)
+    first = work.one(work.bead().id, "app/amber", agent=work.agent("print('done')\n"))
+    work.ended(first.session)
+    release.release(work.town, work.now(first.bead))
+    nudge.nudge(work.town, "app/amber", "mind the gap", mode="queue")
+    work.ended(work.one(work.bead("second").id, "app/amber", agent="hooked").session)
+    told = json.loads((work.tree() / "told-yes").read_text())["hookSpecificOutput"]
+    assert told["hookEventName"] == "Turn"
+    assert "mind the gap" in told["additionalContext"]
+    assert not list(work.tree().rglob("hooks.sh"))
 
 
 # -- dependents -----------------------------------------------------------------------------------

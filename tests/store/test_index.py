@@ -20,8 +20,8 @@ def write(root: Path, number: int, *, closed: bool, title: str = "A bead") -> Pa
     path = root / f"rigs/greenplace/beads/2026-11-{number % 5 + 10}/gp-{number:05d}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     needs = f"\nneeds:\n  - gp-{number - 1:05d}\n" if number else ""
-    status = CLOSED if closed else "status: open\n"
-    path.write_text(f"id: gp-{number:05d}\n\ntitle: {title}\n\n{CREATED}\n{status}{needs}")
+    state = CLOSED if closed else "status: open\n"
+    path.write_text(f"id: gp-{number:05d}\n\ntitle: {title}\n\n{CREATED}{state}{needs}")
     old = 1_700_000_000 + number  # older than any clock tick of the cache
     os.utime(path, (old, old))
     return path
@@ -77,6 +77,7 @@ def test_rows_come_by_folder_and_name_and_know_their_path(tmp_path):
     for number in (7, 3, 12, 2):
         write(root, number, closed=number == 12)
     paths = [row.path for row in index.load(str(root)).rows]
+    assert len(paths) == 4
     assert paths == sorted(paths)
     assert all((root / path).is_file() for path in paths)
 

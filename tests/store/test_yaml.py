@@ -208,6 +208,13 @@ def test_blank_ends_are_left_to_ruamel(data):
     agree(data)
 
 
+@pytest.mark.parametrize("data", [b"# a\n# b\n{}\n", b"# a\na: b\n", b"#\n" + BEAD])
+def test_comments_above_the_map_do_not_slow_its_reading(data):
+    assert read_fast(data) is not None
+    agree(data)
+    assert not yaml.is_canonical(data)
+
+
 def agree(data):
     fast = read_fast(data)
     if fast is not None:

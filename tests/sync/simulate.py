@@ -26,7 +26,7 @@ from gastown.services import lint, mailbox, unfinished
 from gastown.services.clone import attach_remote, clone
 from gastown.services.init import make_town
 from gastown.services.sync import sync
-from gastown.store import change, layout, mergewrite
+from gastown.store import change, layout
 from gastown.store.town import Town, open_town
 from tests.sync.acts import RIG_FILE, Actor
 from tests.sync.ledger import Ledger, check
@@ -143,7 +143,7 @@ class Machine:
 
     def _afterwards(self, code: int) -> None:
         """What stopped git is settled, or given up."""
-        what = mergewrite.under_way(self.town.repo)
+        what = self.town.repo.under_way()
         if code == 0 or not what:
             return
         if self.world.rng.random() < 0.75:
@@ -153,7 +153,7 @@ class Machine:
             self.git(what, "--abort")
 
     def _push(self) -> None:
-        if not mergewrite.under_way(self.town.repo) and self.world.rng.random() < 0.7:
+        if not self.town.repo.under_way() and self.world.rng.random() < 0.7:
             self.git("push", *(["--no-verify"] if self.world.rng.random() < 0.8 else []))
 
 

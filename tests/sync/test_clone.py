@@ -13,6 +13,8 @@ from gastown.services.init import make_town
 from gastown.store.town import Town, open_town
 from tests.store.towns import assert_sound, git
 
+ME = ("-c", "user.name=a", "-c", "user.email=a@b")
+
 
 @pytest.fixture
 def remote(tmp_path: Path) -> Path:
@@ -63,6 +65,18 @@ def test_what_is_no_town_is_refused_and_nothing_stays(tmp_path, make, why):
     with pytest.raises(Refused, match=why):
         clone.clone(str(source), str(tmp_path / "second"))
     assert not (tmp_path / "second").exists()
+
+
+def test_a_remote_whose_head_names_another_first_branch_is_cloned(town, remote, tmp_path):
+    git(remote, "symbolic-ref", "HEAD", "refs/heads/master")
+    empty = git(remote, "hash-object", "-w", "-t", "tree", os.devnull)
+    git(remote, "branch", "docs", git(remote, *ME, "commit-tree", "-m", "x", empty))
+    joined = clone.clone(str(remote), str(tmp_path / "second"))
+    assert open_town(joined.root).name == "shared"
+    assert git(joined.root, "rev-parse", "--abbrev-ref", "HEAD@{upstream}") == "origin/main"
+    git(remote, "branch", "copy", "main")
+    with pytest.raises(Refused, match=r"several branches \(copy, main\)"):
+        clone.clone(str(remote), str(tmp_path / "third"))
 
 
 def test_a_url_that_does_not_clone_leaves_nothing(tmp_path):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from gastown.model.errors import Refused
+from gastown.model.errors import GtError, Refused
 from gastown.services.clone import clone
 from gastown.services.sync import sync
 from gastown.store import treediff
@@ -164,6 +164,31 @@ def test_what_may_not_become_a_file_here_is_refused(
     sync(here)
     sync(ahead)
     assert git("rev-parse", "main", cwd=ground.remote) == git("rev-parse", "HEAD", cwd=ahead.root)
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("name: x\n  bad: [\n", "not YAML"), ("- a\n", "must be a map"), ("<<<<<<< a\n", "unresolved git conflict"),
+     ("name: x\n\nversion: 99\n", "of format 99")],
+    ids=["no YAML", "no map", "a conflict", "a newer gt's"],
+)  # fmt: skip
+def test_a_town_file_with_which_no_gt_works_is_refused(ground: Ground, tmp_path: Path, text: str, why: str) -> None:
+    here, other = ground.towns["anvil"], tmp_path / "somebody"
+    sync(here)
+    git("clone", "--quiet", str(ground.remote), str(other), cwd=tmp_path)
+    good = (other / "town.yaml").read_text()
+    for content in (text, good):
+        (other / "town.yaml").write_text(content)
+        git("commit", "--quiet", "--all", "--message", "x", cwd=other)
+        git("push", "--quiet", cwd=other)
+        if content == text:
+            before = state(here)
+            with pytest.raises(GtError, match=why):
+                sync(here)
+            assert state(here) == before
+    made = bead(here, "Goes on")
+    sync(here)
+    assert git("cat-file", "-p", f"main:{here.bead_path(made)}", cwd=ground.remote)
 
 
 def test_a_merge_that_would_bring_two_names_together_is_refused(ground: Ground, forge: Forge) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gastown.model import times
-from gastown.model.errors import GtError, NotFound, Refused
+from gastown.model.errors import GtError, InvalidFile, NotFound, Refused
 from gastown.runtime import sessions, starting
 from gastown.runtime.sessions import SessionSpec
 from gastown.services import (
@@ -69,6 +69,57 @@ def both(ground: Ground) -> tuple[Town, Town]:
     sync(there)
     sync(here)
     return here, there
+
+
+def test_the_list_tells_the_age_of_the_newest_news(ground: Ground, clock: Clock) -> None:
+    here, there = ground.towns["anvil"], ground.add("brick")
+    clock.advance(1800)
+    bead(here)
+    sync(here)
+    sync(there)
+    clock.advance(120)
+    ages = {one.name: machine.heard_of(there, one) for one in machine.machines(there, "brick")[0]}
+    assert ages["anvil"] == clock.now - 120
+    assert "seen      now" not in run_gt("machine", "show", "anvil", cwd=there.root).out
+
+
+def test_it_is_told_where_a_rigs_refinery_runs(ground: Ground) -> None:
+    there = ground.add("brick")
+    source = bead(there, status="merging", assignee=TOAST, machine="anvil", branch="b")
+    with there.change("create") as change:
+        made = change.create("greenplace", title="Lands", type="merge", source=source, branch="b", target="main",
+                             worker=TOAST, commit="9fceb02d0ae598e95dc970b74767f19372d61af8")  # fmt: skip
+        change.emit("create", "made", bead=made.id)
+    for words in (("refinery", "status"), ("mq", "show", made.id)):
+        assert "the refinery of greenplace runs on machine anvil" in run_gt(*words, cwd=there.root).out
+
+
+def test_a_sling_of_what_another_machine_holds_says_which(ground: Ground) -> None:
+    here, there = ground.towns["anvil"], ground.add("brick")
+    staff(here, "toast")
+    with here.change("config") as change:
+        change.put("rigs/greenplace/rig.yaml", {**change.load("rigs/greenplace/rig.yaml"), "landing": "push"})
+    made = work(here, "At anvil", "anvil")
+    sync(here)
+    sync(there)
+    ran = run_gt("sling", made, "greenplace", "--", "true", cwd=there.root, code=None)
+    assert f"{made} is worked on by {TOAST} on machine anvil" in ran.out + ran.err
+
+
+def test_a_setting_that_cannot_be_used_stops_no_sync_and_is_named(ground: Ground) -> None:
+    here, there = ground.towns["anvil"], ground.add("brick")
+    exchange(there)
+    exchange(here)
+    with here.change("config") as change:
+        change.put(layout.TOWN_FILE, {**change.load(layout.TOWN_FILE), "max_polecats": "lots"})
+    exchange(here)
+    exchange(there)
+    bead(there, "Goes on")
+    exchange(there)
+    with pytest.raises(InvalidFile, match="max_polecats"):
+        machine.capacity(there)
+    ran = run_gt("scheduler", "status", cwd=there.root, code=None)
+    assert "town.yaml (max_polecats): max_polecats is 'lots' but must be a whole number" in ran.err
 
 
 # -- seen -----------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ import pytest
 
 from gastown.services import unfinished
 from gastown.services.sync import sync
-from gastown.store import mergewrite
 from gastown.store.town import Town
 from tests.conftest import EPOCH, Clock, git
 from tests.sync.ground import Ground, bead, check_clean, note, plain, tree, update
@@ -54,7 +53,7 @@ def meet(town: Town, way: tuple[str, ...] | None) -> None:
         sync(town)
         return
     plain(town, *way, code=None)
-    if mergewrite.under_way(town.repo):
+    if town.repo.under_way():
         unfinished.finish(town)
     plain(town, "push", "--no-verify", code=None)
 

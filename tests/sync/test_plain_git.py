@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gastown.services import settle, unfinished
+from gastown.model.errors import Refused
+from gastown.services import settle, unfinished, wiring
 from gastown.services.sync import sync
 from gastown.store import identity
 from gastown.store.town import Town
@@ -50,6 +51,71 @@ def commit_mail(town: Town, old: str, new: str) -> None:
     (box / old).rename(box / new)
     git("add", "--all", "mail", cwd=town.root)
     git("commit", "--quiet", "--message", "mail", cwd=town.root)
+
+
+@pytest.mark.parametrize("choice", [None, ("pull.rebase", "true"), ("pull.ff", "only")], ids=["none", "rebase", "ff"])
+def test_a_pull_without_words_merges_unless_the_person_chose(ground: Ground, choice: tuple[str, str] | None) -> None:
+    here, there = synced(ground)
+    if choice:
+        plain(here, "config", "--unset", "pull.rebase")
+        plain(here, "config", *choice)
+        assert wiring.wire(here) == []
+    one, other = bead(here, "Here"), bead(there, "There")
+    sync(there)
+    done = plain(here, "pull", "--no-edit", code=None)
+    assert (done.returncode == 0) == (choice != ("pull.ff", "only")), done.stderr
+    assert here.bead(one).title == "Here"
+    assert (here.bead_path(other) is not None) == (done.returncode == 0)
+
+
+def test_attributes_that_a_pull_brought_change_nothing_in_how_files_merge(ground: Ground) -> None:
+    here, there = synced(ground)
+    made = bead(here, "One")
+    sync(here)
+    Path(here.root, ".gitattributes").write_text("* merge=union filter=odd\n")
+    plain(here, "commit", "--quiet", "--all", "--message", "odd")
+    sync(here)
+    sync(there)
+    update(here, made, title="Here's")
+    update(there, made, title="There's")
+    sync(there)
+    plain(here, "pull", "--no-rebase", "--no-edit")
+    assert here.bead(made).title in ("Here's", "There's")
+    said = plain(here, "check-attr", "merge", "filter", "text", "--", "mail/a/cur/1", str(here.bead_path(made))).stdout
+    assert [line.rpartition(": ")[2] for line in said.splitlines()] == ["gt", "unset", "unset", "gt", "unset", "set"]
+
+
+def test_nothing_is_written_over_a_file_that_git_could_not_merge(ground: Ground) -> None:
+    here, there = synced(ground)
+    made = bead(here, "One")
+    sync(here)
+    sync(there)
+    note(there, made, "theirs")
+    sync(there)
+    note(here, made, "ours")
+    plain(here, "-c", "merge.gt.driver=false", "pull", "--no-rebase", "--no-edit", code=1)
+    with pytest.raises(Refused, match="is in conflict in a merge") as error:
+        note(here, made, "meanwhile")
+    assert str(error.value.hint).startswith("gt sync --continue")
+    other = bead(here, "Another is made all the same")
+    unfinished.finish(here)
+    note(here, made, "after")
+    texts = [one["text"] for one in here.bead(made).notes]
+    assert sorted(texts) == ["after\n", "ours\n", "theirs\n"]
+    assert here.bead(other).title.startswith("Another")
+    sync(here)
+    check_clean(here)
+
+
+def test_a_persons_own_attributes_stay(ground: Ground) -> None:
+    here, _ = synced(ground)
+    path = Path(here.repo.common_dir, "info/attributes")
+    ours = path.read_text()
+    path.write_text(f"*.pdf diff=pdf\n{ours}*.yaml diff=yaml")
+    assert wiring.missing(here) == ["info/attributes"]
+    wiring.wire(here)
+    assert path.read_text() == f"*.pdf diff=pdf\n*.yaml diff=yaml\n{ours}"
+    assert wiring.wire(here) == []
 
 
 # -- beads --------------------------------------------------------------------------------------------
