@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from gastown.model import times
 from gastown.model.errors import GtError, InvalidFile
@@ -12,29 +10,17 @@ from gastown.model.rig import Rig
 from gastown.model.row import Row
 from gastown.model.text import counted
 from gastown.services import queries
+from gastown.services.standing import Problem, RigStatus
 from gastown.store import identity, layout
 from gastown.store.index import Index
 from gastown.store.refs import Refs
 from gastown.store.town import Town
 from gastown.store.view import View
 
-if TYPE_CHECKING:
-    from gastown.services.status import RigStatus
-
 # As in gastown.services.dispatch, which is dear to import.
 QUEUED = "queued"
 # No pause of recovery is looked for that began longer ago.
 _PAUSE_MOST = 3600.0
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Something that needs a person, and the command that deals with it."""
-
-    kind: str
-    subject: str
-    text: str
-    command: str
 
 
 def found(
