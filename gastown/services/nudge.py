@@ -279,6 +279,8 @@ def hand(town: Town, address: str, one: Nudge, *, record: SessionRecord | None, 
             f"{address} cannot be told now: {why or _why_not(record)}", "leave out --mode now: then it is queued"
         )
     put(town.root, address, one)
+    if record is None:
+        why = f"it has no session on this machine; expires in {times.ago(LIFE.get(one.priority, LIFE['normal']))}"
     return Nudged(address, "queued", why)
 
 

@@ -210,9 +210,12 @@ def test_the_short_way_imports_nothing_dear(green: Town) -> None:
 
 
 # -- talk -----------------------------------------------------------------------------------------
+ASLEEP = "it has no session on this machine; expires in 30m"
+
+
 def test_nudge_broadcast_and_dnd(green: Town, gt: Runner) -> None:
-    assert gt("nudge", AMBER, "-m", "look").out == "green/amber  queued\n"
-    assert gt("nudge", AMBER, "look", "--json").json == {"address": AMBER, "how": "queued", "why": ""}
+    assert gt("nudge", AMBER, "-m", "look").out == f"green/amber  queued  ({ASLEEP})\n"
+    assert gt("nudge", AMBER, "look", "--json").json == {"address": AMBER, "how": "queued", "why": ASLEEP}
     assert gt("dnd", env=AS_AMBER).out == "green/amber: not muted\n"
     assert gt("dnd", "on", env=AS_AMBER).out == "green/amber: muted, only urgent nudges get through\n"
     assert gt("nudge", AMBER, "look").out == "green/amber  muted  (only urgent nudges get through)\n"
