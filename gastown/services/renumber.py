@@ -229,9 +229,10 @@ class _Renumbering:
                     self._refer(path, said, tips[1], ids)
         # An id that means nothing any more is spoken of by nobody.
         gone = {move.lost.id: move.new for move in self.moves if move.lost.home}
-        kept = {row.id for row in self.change.index().rows if row.path not in {move.lost.path for move in self.moves}}
+        rows = self.change.index().rows if gone else ()
+        kept = {row.id for row in rows if row.id in gone and self.change.read(row.path) is not None}
         gone = {old: new for old, new in gone.items() if old not in kept}
-        for row in self.change.index().rows if gone else ():
+        for row in rows if gone else ():
             if gone.keys() & {row.parent, row.source, *row.needs}:
                 data = self.change.read(row.path)
                 if data is not None:

@@ -185,6 +185,29 @@ def test_what_is_made_for_a_bead_that_was_renumbered_elsewhere_belongs_to_it(
     assert set(speaking) == {f"{parent}.2"}
 
 
+def test_what_is_made_for_the_bead_that_kept_the_id_stays_its_own(ground: Ground, clock: Clock) -> None:
+    """One machine settled its merge long ago; another sees that merge only now, and what was made since."""
+    parent = bead(ground.towns["anvil"], "Parent")
+    here, there = synced(ground)
+    third = ground.add("cedar")
+    bead(here, "Sooner", parent=parent)
+    clock.advance(60)
+    later = bead(there, "Later", parent=parent)
+    sync(there)
+    sync(third)  # holds the later one under the id that it loses
+    sync(here)
+    note(third, parent, "said at cedar")
+    plain(third, *PULL)
+    below = bead(third, "Below the sooner", parent=later)
+    sync(third)
+    plain(here, *PULL)
+    for town in (here, third):
+        ids = {row.title: row.id for row in town.index().rows}
+        assert (ids["Sooner"], ids["Later"]) == (f"{parent}.1", f"{parent}.2")
+        assert (ids["Below the sooner"], town.bead(below).parent) == (f"{parent}.1.1", f"{parent}.1")
+        check_clean(town)
+
+
 # -- mail, feed, other files ----------------------------------------------------------------------------
 MOVES = {
     "flagged on both sides": ("mayor/cur/{}:2,S", "mayor/cur/{}:2,F", "mayor/cur/{}:2,FS"),
