@@ -49,7 +49,7 @@ def twice(change: Change, paths: Iterable[str]) -> list[Lost]:
             stays = other if goes == path else path
             if goes not in losts and stays not in losts:
                 lost, kept = _sides(change.town.repo, goes, stays)
-                base = _base(change.town.repo, lost, kept, goes)
+                base = _base(change.town.repo, lost, kept, goes, stays)
                 losts[goes] = Lost(goes, data if goes == path else found, base, lost, kept, stays, home=stays)
     return list(losts.values())
 
@@ -128,7 +128,7 @@ def _losers(change: Change, paths: list[str]) -> list[Lost]:
     for path in paths:
         if path != first:
             lost, kept = _sides(change.town.repo, path, first)
-            base = _base(change.town.repo, lost, kept, path)
+            base = _base(change.town.repo, lost, kept, path, first)
             losts.append(Lost(path, docs[path][1], base, lost, kept, keeper=first))
     return losts
 
@@ -145,11 +145,15 @@ def _sides(repo: Repo, lost: str, kept: str) -> tuple[str, str]:
     return (alone or [""])[0], (other or [""])[0]
 
 
-def _base(repo: Repo, lost: str, kept: str, path: str) -> bytes | None:
-    """What the bead was where the two sides parted; None if it was made since, or nobody knows."""
+def _base(repo: Repo, lost: str, kept: str, path: str, stays: str) -> bytes | None:
+    """What the bead was where the two sides parted; None if it was made since, or nobody knows.
+
+    A rebase leaves out merges: if what one brought to the bead at `stays` is not there, its side does not tell.
+    """
     if not lost or not kept:
         return None
-    found = treemerge.bases(repo, lost.encode(), kept.encode())
+    tips = [repo.blob(repo.commit(tip).tree, stays) for tip in (kept.encode(), repo.head()[1] or b"")]
+    found = treemerge.bases(repo, lost.encode(), kept.encode()) if tips[0] == tips[1] else []
     return repo.blob(repo.commit(found[0]).tree, path) if found else None
 
 

@@ -9,11 +9,12 @@ from gastown.model.errors import InvalidFile
 from gastown.model.merge import Doc, text_of
 from gastown.model.merge_bead import (
     born,
+    first_id,
     note_renumbered,
     renumber,
     same_bead,
 )
-from gastown.store import collisions, filemerge, layout, moves, orders, treediff
+from gastown.store import collisions, filemerge, git, layout, moves, orders, treediff
 from gastown.store import yaml as yaml_store
 from gastown.store.change import Change
 
@@ -108,9 +109,9 @@ class _Renumbering:
             moving = next((move for move in self.moves if same_bead(move.lost.doc, one.doc)), None)
             home = one.home or (moving.place if moving else self._home_of(one))
             if home is not None:
-                # As it was made it lies in the files already; of one that is lost twice, both versions count.
-                there = one.there or (moving is None and one.base is None and not one.keeper)
+                there = one.there or self._knew(one, home)
                 base, new = one.base or (moving.lost.base if moving else None), str(layout.bead_of_path(home))
+                base = base if base or there else self._made(one)
                 self.moves.append(_Move(replace(one, base=base, there=there), new, home))
             else:
                 above = self._above(one)
@@ -143,6 +144,19 @@ class _Renumbering:
                 if doc is not None and same_bead(doc, one.doc):
                     return row.path
         return None
+
+    def _knew(self, one: Lost, home: str) -> bool:
+        """True if its own side moved it there: all that side said of it went along."""
+        there = self.repo.blob(self.repo.commit(one.lost.encode()).tree, home) if one.lost else None
+        return there is not None and self._same(home, there, one.data)
+
+    def _made(self, one: Lost) -> bytes | None:
+        """The bead as it was made, which is what all that is said of it began from; None if nobody knows."""
+        path = moves.beside(one.path, first_id(one.doc))
+        args = ["log", "--full-history", "--topo-order", "--reverse", "--diff-filter=A", "--format=%H"]
+        _, out = git.run([*args, *filter(None, (one.lost, "HEAD")), "--", path], cwd=self.repo.root)
+        found = (self.repo.blob(self.repo.commit(commit).tree, path) for commit in out.split())
+        return next((data for data in found if data and self._same(path, data, one.data)), None)
 
     def _children(self, one: Lost) -> list[Lost]:
         """The beads below it that its own side made and that lie in the files now."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gastown.model.errors import GtError
 from gastown.services import settle, unfinished
 from gastown.services.sync import sync
 from gastown.store import identity
@@ -206,6 +207,39 @@ def test_what_is_made_for_the_bead_that_kept_the_id_stays_its_own(ground: Ground
         assert (ids["Sooner"], ids["Later"]) == (f"{parent}.1", f"{parent}.2")
         assert (ids["Below the sooner"], town.bead(below).parent) == (f"{parent}.1.1", f"{parent}.1")
         check_clean(town)
+
+
+@pytest.mark.parametrize("gone", [False, True], ids=["the other has the id", "nobody has the id"])
+def test_a_rebase_that_leaves_out_a_merge_leaves_out_nothing_that_was_said(
+    ground: Ground, clock: Clock, gone: bool
+) -> None:
+    """git replays no merges: what one brought to the bead's new id is found under its old one again."""
+    parent = bead(ground.towns["anvil"], "Parent")
+    here, there = synced(ground)
+    bead(here, "Sooner", parent=parent)
+    clock.advance(60)
+    ours = bead(there, "Later", parent=parent, labels=["seen"])
+    sync(there)
+    plain(here, *PULL)
+    if gone:
+        git("rm", "--quiet", str(here.bead_path(ours)), cwd=here.root)
+        git("reset", "--quiet", "--soft", "origin/main", cwd=here.root)
+        git("commit", "--quiet", "--message", "all in one", cwd=here.root)
+    update(there, ours, labels=[], **{"x-map": {"a": 1}})
+    sync(there)
+    git("config", "remote.origin.pushurl", "/nowhere", cwd=here.root)
+    with pytest.raises(GtError):
+        sync(here)
+    merged = here.bead(f"{parent}.2").doc
+    assert merged["x-map"] == {"a": 1}
+    git("config", "--unset", "remote.origin.pushurl", cwd=here.root)
+    plain(here, *REBASE, code=int(gone))
+    unfinished.finish(here)
+    ids = {row.title: row.id for row in here.index().rows}
+    assert ids == {"Parent": parent, "Later": f"{parent}.2"} | ({} if gone else {"Sooner": f"{parent}.1"})
+    now = here.bead(f"{parent}.2").doc
+    assert (now["x-map"], now.get("labels")) == ({"a": 1}, merged.get("labels"))
+    check_clean(here)
 
 
 # -- mail, feed, other files ----------------------------------------------------------------------------
