@@ -14,7 +14,7 @@ from gastown.model.merge_bead import (
     renumber,
     same_bead,
 )
-from gastown.store import collisions, filemerge, git, layout, moves, orders, treediff
+from gastown.store import collisions, filemerge, git, layout, moves, orders, treediff, treemerge
 from gastown.store import yaml as yaml_store
 from gastown.store.change import Change
 
@@ -111,7 +111,7 @@ class _Renumbering:
             if home is not None:
                 there = one.there or self._knew(one, home)
                 base, new = one.base or (moving.lost.base if moving else None), str(layout.bead_of_path(home))
-                base = base if base or there else self._made(one)
+                base = base if base or there else self._began(one, home)
                 self.moves.append(_Move(replace(one, base=base, there=there), new, home))
             else:
                 above = self._above(one)
@@ -150,8 +150,22 @@ class _Renumbering:
         there = self.repo.blob(self.repo.commit(one.lost.encode()).tree, home) if one.lost else None
         return there is not None and self._same(home, there, one.data)
 
+    def _began(self, one: Lost, home: str) -> bytes | None:
+        """What the bead was when its two places parted; None if nobody knows.
+
+        A rebase leaves out merges: if what one brought home is not there now, only what was made first is sure.
+        """
+        if one.lost and one.kept:
+            tips = one.kept.encode(), self.repo.head()[1] or b""
+            brought, now = (self.repo.blob(self.repo.commit(tip).tree, home) for tip in tips)
+            bases = treemerge.bases(self.repo, one.lost.encode(), tips[0]) if brought and brought == now else []
+            parted = self.repo.blob(self.repo.commit(bases[0]).tree, one.path) if bases else None
+            if parted and self._same(one.path, parted, one.data):
+                return parted
+        return self._made(one)
+
     def _made(self, one: Lost) -> bytes | None:
-        """The bead as it was made, which is what all that is said of it began from; None if nobody knows."""
+        """The bead as it was made."""
         path = moves.beside(one.path, first_id(one.doc))
         args = ["log", "--full-history", "--topo-order", "--reverse", "--diff-filter=A", "--format=%H"]
         _, out = git.run([*args, *filter(None, (one.lost, "HEAD")), "--", path], cwd=self.repo.root)
