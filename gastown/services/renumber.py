@@ -290,7 +290,8 @@ def _referring(doc: Doc, mine: Doc, theirs: Doc, ids: dict[str, str]) -> Doc:
             fresh[key] = ids[mine[key]]
     for key in ("needs", "tracks"):
         now, said, meant = (list(one.get(key) or ()) for one in (doc, mine, theirs))
-        follow = [one for one in now if one in said and one in ids]
+        # What stands beside its new id was said after that: the merge was settled long ago, elsewhere.
+        follow = [one for one in now if one in said and one in ids and (ids[one] not in now or ids[one] in meant)]
         if follow:
             stay = [one for one in now if one not in follow or one in meant]
             fresh[key] = sorted({*stay, *(ids[one] for one in follow)})

@@ -188,7 +188,7 @@ def test_what_is_made_for_a_bead_that_was_renumbered_elsewhere_belongs_to_it(
 
 def test_what_is_made_for_the_bead_that_kept_the_id_stays_its_own(ground: Ground, clock: Clock) -> None:
     """One machine settled its merge long ago; another sees that merge only now, and what was made since."""
-    parent = bead(ground.towns["anvil"], "Parent")
+    parent, other = (bead(ground.towns["anvil"], title) for title in ("Parent", "Other"))
     here, there = synced(ground)
     third = ground.add("cedar")
     bead(here, "Sooner", parent=parent)
@@ -197,15 +197,18 @@ def test_what_is_made_for_the_bead_that_kept_the_id_stays_its_own(ground: Ground
     sync(there)
     sync(third)  # holds the later one under the id that it loses
     sync(here)
-    note(third, parent, "said at cedar")
+    update(third, other, needs=[later])
     plain(third, *PULL)
+    assert third.bead(other).needs == [f"{parent}.2"]
     below = bead(third, "Below the sooner", parent=later)
+    update(third, other, needs=[later, f"{parent}.2"])
     sync(third)
     plain(here, *PULL)
     for town in (here, third):
         ids = {row.title: row.id for row in town.index().rows}
         assert (ids["Sooner"], ids["Later"]) == (f"{parent}.1", f"{parent}.2")
         assert (ids["Below the sooner"], town.bead(below).parent) == (f"{parent}.1.1", f"{parent}.1")
+        assert town.bead(other).needs == [f"{parent}.1", f"{parent}.2"]
         check_clean(town)
 
 
