@@ -138,8 +138,9 @@ class _Renumbering:
         """Where the bead lies if it was renumbered before: by another machine, or by a process that was killed."""
         made = one.doc.get("created") or {}
         said = str(made.get("at", "")), str(made.get("by", ""))
+        leaving = {other.path for other in self.losts if other.keeper}
         for row in self.change.index().rows:
-            if row.id != one.id and (row.created, row.created_by) == said:
+            if row.id != one.id and (row.created, row.created_by) == said and row.path not in leaving:
                 doc = readable(row.path, self.change.read(row.path))
                 if doc is not None and same_bead(doc, one.doc):
                     return row.path

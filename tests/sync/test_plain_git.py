@@ -250,6 +250,37 @@ def test_a_rebase_that_leaves_out_a_merge_leaves_out_nothing_that_was_said(
     check_clean(here)
 
 
+@pytest.mark.parametrize(("more", "apart"), [(0, 60), (8, 86_400)], ids=["one day", "two days"])
+def test_a_rebase_that_leaves_out_a_merge_gives_no_bead_what_was_said_of_another(
+    ground: Ground, clock: Clock, more: int, apart: int
+) -> None:
+    """The merge had renumbered a bead; what was said of it since is replayed where another one has that id by now."""
+    parent = bead(ground.towns["anvil"], "Parent")
+    for number in range(more):
+        bead(ground.towns["anvil"], f"Child {number}", parent=parent)
+    here, there = synced(ground)
+    bead(there, "Sooner", parent=parent)
+    clock.advance(apart)
+    bead(here, "Later", parent=parent)
+    sync(there)
+    git("config", "remote.origin.pushurl", "/nowhere", cwd=here.root)
+    with pytest.raises(GtError):
+        sync(here)
+    git("config", "--unset", "remote.origin.pushurl", cwd=here.root)
+    clock.advance(60)
+    taken = bead(there, "Third", parent=parent)
+    assert here.bead(taken).title == "Later"
+    sync(there)
+    update(here, taken, **{"x-map": {"a": 1}})
+    plain(here, *REBASE)
+    ids = {row.title: row.id for row in here.index().rows}
+    wanted = [f"{parent}.{more + number}" for number in (1, 2, 3)]
+    assert [ids["Sooner"], ids["Third"], ids["Later"]] == wanted
+    assert here.bead(ids["Later"]).doc["x-map"] == {"a": 1}
+    assert "x-map" not in here.bead(taken).doc
+    check_clean(here)
+
+
 # -- mail, feed, other files ----------------------------------------------------------------------------
 MOVES = {
     "flagged on both sides": ("mayor/cur/{}:2,S", "mayor/cur/{}:2,F", "mayor/cur/{}:2,FS"),
