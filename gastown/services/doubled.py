@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from gastown.model.errors import InvalidFile
 from gastown.model.merge import Doc
-from gastown.model.merge_bead import collision_loses, former_ids, same_bead
+from gastown.model.merge_bead import collision_loses, first_id, former_ids, same_bead
 from gastown.services.renumber import Lost, readable
-from gastown.store import filemerge, files, git, layout, moves, treediff, treemerge
+from gastown.store import filemerge, git, layout, moves, treediff, treemerge
 from gastown.store.change import Change
 from gastown.store.gitrepo import Repo
 
@@ -32,26 +32,37 @@ def beads(change: Change, added: Iterable[str]) -> list[Lost]:
 
 
 def twice(change: Change, paths: Iterable[str]) -> list[Lost]:
-    """Beads at `paths` that lie in the files under another id as well.
+    """Beads that lie in the files under two ids, one of them at `paths`.
 
     git stops at a bead that was changed here and renumbered there; whoever keeps the change brings it back under its
     old id. And two machines may have renumbered one bead differently.
     """
-    losts: dict[str, Lost] = {}
-    for path in sorted(paths):
-        data = files.read_or_none(layout.absolute(change.town.root, path))
-        doc = readable(path, change.read(path)) if data is not None and moves.speaks_of_one(data) else None
-        for other, found in _others(change, path, former_ids(doc)) if doc is not None else ():
-            there = readable(other, found)
-            if data is None or doc is None or there is None or not same_bead(doc, there):
-                continue
-            goes = _gives_up(path, doc, other, there)
-            stays = other if goes == path else path
-            if goes not in losts and stays not in losts:
+    wanted = set(paths)
+    groups: dict[tuple[str, str], list[str]] = {}
+    for row in change.index().rows if wanted else ():
+        groups.setdefault((row.created, row.created_by), []).append(row.path)
+    losts = []
+    for group in groups.values():
+        if len(group) > 1 and not wanted.isdisjoint(group):
+            for stays, goes in _places(change, group):
                 lost, kept = _sides(change.town.repo, goes, stays)
-                base = _base(change.town.repo, lost, kept, goes)
-                losts[goes] = Lost(goes, data if goes == path else found, base, lost, kept, stays, home=stays)
-    return list(losts.values())
+                losts.append(Lost(goes, change.read(goes) or b"", None, lost, kept, stays, home=stays))
+    return losts
+
+
+def _places(change: Change, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Of every bead that lies at several of the paths: which it keeps, and one it leaves; alike everywhere.
+
+    It keeps the place that it came to last, else the least.
+    """
+    found: dict[str, list[tuple[int, int, str]]] = {}
+    for path in paths:
+        doc = readable(path, change.read(path))
+        if doc is not None:
+            found.setdefault(first_id(doc), []).append((-len(former_ids(doc)), len(path), path))
+    for places in found.values():
+        (_, _, stays), *others = sorted(places)
+        yield from ((stays, goes) for _, _, goes in others if layout.bead_of_path(goes) != layout.bead_of_path(stays))
 
 
 def spoken_of(change: Change, pairs: Iterable[tuple[str, str]]) -> list[Lost]:
@@ -84,25 +95,6 @@ def _blob(repo: Repo, entry: treediff.Entry | None) -> bytes | None:
     return None if entry is None else bytes(repo.get(entry[1]).as_raw_string())
 
 
-def _others(change: Change, path: str, olds: list[str]) -> Iterator[tuple[str, bytes]]:
-    """The other beads of the same day that may be it: at an id it had, or anywhere below the same one."""
-    folder, _, name = path.rpartition("/")
-    root = name.partition(".")[0]
-    below = {other for other in change.view.names(folder) if other.startswith(root + ".") and other.endswith(".yaml")}
-    for other in sorted({*below, *(f"{old}.yaml" for old in olds)} - {name}):
-        data = change.read(f"{folder}/{other}")
-        if data is not None:
-            yield f"{folder}/{other}", data
-
-
-def _gives_up(path: str, doc: Doc, other: str, there: Doc) -> str:
-    """Which of its two places a bead leaves: the one it had first, else the greater; alike everywhere."""
-    before = len(former_ids(doc)), len(former_ids(there))
-    if before[0] != before[1]:
-        return path if before[0] < before[1] else other
-    return max(path, other, key=lambda one: (len(one), one))
-
-
 def _bead_paths(change: Change) -> Iterator[str]:
     view = change.view
     for place in ["beads", *(f"{layout.RIGS}/{name}/beads" for name in view.names(layout.RIGS))]:
@@ -128,8 +120,7 @@ def _losers(change: Change, paths: list[str]) -> list[Lost]:
     for path in paths:
         if path != first:
             lost, kept = _sides(change.town.repo, path, first)
-            base = _base(change.town.repo, lost, kept, path)
-            losts.append(Lost(path, docs[path][1], base, lost, kept, keeper=first))
+            losts.append(Lost(path, docs[path][1], None, lost, kept, keeper=first))
     return losts
 
 
@@ -143,14 +134,6 @@ def _sides(repo: Repo, lost: str, kept: str) -> tuple[str, str]:
     alone = [tip for tip in tips if has(tip, lost) and not has(tip, kept)]
     other = [tip for tip in tips if has(tip, kept) and not has(tip, lost)]
     return (alone or [""])[0], (other or [""])[0]
-
-
-def _base(repo: Repo, lost: str, kept: str, path: str) -> bytes | None:
-    """What the bead was where the two sides parted; None if it was made since, or nobody knows."""
-    if not lost or not kept:
-        return None
-    found = treemerge.bases(repo, lost.encode(), kept.encode())
-    return repo.blob(repo.commit(found[0]).tree, path) if found else None
 
 
 def _tips(repo: Repo) -> Iterator[bytes]:

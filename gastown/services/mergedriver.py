@@ -81,7 +81,7 @@ def _parted(sides: _Sides, inner: bool) -> Merged | None:
 
 def _loser(sides: _Sides, old: Doc | None, docs: list[Doc]) -> int | None:
     """Which of two different beads gives up the id; None if they differ because somebody edited `created`."""
-    from gastown.model.merge_bead import collision_loses, same_bead, was_renumbered
+    from gastown.model.merge_bead import collision_loses, first_id, same_bead, was_renumbered
     from gastown.services import settle
 
     still = [old is not None and same_bead(old, doc) for doc in docs]
@@ -90,7 +90,9 @@ def _loser(sides: _Sides, old: Doc | None, docs: list[Doc]) -> int | None:
     # One side has the bead they started from, the other another one in its place: that it was renumbered is known
     # from the other's notes, or lies here until a rebase is done.
     one, other = old, docs[still.index(False)]
-    known = was_renumbered(other, str(one["id"])) or settle.is_lost(sides.root, sides.path, one)
+    # An edit of `created` changes nothing about the id that a bead was made with.
+    known = first_id(one) != first_id(other) or was_renumbered(other, str(one["id"]))
+    known = known or settle.is_lost(sides.root, sides.path, one)
     return still.index(True) if known else None
 
 

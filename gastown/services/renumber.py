@@ -9,11 +9,12 @@ from gastown.model.errors import InvalidFile
 from gastown.model.merge import Doc, text_of
 from gastown.model.merge_bead import (
     born,
+    first_id,
     note_renumbered,
     renumber,
     same_bead,
 )
-from gastown.store import collisions, filemerge, layout, moves, orders, treediff
+from gastown.store import collisions, filemerge, git, layout, moves, orders, treediff, treemerge
 from gastown.store import yaml as yaml_store
 from gastown.store.change import Change
 
@@ -108,9 +109,9 @@ class _Renumbering:
             moving = next((move for move in self.moves if same_bead(move.lost.doc, one.doc)), None)
             home = one.home or (moving.place if moving else self._home_of(one))
             if home is not None:
-                # As it was made it lies in the files already; of one that is lost twice, both versions count.
-                there = one.there or (moving is None and one.base is None and not one.keeper)
+                there = one.there or self._knew(one, home)
                 base, new = one.base or (moving.lost.base if moving else None), str(layout.bead_of_path(home))
+                base = base if base or there else self._began(one, home)
                 self.moves.append(_Move(replace(one, base=base, there=there), new, home))
             else:
                 above = self._above(one)
@@ -137,12 +138,40 @@ class _Renumbering:
         """Where the bead lies if it was renumbered before: by another machine, or by a process that was killed."""
         made = one.doc.get("created") or {}
         said = str(made.get("at", "")), str(made.get("by", ""))
+        leaving = {other.path for other in self.losts if other.keeper}
         for row in self.change.index().rows:
-            if row.id != one.id and (row.created, row.created_by) == said:
+            if row.id != one.id and (row.created, row.created_by) == said and row.path not in leaving:
                 doc = readable(row.path, self.change.read(row.path))
                 if doc is not None and same_bead(doc, one.doc):
                     return row.path
         return None
+
+    def _knew(self, one: Lost, home: str) -> bool:
+        """True if its own side moved it there: all that side said of it went along."""
+        there = self.repo.blob(self.repo.commit(one.lost.encode()).tree, home) if one.lost else None
+        return there is not None and self._same(home, there, one.data)
+
+    def _began(self, one: Lost, home: str) -> bytes | None:
+        """What the bead was when its two places parted; None if nobody knows.
+
+        A rebase leaves out merges: if what one brought home is not there now, only what was made first is sure.
+        """
+        if one.lost and one.kept:
+            tips = one.kept.encode(), self.repo.head()[1] or b""
+            brought, now = (self.repo.blob(self.repo.commit(tip).tree, home) for tip in tips)
+            bases = treemerge.bases(self.repo, one.lost.encode(), tips[0]) if brought and brought == now else []
+            parted = self.repo.blob(self.repo.commit(bases[0]).tree, one.path) if bases else None
+            if parted and self._same(one.path, parted, one.data):
+                return parted
+        return self._made(one)
+
+    def _made(self, one: Lost) -> bytes | None:
+        """The bead as it was made."""
+        path = moves.beside(one.path, first_id(one.doc))
+        args = ["log", "--full-history", "--topo-order", "--reverse", "--diff-filter=A", "--format=%H"]
+        _, out = git.run([*args, *filter(None, (one.lost, "HEAD")), "--", path], cwd=self.repo.root)
+        found = (self.repo.blob(self.repo.commit(commit).tree, path) for commit in out.split())
+        return next((data for data in found if data and self._same(path, data, one.data)), None)
 
     def _children(self, one: Lost) -> list[Lost]:
         """The beads below it that its own side made and that lie in the files now."""
@@ -229,9 +258,10 @@ class _Renumbering:
                     self._refer(path, said, tips[1], ids)
         # An id that means nothing any more is spoken of by nobody.
         gone = {move.lost.id: move.new for move in self.moves if move.lost.home}
-        kept = {row.id for row in self.change.index().rows if row.path not in {move.lost.path for move in self.moves}}
+        rows = self.change.index().rows if gone else ()
+        kept = {row.id for row in rows if row.id in gone and self.change.read(row.path) is not None}
         gone = {old: new for old, new in gone.items() if old not in kept}
-        for row in self.change.index().rows if gone else ():
+        for row in rows if gone else ():
             if gone.keys() & {row.parent, row.source, *row.needs}:
                 data = self.change.read(row.path)
                 if data is not None:
@@ -261,7 +291,8 @@ def _referring(doc: Doc, mine: Doc, theirs: Doc, ids: dict[str, str]) -> Doc:
             fresh[key] = ids[mine[key]]
     for key in ("needs", "tracks"):
         now, said, meant = (list(one.get(key) or ()) for one in (doc, mine, theirs))
-        follow = [one for one in now if one in said and one in ids]
+        # What stands beside its new id was said after that: the merge was settled long ago, elsewhere.
+        follow = [one for one in now if one in said and one in ids and (ids[one] not in now or ids[one] in meant)]
         if follow:
             stay = [one for one in now if one not in follow or one in meant]
             fresh[key] = sorted({*stay, *(ids[one] for one in follow)})

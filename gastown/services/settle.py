@@ -21,7 +21,7 @@ from gastown.model.merge_bead import RENUMBERED, first_id
 from gastown.runtime import git
 from gastown.services import doubled, mailjoin, renumber
 from gastown.services.renumber import Lost
-from gastown.store import filemerge, files, layout, runstate, treediff
+from gastown.store import filemerge, files, layout, mergewrite, moves, runstate, treediff
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def _came_true(town: Town, note: dict[str, Any]) -> bool:
 
 @dataclass(frozen=True)
 class _Came:
-    """Mailboxes that got files, ids of beads that were added, paths of beads that were added or changed.
+    """Mailboxes that got files, ids of beads that were added, paths of beads that may lie in the files twice now.
 
     `joined`: the commits that plain git brought together, in pairs, both ways round.
     """
@@ -208,7 +208,7 @@ def _came(town: Town, mark: object) -> _Came:
             box = spot[0].removeprefix(layout.MAIL + "/")
             came.boxes.update(() if "/." in box else (box,))
         if now is not None and bead:
-            if old is not None:
+            if old is not None and (came.joined or moves.speaks_of_one(repo.get(now[1]).as_raw_string())):
                 came.beads.append(path)
             came.ids.update((bead,) if before is None else ())
     if old is None:

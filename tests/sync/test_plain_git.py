@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gastown.model.errors import Refused
+from gastown.model.errors import GtError, Refused
 from gastown.services import settle, unfinished, wiring
 from gastown.services.sync import sync
 from gastown.store import identity
@@ -249,6 +249,101 @@ def test_what_is_made_for_a_bead_that_was_renumbered_elsewhere_belongs_to_it(
     assert (ids["From anvil"], ids["Below it"]) == (f"{parent}.2", f"{parent}.2.1")
     speaking = (town.bead(ids["Below it"]).parent, *town.bead(other).needs, *town.bead(ids["New"]).needs)
     assert set(speaking) == {f"{parent}.2"}
+
+
+def test_what_is_made_for_the_bead_that_kept_the_id_stays_its_own(ground: Ground, clock: Clock) -> None:
+    """One machine settled its merge long ago; another sees that merge only now, and what was made since."""
+    parent, other = (bead(ground.towns["anvil"], title) for title in ("Parent", "Other"))
+    here, there = synced(ground)
+    third = ground.add("cedar")
+    bead(here, "Sooner", parent=parent)
+    clock.advance(60)
+    later = bead(there, "Later", parent=parent)
+    sync(there)
+    sync(third)  # holds the later one under the id that it loses
+    sync(here)
+    update(third, other, needs=[later])
+    plain(third, *PULL)
+    assert third.bead(other).needs == [f"{parent}.2"]
+    below = bead(third, "Below the sooner", parent=later)
+    update(third, other, needs=[later, f"{parent}.2"])
+    sync(third)
+    plain(here, *PULL)
+    for town in (here, third):
+        ids = {row.title: row.id for row in town.index().rows}
+        assert (ids["Sooner"], ids["Later"]) == (f"{parent}.1", f"{parent}.2")
+        assert (ids["Below the sooner"], town.bead(below).parent) == (f"{parent}.1.1", f"{parent}.1")
+        assert town.bead(other).needs == [f"{parent}.1", f"{parent}.2"]
+        check_clean(town)
+
+
+@pytest.mark.parametrize(
+    ("gone", "apart"), [(False, 60), (True, 60), (False, 86_400)], ids=["the other has the id", "nobody", "two days"]
+)
+def test_a_rebase_that_leaves_out_a_merge_leaves_out_nothing_that_was_said(
+    ground: Ground, clock: Clock, gone: bool, apart: int
+) -> None:
+    """git replays no merges: what one brought to the bead's new id is found under its old one again."""
+    parent = bead(ground.towns["anvil"], "Parent")
+    here, there = synced(ground)
+    bead(here, "Sooner", parent=parent)
+    clock.advance(apart)
+    ours = bead(there, "Later", parent=parent, labels=["seen"])
+    sync(there)
+    plain(here, *PULL)
+    if gone:
+        git("rm", "--quiet", str(here.bead_path(ours)), cwd=here.root)
+        git("reset", "--quiet", "--soft", "origin/main", cwd=here.root)
+        git("commit", "--quiet", "--message", "all in one", cwd=here.root)
+    update(there, ours, labels=[], **{"x-map": {"a": 1}})
+    sync(there)
+    git("config", "remote.origin.pushurl", "/nowhere", cwd=here.root)
+    mark = Path(here.root, ".gt/run/settled.json")
+    before = mark.read_bytes()
+    with pytest.raises(GtError):
+        sync(here)
+    mark.write_bytes(before)  # as if it had been killed
+    merged = here.bead(f"{parent}.2").doc
+    assert merged["x-map"] == {"a": 1}
+    git("config", "--unset", "remote.origin.pushurl", cwd=here.root)
+    plain(here, *REBASE, code=None)
+    unfinished.finish(here)
+    ids = {row.title: row.id for row in here.index().rows}
+    assert ids == {"Parent": parent, "Later": f"{parent}.2"} | ({} if gone else {"Sooner": f"{parent}.1"})
+    now = here.bead(f"{parent}.2").doc
+    assert (now["x-map"], now.get("labels")) == ({"a": 1}, merged.get("labels"))
+    check_clean(here)
+
+
+@pytest.mark.parametrize(("more", "apart"), [(0, 60), (8, 86_400)], ids=["one day", "two days"])
+def test_a_rebase_that_leaves_out_a_merge_gives_no_bead_what_was_said_of_another(
+    ground: Ground, clock: Clock, more: int, apart: int
+) -> None:
+    """The merge had renumbered a bead; what was said of it since is replayed where another one has that id by now."""
+    parent = bead(ground.towns["anvil"], "Parent")
+    for number in range(more):
+        bead(ground.towns["anvil"], f"Child {number}", parent=parent)
+    here, there = synced(ground)
+    bead(there, "Sooner", parent=parent)
+    clock.advance(apart)
+    bead(here, "Later", parent=parent)
+    sync(there)
+    git("config", "remote.origin.pushurl", "/nowhere", cwd=here.root)
+    with pytest.raises(GtError):
+        sync(here)
+    git("config", "--unset", "remote.origin.pushurl", cwd=here.root)
+    clock.advance(60)
+    taken = bead(there, "Third", parent=parent)
+    assert here.bead(taken).title == "Later"
+    sync(there)
+    update(here, taken, **{"x-map": {"a": 1}})
+    plain(here, *REBASE)
+    ids = {row.title: row.id for row in here.index().rows}
+    wanted = [f"{parent}.{more + number}" for number in (1, 2, 3)]
+    assert [ids["Sooner"], ids["Third"], ids["Later"]] == wanted
+    assert here.bead(ids["Later"]).doc["x-map"] == {"a": 1}
+    assert "x-map" not in here.bead(taken).doc
+    check_clean(here)
 
 
 # -- mail, feed, other files ----------------------------------------------------------------------------
