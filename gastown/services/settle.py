@@ -21,7 +21,7 @@ from gastown.model.merge_bead import RENUMBERED, first_id
 from gastown.runtime import git
 from gastown.services import doubled, mailjoin, renumber
 from gastown.services.renumber import Lost
-from gastown.store import filemerge, files, layout, mergewrite, moves, runstate, treediff
+from gastown.store import filemerge, files, layout, moves, runstate, treediff
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
