@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,8 @@ def test_a_sling_that_is_interrupted_leaves_nothing_half_done(work):
     call = subprocess.Popen(
         [*gt_argv(), "sling", bead.id, "app", "--agent", work.sleeper()], cwd=work.root, env=env,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        # Tests that run in the background of a shell ignore it, and so would their children.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     eventually(lambda: work.now(bead).status == "hooked" and (work.tree() / ".git").exists())
     eventually(lambda: (Path(work.root) / ".gt/log/setup").exists())
