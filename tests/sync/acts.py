@@ -62,7 +62,11 @@ class Actor:
         if bead_id is None:
             return ""
 
+        before = self.ledger.as_it_is()
+
         def write(change: Change) -> str:
+            # It is done anew if a hand edit, perhaps of another bead that had this id, had to be merged first.
+            self.ledger.back_to(before)
             bead = change.bead(bead_id)
             body(change, bead)
             change.save(bead)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 from collections import Counter
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +46,14 @@ class Ledger:
         self.values.add((born, key, str(new)))
         if old is not None:
             self.over.add((born, key, str(old)))
+
+    def as_it_is(self) -> dict[str, Any]:
+        """For `back_to`."""
+        return {key: copy(value) for key, value in vars(self).items()}
+
+    def back_to(self, before: dict[str, Any]) -> None:
+        """Forget what was written since: the act did not happen."""
+        vars(self).update({key: copy(value) for key, value in before.items()})
 
 
 def check(ledger: Ledger, town: Town) -> list[str]:
