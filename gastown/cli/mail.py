@@ -271,8 +271,10 @@ def _inject(gt: Ctx, *, json: bool, hook: str) -> int:
     from gastown.services import digest
     from gastown.services import hook as hooks
 
-    if hook and (digest.for_hook("", hook) and hook == "block" and hooks.read(gt.town, gt.actor) is None):
-        put(digest.for_hook("", hook))  # one without work may end its turn: what came waits for its next
+    # An unknown shape is refused before anything is handed over.
+    nothing = digest.for_hook("", hook) if hook else ""
+    if hook == "block" and hooks.read(gt.town, gt.actor) is None:
+        put(nothing)  # one without work may end its turn: what came waits for its next
         return 0
     with digest.handing_over(gt.town, gt.actor) as found:
         if json:
