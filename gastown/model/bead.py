@@ -217,6 +217,19 @@ class Bead:
         """Record that an agent sat down to it."""
         self.doc.setdefault("sessions", []).append(session)
 
+    def end_session(self, *, at: str, outcome: str) -> None:
+        """Record that its last session is over, if nobody has yet."""
+        session = self.last_session
+        if session and not session.get("ended"):
+            self.update_session(str(session["id"]), ended=at, outcome=outcome)
+
+    def release(self, *, at: str, outcome: str = "released") -> None:
+        """Take it from who has it: its session is over, it is open and nobody's. Raises UsageError like `move`."""
+        self.end_session(at=at, outcome=outcome)
+        self.move("open")
+        self.set("assignee", None)
+        self.set("machine", None)
+
     def update_session(self, session_id: str, **changes: object) -> None:
         """Change the recorded session `session_id`; unknown ids change nothing."""
         for session in self.doc.get("sessions") or ():

@@ -212,10 +212,7 @@ def _wait(change: Change, order: Order, bead: Bead, why: str) -> Waits:
     """Queue it. Work that is sent back or taken over becomes open first: it is nobody's while it waits."""
     _keep(bead, order)
     if bead.status != "open":
-        _end_session(change, bead, "released")
-        bead.move("open")
-        bead.set("assignee", None)
-        bead.set("machine", None)
+        bead.release(at=change.at)
         change.save(bead)
     to = str(order.target) if not order.restart else order.target.rig
     dispatch.enqueue(change, bead, to, why)
@@ -230,18 +227,13 @@ def _keep(bead: Bead, order: Order) -> None:
         bead.set("agent", order.agent)
 
 
-def _end_session(change: Change, bead: Bead, outcome: str) -> None:
-    session = bead.last_session
-    if session and not session.get("ended"):
-        bead.update_session(str(session["id"]), ended=change.at, outcome=outcome)
-
-
 def _hook(change: Change, rig: Rig, order: Order, bead: Bead, place: _Place, sid: str) -> Claim:
     town = change.town
     address = f"{rig.name}/{place.name}"
     attempt = max(bead_model.next_attempt(bead), order.ticket.attempt if order.ticket else 1)
     if bead.status != "open":
-        _end_session(change, bead, "taken_over" if place.former and not order.restart else "sent_back")
+        outcome = "taken_over" if place.former and not order.restart else "sent_back"
+        bead.end_session(at=change.at, outcome=outcome)
         bead.move("open")
     bead.move("hooked")
     dispatch.dequeue(bead)
@@ -286,10 +278,7 @@ def undo(town: Town, claim: Claim, why: str) -> None:
         session = bead.last_session or {}
         if not bead.held or session.get("id") != claim.session or session.get("ended"):
             return
-        bead.update_session(claim.session, ended=change.at, outcome="start_failed")
-        bead.move("open")
-        bead.set("assignee", None)
-        bead.set("machine", None)
+        bead.release(at=change.at, outcome="start_failed")
         change.save(bead)
         text = f"{bead.id} could not start on {claim.address}: {why.splitlines()[0]}"
         change.emit("release", text, bead=bead.id, rig=claim.rig.name, session=claim.session, reason="start_failed")

@@ -192,7 +192,7 @@ def _close_unchanged(job: _Job, why: str | None, wip: tuple[str, ...]) -> DoneRe
 
     def body(change: Change) -> None:
         bead = _mine(change, job)
-        _end_session(change, bead, "done")
+        bead.end_session(at=change.at, outcome="done")
         bead.close(at=change.at, by=change.actor, reason=f"no changes: {reason}")
         change.save(bead)
         change.emit("done", f"{job.address} closed {bead.id} without changes: {reason}", bead=bead.id, rig=job.rig.name,
@@ -229,7 +229,7 @@ def _record(change: Change, job: _Job, tip: str, target: str, message: str | Non
     bead.set("target", target)
     if message and message.strip():
         bead.add_note(change.at, change.actor, message)
-    _end_session(change, bead, "done")
+    bead.end_session(at=change.at, outcome="done")
     change.save(bead)
     merge, new = queue.submit(
         change, job.rig.name, bead, branch=job.branch, commit=tip, target=target, worker=job.address
@@ -250,12 +250,6 @@ def _mine(change: Change, job: _Job) -> Bead:
     return bead
 
 
-def _end_session(change: Change, bead: Bead, outcome: str) -> None:
-    session = bead.last_session
-    if session and not session.get("ended"):
-        bead.update_session(str(session["id"]), ended=change.at, outcome=outcome)
-
-
 # -- escalated, deferred --------------------------------------------------------------------------
 def _put_off(job: _Job, status: str, message: str | None, wip: tuple[str, ...]) -> DoneReport:
     """The bead stays with its worker; its session is over, and `gt resume` starts another."""
@@ -266,7 +260,7 @@ def _put_off(job: _Job, status: str, message: str | None, wip: tuple[str, ...]) 
             bead.move("in_progress")
         if (bead.last_session or {}).get("outcome") == status:
             return ""
-        _end_session(change, bead, status)
+        bead.end_session(at=change.at, outcome=status)
         if message and message.strip():
             bead.add_note(change.at, change.actor, message)
         change.save(bead)

@@ -89,12 +89,7 @@ def _open(change: Change, seen: Bead, saved: str) -> Bead:
     bead = change.bead(seen.id)
     if not bead.held or bead.assignee != seen.assignee:
         return bead
-    session = bead.last_session
-    if session and not session.get("ended"):
-        bead.update_session(str(session["id"]), ended=change.at, outcome="released")
-    bead.move("open")
-    bead.set("assignee", None)
-    bead.set("machine", None)
+    bead.release(at=change.at)
     dispatch.dequeue(bead)
     change.save(bead)
     rig = layout.rig_of_path(bead.path)

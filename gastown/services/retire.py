@@ -87,12 +87,8 @@ def _retire(change: Change, name: str) -> Retired:
 def _release(change: Change, row: Row, name: str) -> Bead:
     """Open again. Its commits stay on its branch; what was not committed lies on the other machine."""
     bead = change.bead(row.id)
-    former, session = str(bead.assignee), bead.last_session
-    if session and not session.get("ended"):
-        bead.update_session(str(session["id"]), ended=change.at, outcome="released")
-    bead.move("open")
-    bead.set("assignee", None)
-    bead.set("machine", None)
+    former = str(bead.assignee)
+    bead.release(at=change.at)
     dispatch.dequeue(bead)
     rig = layout.rig_of_path(bead.path)
     note = f"Machine {name}, where {former} worked on this, was retired by {change.actor}. Its commits are on branch "

@@ -111,12 +111,7 @@ def requeue(town: Town, bead_id: str, why: str) -> bool:
         bead = change.bead(bead_id)
         if not bead.held or bead.assignee != former or bead.last_session != before.last_session:
             return False
-        session = bead.last_session
-        if session and not session.get("ended"):
-            bead.update_session(str(session["id"]), ended=change.at, outcome="released")
-        bead.move("open")
-        bead.set("assignee", None)
-        bead.set("machine", None)
+        bead.release(at=change.at)
         change.emit("release", f"released {bead.id} from {former}: {why}", bead=bead.id, rig=rig, former=former,
                     branch=bead.branch)  # fmt: skip
         if saved:

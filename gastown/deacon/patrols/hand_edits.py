@@ -319,9 +319,7 @@ def _let_go(change: Change, bead_id: str) -> None:
         bead: Bead = change.bead(bead_id)
     except GtError:
         return
-    session = bead.last_session
-    if session and not session.get("ended"):
-        bead.update_session(str(session["id"]), ended=change.at, outcome="released")
+    bead.end_session(at=change.at, outcome="released")
     bead.set("assignee", None)
     bead.set("machine", None)
     change.save(bead)
