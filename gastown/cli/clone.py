@@ -35,11 +35,12 @@ def clone(
 
 
 def lint(ctx: typer.Context, json: Json = False) -> int:
-    """Check every file of the town against its schema; exits 1 if one cannot be used. For CI on a forge."""
+    """Check every file of the town against its schema, and that no id means two beads; exits 1 if not. For CI."""
     from gastown.services import lint as service
 
     town = ctx.obj.town
-    return _tell(service.problems(town, service.all_paths(town)), json)
+    paths = service.all_paths(town)
+    return _tell([*service.problems(town, paths), *service.doubled(paths)], json)
 
 
 def _tell(found: list[InvalidFile], json: bool) -> int:

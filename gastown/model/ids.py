@@ -20,6 +20,11 @@ RESERVED = frozenset(
     ("mayor", "deacon", "witness", "refinery", "overseer", "crew", "polecats", "town", "all", "new", "cur", "tmp")
 )
 TOWN_PREFIX = "hq"
+# What to do when two files have one id.
+ONE_BEAD = (
+    "an id means one bead: gt sync gives the later one an id of its own, in a town with a remote; "
+    "else remove the file that is not meant, or give its bead another id, in the file and as its name"
+)
 
 
 def is_name(text: str) -> bool:

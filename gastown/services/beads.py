@@ -164,7 +164,7 @@ def block(text: str) -> str | None:
 def _known(change: Change, needs: Sequence[str]) -> None:
     """Every need must be a bead: an unknown one would block for ever."""
     for need in needs:
-        if change.town.bead_path(need) is None:
+        if change.bead_file(need) is None:
             raise NotFound(f"no bead {need!r} to wait for", near=nearest(need, list(change.town.bead_ids())))
 
 

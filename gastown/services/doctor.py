@@ -235,21 +235,17 @@ def _beads(town: Town) -> Iterator[Found]:
     index = town.index()
     _, head = town.repo.head()
     tree = town.repo.commit(head).tree if head and index.problems else None
-    lost = lint.misplaced(town)
+    lost = [*lint.misplaced(town), *lint.doubled(row.path for row in index.rows)]
     for problem in lost:
         yield Finding("beads", FAIL, str(problem), problem.hint), None
     for problem in index.problems:
         hint = problem.remedy(is_new=town.repo.find(tree, problem.path) is None)
         yield Finding("beads", FAIL, str(problem), hint), None
     prefixes = {rig.name: rig.prefix for rig in town.rigs()[0]}
-    seen: dict[str, str] = {}
     doubtful = 0
     for row in index.rows:
         wrong = []
         prefix = prefixes.get(row.rig) if row.rig else town.prefix
-        if row.id in seen:
-            wrong.append(f"the same id stands in {seen[row.id]}")
-        seen[row.id] = row.path
         if prefix and ids.prefix_of(row.id) != prefix:
             wrong.append(f"its prefix is not {prefix}, that of {row.rig or 'the town'}")
         wrong += [f"needs {one}, which does not exist" for one in row.needs if one not in index.by_id]

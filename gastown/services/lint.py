@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from gastown.model import groups
+from gastown.model import groups, ids
 from gastown.model.bead import TRANSITIONS, check
 from gastown.model.errors import InvalidFile, NotFound
 from gastown.model.ids import is_name
@@ -53,6 +53,21 @@ def misplaced(view: View) -> list[InvalidFile]:
     """One for each YAML file that lies beside the days' folders of beads, where it is overlooked."""
     places = ["beads", *(f"{layout.RIGS}/{rig}/beads" for rig in sorted(view.names(layout.RIGS)))]
     return [_misplaced(f"{place}/{name}") for place in places for name in sorted(view.names(place)) if _is_yaml(name)]
+
+
+def doubled(paths: Iterable[str]) -> list[InvalidFile]:
+    """One for each bead file whose id another one has."""
+    places: dict[str, list[str]] = {}
+    for path in paths:
+        bead = layout.bead_of_path(path)
+        if bead:
+            places.setdefault(bead, []).append(path)
+    return [
+        InvalidFile(path, f"the same id stands in {', '.join(one for one in same if one != path)}", hint=ids.ONE_BEAD)
+        for same in places.values()
+        if len(same) > 1
+        for path in same
+    ]
 
 
 def moved_wrongly(path: str, old: dict[str, Any] | None, new: dict[str, Any]) -> InvalidFile | None:

@@ -51,14 +51,26 @@ class Change:
         return self._old[path]
 
     def bead(self, bead_id: str) -> Bead:
-        """A bead to look at or alter; raises NotFound or InvalidFile."""
-        path = next((p for p in self._new if layout.bead_of_path(p) == bead_id), None) or self.town.bead_path(bead_id)
+        """A bead to look at or alter; raises as `bead_file`, and NotFound or InvalidFile."""
+        path = self.bead_file(bead_id)
         data = self.read(path) if path else None
         if path is None or data is None:
             return self.town.bead(bead_id)  # raises NotFound with near ids
         doc = yaml_store.load(data, path)
         check(doc, path)
         return Bead(doc, path)
+
+    def bead_file(self, bead_id: str) -> str | None:
+        """Where a bead lies as this change sees it, None if there is none. Raises Refused if two files have its id.
+
+        What is said of such an id now could turn out to be said of the other bead.
+        """
+        said = [path for path in self._new if layout.bead_of_path(path) == bead_id]
+        there = dict.fromkeys([*said, *self.town.bead_paths(bead_id)])
+        found = [path for path in there if self._new.get(path, b"") is not None]
+        if len(found) > 1:
+            raise Refused(f"{bead_id} stands in {len(found)} files: {', '.join(sorted(found))}", ids.ONE_BEAD)
+        return found[0] if found else None
 
     def load(self, path: str) -> dict[str, Any]:
         """Any other YAML file to alter; raises NotFound or InvalidFile."""

@@ -152,14 +152,17 @@ class View:
     # -- beads -------------------------------------------------------------
     def bead_path(self, bead_id: str) -> str | None:
         """Where a bead lies, found by its name alone; None if there is none."""
+        return next(self.bead_paths(bead_id), None)
+
+    def bead_paths(self, bead_id: str) -> Iterator[str]:
+        """Every file of that id, the newest of a rig first. More than one only until it is settled which is meant."""
         if not is_id(bead_id):
-            return None
+            return
         file = f"{bead_id}.yaml"
         for folder in ["beads", *(f"{layout.RIGS}/{name}/beads" for name in sorted(self.names(layout.RIGS)))]:
             for day in sorted(self.names(folder), reverse=True):
                 if self.exists(f"{folder}/{day}/{file}"):
-                    return f"{folder}/{day}/{file}"
-        return None
+                    yield f"{folder}/{day}/{file}"
 
     def bead(self, bead_id: str) -> Bead:
         """A bead by its full id; raises NotFound with near ids, or InvalidFile."""

@@ -83,11 +83,23 @@ def test_doubtful_beads_are_named(town: Town) -> None:
     (folder / "hq-bbbbb.yaml").write_text("id: hq-ccccc\ntitle: x\n")
     (folder / "hq-ddddd.yaml").write_text("title: x\n")
     (folder.parent / "hq-eeeee.yaml").write_text("id: hq-eeeee\ntitle: x\n")
+    for day in (folder, folder.with_name("2026-01-02")):
+        day.mkdir(exist_ok=True)
+        (day / "hq-fffff.yaml").write_text("id: hq-fffff\ntitle: x\ncreated: {at: 2026-01-01T00:00:00Z, by: x}\n")
     found = [one for one in doctor.examine(town) if one.check == "beads"]
-    assert [one.state for one in found] == [FAIL, FAIL, FAIL, WARN, WARN, WARN]
+    assert [one.state for one in found] == [FAIL] * 5 + [WARN] * 3
     assert not any("git checkout" in one.hint for one in found)  # git has no version of them
     said = " ".join(one.text for one in found)
-    for word in ("hq-eeeee", "beads lie in", "`id` is missing", "hq-ccccc", "prefix is not hq", "hq-gone1", "hq-gone2"):
+    for word in (
+        "hq-eeeee",
+        "beads lie in",
+        "stands in beads/2026-01-02/hq-fffff",
+        "`id` is missing",
+        "hq-ccccc",
+        "prefix is not hq",
+        "hq-gone1",
+        "hq-gone2",
+    ):
         assert word in said
 
 

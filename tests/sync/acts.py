@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gastown.model.bead import Bead
+from gastown.model.errors import Refused
 from gastown.model.merge_maildir import Place, parse, path_of
 from gastown.services import resolve
 from gastown.store import layout
@@ -36,7 +37,12 @@ class Actor:
         """Something at random."""
         chosen: Callable[[], str] = self.rng.choices([one for one, _ in self._kinds()],
                                                      [weight for _, weight in self._kinds()])[0]  # fmt: skip
-        said = chosen()
+        before = self.ledger.as_it_is()
+        try:
+            said = chosen()
+        except Refused as refused:
+            self.ledger.back_to(before)
+            return f"refused: {refused}"
         self.ledger.acts += bool(said)
         return said
 
@@ -85,6 +91,8 @@ class Actor:
         self.ledger.acts += 1
 
         def write(change: Change) -> Bead:
+            if parent is not None:
+                change.bead(parent)
             text = "".join(f"{self.word('line')}-{n}\n\n" for n in range(5)) if self.rng.random() < 0.7 else None
             bead = change.create("greenplace", title=title, parent=parent, description=text, **{"x-born": title})
             change.emit("create", f"create {bead.id}", bead=bead.id)
@@ -148,7 +156,7 @@ class Actor:
         other = self._bead()
 
         def body(change: Change, bead: Bead) -> None:
-            need = self.town.bead(str(other))
+            need = change.bead(str(other))
             if need.created_at < bead.created_at:  # no circles
                 bead.set("needs", [*bead.needs, need.id])
                 self.ledger.needs.add((born(bead), born(need)))

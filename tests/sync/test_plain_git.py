@@ -525,6 +525,37 @@ def test_stash_pop_over_a_removal(ground: Ground, args: tuple[str, ...]) -> None
     assert git("rev-parse", "HEAD", cwd=here.root) == git("rev-parse", "main", cwd=ground.remote)
 
 
+def test_while_an_id_stands_in_two_files_nothing_is_said_of_it(ground: Ground, clock: Clock) -> None:
+    """A bead that was renumbered elsewhere came back under its old id: whom a child means, nobody could tell."""
+    parent, other = (bead(ground.towns["anvil"], title) for title in ("Parent", "Other"))
+    here, there = synced(ground)
+    bead(there, "From brick", parent=parent)
+    clock.advance(86_400)
+    ours = bead(here, "From anvil", parent=parent)
+    sync(here)
+    sync(there)
+    path = Path(here.root, str(here.bead_path(ours)))
+    path.write_text(path.read_text().replace("priority: 2", "priority: 1"))
+    plain(here, "stash")
+    plain(here, *PULL)
+    plain(here, "stash", "pop", code=1)
+    plain(here, "reset", "--quiet")
+    places = list(here.bead_paths(ours))
+    assert len(places) == 2
+    for words in (["create", "Below", "--parent", ours], ["bead", "dep", "add", other, ours], ["note", ours, "which?"]):
+        said = run_gt(*words, cwd=here.root, code=5).err
+        assert all(one in said for one in [*places, "gt sync"])
+    listed = run_gt("lint", cwd=here.root, code=1).out
+    assert all(listed.count(one) == 2 for one in places)
+    sync(here)
+    assert run_gt("lint", cwd=here.root).out == ""
+    made = run_gt("create", "Below", "--parent", ours, cwd=here.root).out.split()[0]
+    ids = {row.title: row.id for row in here.index().rows}
+    assert (ids["From brick"], ids["From anvil"], ids["Below"]) == (f"{parent}.1", f"{parent}.2", made)
+    assert (here.bead(f"{parent}.2").priority, here.bead(made).parent) == (1, f"{parent}.1")
+    check_clean(here)
+
+
 def test_two_common_ancestors_are_merged_without_a_word(ground: Ground, clock: Clock) -> None:
     """Both sides merged the other's beads with one id, each on its own: a base is made of two, and nothing is noted."""
     parent = bead(ground.towns["anvil"], "Parent", description="a\n\nb\n\nc\n")
