@@ -14,7 +14,8 @@ from gastown.model.merge_bead import (
     renumber,
     same_bead,
 )
-from gastown.store import collisions, filemerge, git, layout, moves, orders, treediff, treemerge
+from gastown.services import references
+from gastown.store import collisions, filemerge, git, layout, moves, orders, treemerge
 from gastown.store import yaml as yaml_store
 from gastown.store.change import Change
 
@@ -177,24 +178,12 @@ class _Renumbering:
         """The beads below it that its own side made and that lie in the files now."""
         clashing = {other.id for other in self.losts if other.lost == one.lost}
         found = []
-        for path, data in sorted(self._said(one.lost, one.kept).items()):
+        for path, data in sorted(references.said(self.repo, one.lost, one.kept).items()):
             bead = str(layout.bead_of_path(path))
             now = self.change.read(path) if bead.startswith(one.id + ".") and bead not in clashing else None
             if now is not None and self._same(path, now, data) and not self._in(one.kept, path, now):
                 found.append(Lost(path, now, None, one.lost, one.kept))
         return found
-
-    def _said(self, lost: str, kept: str) -> dict[str, bytes]:
-        """The beads one side has otherwise than the other side, as they are there."""
-        if not lost or not kept:
-            return {}
-        trees = [self.repo.commit(tip.encode()).tree for tip in (kept, lost)]
-        changed = treediff.changes(self.repo, trees[0], trees[1])
-        return {
-            path: bytes(self.repo.get(after[1]).as_raw_string())
-            for path, (_, after) in changed.items()
-            if after is not None and layout.bead_of_path(path)
-        }
 
     def _in(self, tip: str, path: str, data: bytes) -> bool:
         there = self.repo.blob(self.repo.commit(tip.encode()).tree, path)
@@ -248,52 +237,10 @@ class _Renumbering:
     def _put(self, path: str, old: bytes | None, doc: Doc) -> None:
         self.change.write(path, yaml_store.rewrite(old, doc, orders.for_path(path), path))
 
-    # -- references ------------------------------------------------------------
     def follow(self) -> None:
         """Every bead that the losing side let speak of its own beads goes on speaking of them."""
         for tips in sorted({(move.lost.lost, move.lost.kept) for move in self.moves}):
             ids = {move.lost.id: move.new for move in self.moves if (move.lost.lost, move.lost.kept) == tips}
-            for path, said in self._said(*tips).items():
-                if any(old.encode() in said for old in ids):
-                    self._refer(path, said, tips[1], ids)
-        # An id that means nothing any more is spoken of by nobody.
-        gone = {move.lost.id: move.new for move in self.moves if move.lost.home}
-        rows = self.change.index().rows if gone else ()
-        kept = {row.id for row in rows if row.id in gone and self.change.read(row.path) is not None}
-        gone = {old: new for old, new in gone.items() if old not in kept}
-        for row in rows if gone else ():
-            if gone.keys() & {row.parent, row.source, *row.needs}:
-                data = self.change.read(row.path)
-                if data is not None:
-                    self._put(row.path, data, renumber(yaml_store.load(data, row.path), gone, moved=False))
-
-    def _refer(self, path: str, said: bytes, kept: str, ids: dict[str, str]) -> None:
-        where = next((move.place for move in self.moves if move.lost.path == path and move.new in ids.values()), path)
-        now, other = self.change.read(where), self.repo.blob(self.repo.commit(kept.encode()).tree, path)
-        if now is None:
-            return
-        try:
-            doc, mine = yaml_store.load(now, where), yaml_store.load(said, path)
-            theirs = yaml_store.load(other, path) if other is not None else {}
-        except InvalidFile:
-            return
-        if same_bead(doc, mine):
-            fresh = _referring(doc, mine, theirs if same_bead(doc, theirs) else {}, ids)
-            if fresh != doc:
-                self._put(where, now, fresh)
-
-
-def _referring(doc: Doc, mine: Doc, theirs: Doc, ids: dict[str, str]) -> Doc:
-    """`doc` with the references that one side (`mine`) made following `ids`; what the other side means stays."""
-    fresh = dict(doc)
-    for key in ("parent", "source"):
-        if mine.get(key) in ids and doc.get(key) == mine[key] != theirs.get(key):
-            fresh[key] = ids[mine[key]]
-    for key in ("needs", "tracks"):
-        now, said, meant = (list(one.get(key) or ()) for one in (doc, mine, theirs))
-        # What stands beside its new id was said after that: the merge was settled long ago, elsewhere.
-        follow = [one for one in now if one in said and one in ids and (ids[one] not in now or ids[one] in meant)]
-        if follow:
-            stay = [one for one in now if one not in follow or one in meant]
-            fresh[key] = sorted({*stay, *(ids[one] for one in follow)})
-    return fresh
+            places = {move.lost.path: move.place for move in reversed(self.moves) if move.new in ids.values()}
+            references.follow(self.change, tips, ids, places)
+        references.replace(self.change, {move.lost.id: move.new for move in self.moves if move.lost.home})

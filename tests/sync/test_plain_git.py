@@ -251,6 +251,32 @@ def test_what_is_made_for_a_bead_that_was_renumbered_elsewhere_belongs_to_it(
     assert set(speaking) == {f"{parent}.2"}
 
 
+def test_a_reference_that_followed_and_was_turned_back_stays(ground: Ground, clock: Clock) -> None:
+    """Every machine looks at a merge that plain git made. What a person said after that is no slip of the merge."""
+    parent, other = (bead(ground.towns["anvil"], title) for title in ("Parent", "Other"))
+    here, there = synced(ground)
+    first = bead(there, "From brick", parent=parent)
+    clock.advance(60)
+    ours = bead(here, "From anvil", parent=parent)
+    below = bead(here, "Below", parent=parent)
+    assert first == ours
+    sync(here)
+    sync(there)
+    clock.advance(60)
+    update(here, other, needs=[ours])
+    update(here, below, parent=ours)
+    plain(here, *PULL)
+    assert (here.bead(other).needs, here.bead(below).parent) == ([f"{parent}.3"], f"{parent}.3")
+    clock.advance(60)
+    update(here, other, needs=[first])
+    update(here, below, parent=first)
+    sync(here)
+    sync(there)
+    for town in (here, there):
+        assert (town.bead(other).needs, town.bead(below).parent) == ([first], first)
+    assert contents(here) == contents(there)
+
+
 def test_what_is_made_for_the_bead_that_kept_the_id_stays_its_own(ground: Ground, clock: Clock) -> None:
     """One machine settled its merge long ago; another sees that merge only now, and what was made since."""
     parent, other = (bead(ground.towns["anvil"], title) for title in ("Parent", "Other"))
