@@ -12,12 +12,14 @@ from gastown.store.filemerge import Merged, Meta, Revision, merge_file
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from gastown.model.merge import Doc
 
 # What stands in place of git's marker size where two common ancestors are merged to get one base.
 BASE = "base"
+# Where git has what was put aside: by `git stash`, and by `git merge --autostash`.
+_STASHES = "refs/stash", "MERGE_AUTOSTASH"
 
 
 def run(
@@ -30,8 +32,11 @@ def run(
     """
     old, mine, other = (files.read(os.path.join(root, one)) for one in (base, ours, theirs))
     sides = _Sides(root, path, old, mine, other, list(heads))
+    said = "" if inner else _strayed(sides)
+    if said:
+        return said
     merged = _parted(sides, inner) or merge_file(
-        path, old or None, mine, other, mine=sides.meta(0), other=sides.meta(1), confirmed=sides.confirmed
+        path, sides.base or None, *sides.contents, mine=sides.meta(0), other=sides.meta(1), confirmed=sides.confirmed
     )
     if merged.data != mine:
         files.write(os.path.join(root, ours), merged.data, durable=False)
@@ -49,6 +54,29 @@ def _keep(sides: _Sides, merged: Merged) -> str:
     name = f"{sides.path}.theirs-{(sides.tips()[1] or 'unknown')[:8]}"
     files.write(layout.absolute(sides.root, name), merged.aside)
     return f"{sides.path} could not be merged: one version stays, the other is kept as {name}"
+
+
+def _strayed(sides: _Sides) -> str:
+    """Follow a bead whose change git took to the place it has now; if another one lies there, put it back.
+
+    Returns what to tell of that, "" if the merge goes on.
+    """
+    from gastown.model.errors import InvalidFile
+    from gastown.services import strays
+
+    source, (mine, other) = strays.home(sides.path, sides.contents[1]), sides.contents
+    if source is None:
+        return ""
+    sides.source = source = sides.place(source)
+    try:
+        moved = strays.moved(sides.path, mine, source, [other, *filter(None, [sides.base])])
+    except InvalidFile:
+        return ""
+    if moved is None:
+        back = strays.put_back(sides.root, source, other)
+        return f"{source} is gone on the other side; the change to it is kept there" if back else ""
+    sides.contents, sides.base = (mine, moved[0]), b"".join(moved[1:])
+    return ""
 
 
 def _parted(sides: _Sides, inner: bool) -> Merged | None:
@@ -102,6 +130,8 @@ class _Sides:
     def __init__(self, root: str, path: str, base: bytes, mine: bytes, other: bytes, heads: list[str]) -> None:
         self.root, self.path, self.base = root, path, base
         self.contents = mine, other
+        # What the other side has, and where: git may have followed a rename from there.
+        self.other, self.source = other, path
         self.heads = heads
         self._tips: tuple[str, str] | None = None
 
@@ -117,7 +147,7 @@ class _Sides:
         if not tips[side]:
             return []
         log = SideLog(Repo(self.root), tips[side].encode(), tips[1 - side].encode())
-        meta = log.meta(self.path)
+        meta = log.meta(self.path, self.source if side else None)
         # A stash, or what was made in a merge, stands in no commit of its own.
         alone = Revision(meta.epoch, meta.by, self.base or None, self.contents[side])
         return (list(meta.revisions()) if tips[1 - side] else []) or [alone]
@@ -145,8 +175,10 @@ class _Sides:
         ours, theirs = self.tips()
         if self._rebase("onto"):
             return {"holds": self._rebase("onto")}
-        merged = theirs and theirs in {self._rev(name) for name in self.heads}
-        return {"holds": theirs} if merged else {"left": ours}
+        if theirs and theirs in map(self._rev, self.heads):
+            return {"holds": theirs}
+        aside = theirs and theirs in map(self._rev, _STASHES)
+        return {"left": ours, "stash": theirs} if aside else {"left": ours}
 
     def whole(self, side: int) -> str:
         """The newest commit of a side; of a branch that is rebased commit by commit, its tip before."""
@@ -171,19 +203,36 @@ class _Sides:
         from gastown.store.gitrepo import Repo, new_blob
 
         repo = Repo(self.root)
-        wanted = new_blob(self.contents[1]).id
-        for name in [*self.heads, *_picked(repo.git_dir), "CHERRY_PICK_HEAD", "refs/stash", "FETCH_HEAD"]:
-            commit = self._rev(name)
-            entry = repo.find(repo.commit(commit.encode()).tree, self.path) if commit else None
+        wanted = new_blob(self.other).id
+        for commit in self._heads(repo.git_dir):
+            entry = repo.find(repo.commit(commit.encode()).tree, self.source)
             if entry is not None and entry[1] == wanted:
                 return commit
         return self._holding(wanted.decode())
+
+    def _heads(self, git_dir: str) -> Iterator[str]:
+        """The commits that the other side may be."""
+        names = [*self.heads, *_picked(git_dir), "CHERRY_PICK_HEAD", *_STASHES, "FETCH_HEAD"]
+        yield from filter(None, map(self._rev, names))
+
+    def place(self, likely: str) -> str:
+        """Where the other side has its version, of a bead made on any day; `likely` if nobody knows."""
+        from gastown.store import git
+        from gastown.store.gitrepo import Repo, new_blob
+
+        blob, file = new_blob(self.other).id, likely.rpartition("/")[2].encode()
+        for commit in self._heads(Repo(self.root).git_dir):
+            for line in git.run(["ls-tree", "-r", "-z", commit], cwd=self.root)[1].split(b"\0"):
+                entry, _, path = line.partition(b"\t")
+                if path.endswith(b"/" + file) and entry.endswith(blob):
+                    return path.decode()
+        return likely
 
     def _holding(self, blob: str) -> str:
         """The newest commit anywhere that brought this version of the file."""
         from gastown.store import git
 
-        args = ["log", "--all", "--reflog", "-1", "--format=%H", f"--find-object={blob}", "--", self.path]
+        args = ["log", "--all", "--reflog", "-1", "--format=%H", f"--find-object={blob}", "--", self.source]
         return git.run(args, cwd=self.root, check=False)[1].decode().strip()
 
 

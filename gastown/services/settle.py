@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 _LOST, _TOLD = "lost-", "told-"
 # How long a note may wait for git to finish, in seconds: a bead is dearer than a word in the feed.
 _GIVEN_UP, _UNSAID = 86_400.0, 60.0
-# What is true if git went through with it: HEAD `holds` a commit, or has `left` one.
+# What is true if git went through with it: HEAD `holds` a commit, or has `left` one, or a `stash` was taken out.
 Proof = dict[str, str]
 
 
@@ -176,7 +176,13 @@ def _came_true(town: Town, note: dict[str, Any]) -> bool:
     holds, left = str(note.get("holds") or ""), str(note.get("left") or "")
     if holds and git.run(["merge-base", "--is-ancestor", holds, "HEAD"], cwd=town.root, check=False).code:
         return False
-    return left != (head or b"").decode()
+    stash = str(note.get("stash") or "")
+    return left != (head or b"").decode() or (bool(stash) and stash not in _stashed(town))
+
+
+def _stashed(town: Town) -> list[str]:
+    """What `git stash` keeps."""
+    return git.run(["stash", "list", "--format=%H"], cwd=town.root).text.split()
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gastown.model.bead import Bead
-from gastown.model.errors import Refused
+from gastown.model.errors import NotFound, Refused
 from gastown.model.merge_maildir import Place, parse, path_of
 from gastown.services import resolve
 from gastown.store import layout
@@ -40,7 +40,7 @@ class Actor:
         before = self.ledger.as_it_is()
         try:
             said = chosen()
-        except Refused as refused:
+        except (NotFound, Refused) as refused:  # what a killed sync removed is gone as soon as somebody writes
             self.ledger.back_to(before)
             return f"refused: {refused}"
         self.ledger.acts += bool(said)

@@ -44,6 +44,16 @@ def alike(ground: Ground, here: Town, way: tuple[str, ...]) -> Town:
     return here
 
 
+def update_by_hand(town: Town, bead_id: str, *words: str) -> None:
+    """An editor's work on a bead: old and new, in turn."""
+    path = Path(town.root, str(town.bead_path(bead_id)))
+    text = path.read_text()
+    for old, new in zip(words[::2], words[1::2], strict=True):
+        assert old in text
+        text = text.replace(old, new)
+    path.write_text(text)
+
+
 def commit_mail(town: Town, old: str, new: str) -> None:
     """What a mail program does, committed by its owner."""
     box = Path(town.root, "mail")
@@ -549,6 +559,61 @@ def test_stash_pop_over_a_removal(ground: Ground, args: tuple[str, ...]) -> None
     assert git("ls-files", "--unmerged", cwd=here.root) == ""
     check_clean(here)
     assert git("rev-parse", "HEAD", cwd=here.root) == git("rev-parse", "main", cwd=ground.remote)
+
+
+@pytest.mark.parametrize("way", [("stash", "pop"), ("pull", "--autostash"), ("rebase", "--autostash")], ids=" ".join)
+@pytest.mark.parametrize("apart", [60, 86_400], ids=["same day", "days apart"])
+def test_an_edit_put_aside_follows_a_bead_to_its_new_id(
+    ground: Ground, clock: Clock, apart: int, way: tuple[str, ...]
+) -> None:
+    """Another bead took its place, or git finds by itself that it was renamed: a stash does that unasked."""
+    parent = bead(ground.towns["anvil"], "Parent")
+    here, there = synced(ground)
+    text = "first\n\n" + "a line that is alike in both, so that git finds them alike\n" * 9
+    bead(there, "From brick", parent=parent)
+    clock.advance(apart)
+    ours = bead(here, "From anvil", parent=parent, description=text)
+    sync(here)
+    update_by_hand(here, ours, "first", "FIRST", "priority: 2", "priority: 1")
+    sync(there)
+    new = next(row.id for row in there.index().rows if row.title == "From anvil")
+    update(there, new, description=text + "\nlast\n")
+    sync(there)
+    if way[0] == "stash":
+        plain(here, "stash")
+        plain(here, *PULL)
+        plain(here, *way)
+    else:
+        plain(here, *(PULL if way[0] == "pull" else REBASE), *way[1:])
+    sync(here)
+    one = here.bead(new)
+    assert (one.description, one.priority) == (text.replace("first", "FIRST") + "\nlast\n", 1)
+    assert not list(Path(here.root).rglob("*.theirs-*"))
+    check_clean(here)
+
+
+def test_stash_pop_takes_no_bead_for_another(ground: Ground, clock: Clock) -> None:
+    """One is gone and one like it has come: to git that is a rename, and the edit would go into the other one."""
+    made = bead(ground.towns["anvil"], "A title that both have", description="first\n\nsecond\n")
+    here, there = synced(ground)
+    clock.advance(86_400)
+    other = bead(there, "A title that both have", description="first\n\nsecond\n")
+    git("rm", "--quiet", str(there.bead_path(made)), cwd=there.root)
+    git("commit", "--quiet", "--message", "removed by hand", cwd=there.root)
+    sync(there)
+    path = here.bead_path(made)
+    update_by_hand(here, made, "first", "FIRST")
+    plain(here, "stash")
+    plain(here, *PULL)
+    said = plain(here, "stash", "pop").stderr
+    assert str(path) in said
+    sync(here)
+    sync(there)
+    for town in (here, there):
+        assert town.bead_path(made) == path
+        assert [town.bead(one).description for one in (made, other)] == ["FIRST\n\nsecond\n", "first\n\nsecond\n"]
+    assert not list(Path(here.root).rglob("*.theirs-*"))
+    check_clean(here)
 
 
 def test_while_an_id_stands_in_two_files_nothing_is_said_of_it(ground: Ground, clock: Clock) -> None:
