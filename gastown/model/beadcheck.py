@@ -187,7 +187,7 @@ _RULES: dict[str, Callable[[Any], str]] = {
     "type": _one_of(*TYPES),
     "status": _one_of(*STATUSES),
     "priority": _number(0, 4),
-    "created": _MARK,
+    "created": _map(("at", "by"), at=_time, by=_word, machine=_name),
     "assignee": _address,
     "machine": _name,
     "parent": _id,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from gastown.model.errors import InvalidFile
-from gastown.model.merge import Doc
+from gastown.model.merge import Doc, text_of
 from gastown.model.merge_bead import collision_loses, first_id, former_ids, same_bead
 from gastown.services.renumber import Lost, readable
 from gastown.store import filemerge, git, layout, moves, treediff, treemerge
@@ -55,11 +55,12 @@ def _places(change: Change, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
 
     It keeps the place that it came to last, else the least.
     """
-    found: dict[str, list[tuple[int, int, str]]] = {}
+    found: dict[tuple[str, str], list[tuple[int, int, str]]] = {}
     for path in paths:
         doc = readable(path, change.read(path))
         if doc is not None:
-            found.setdefault(first_id(doc), []).append((-len(former_ids(doc)), len(path), path))
+            bead = first_id(doc), text_of(doc.get("created"))
+            found.setdefault(bead, []).append((-len(former_ids(doc)), len(path), path))
     for places in found.values():
         (_, _, stays), *others = sorted(places)
         yield from ((stays, goes) for _, _, goes in others if layout.bead_of_path(goes) != layout.bead_of_path(stays))

@@ -61,10 +61,13 @@ def _strayed(sides: _Sides) -> str:
 
     Returns what to tell of that, "" if the merge goes on.
     """
+    bead, (mine, other) = layout.bead_of_path(sides.path), sides.contents
+    if bead is None or f"id: {bead}\n".encode() in other:
+        return ""
     from gastown.model.errors import InvalidFile
     from gastown.services import strays
 
-    source, (mine, other) = strays.home(sides.path, sides.contents[1]), sides.contents
+    source = strays.home(sides.path, other)
     if source is None:
         return ""
     sides.source = source = sides.place(source)

@@ -14,14 +14,13 @@ from gastown.store import yaml as yaml_store
 
 def home(path: str, data: bytes) -> str | None:
     """Where the bead in `data` belongs, in the same day's folder, if not at `path`; None if it does, or is none."""
-    bead = layout.bead_of_path(path)
-    if bead is None or f"id: {bead}\n".encode() in data:
-        return None
     try:
         own = yaml_store.load(data, path).get("id")
     except InvalidFile:
         return None
-    return moves.beside(path, own) if isinstance(own, str) and is_id(own) and own != bead else None
+    if not isinstance(own, str) or not is_id(own) or own == layout.bead_of_path(path):
+        return None
+    return moves.beside(path, own)
 
 
 def moved(path: str, mine: bytes, source: str, versions: list[bytes]) -> list[bytes] | None:

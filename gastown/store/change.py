@@ -95,7 +95,8 @@ class Change:
             bead_id = ids.child_id(parent, self._ids_in(rig))
         else:
             bead_id = ids.new_id(prefix, self._count(rig), self._taken, _draw)
-        created = {"at": self.at, "by": self.actor}
+        # The machine tells apart what two of them made in one second, by the same hand and under the same parent.
+        created = {"at": self.at, "by": self.actor, "machine": self.town.machine}
         doc: dict[str, Any] = {
             "id": bead_id, "title": title, "type": type, "status": "open", "priority": 2, "created": created,
         }  # fmt: skip

@@ -62,6 +62,29 @@ def test_what_is_said_of_a_bead_reaches_it_after_it_was_renumbered_elsewhere(gro
     assert here.bead(f"{parent}.2.1").parent == f"{parent}.2"
 
 
+@pytest.mark.parametrize("way", [(), ("pull", "--no-rebase", "--no-edit"), ("pull", "--rebase")], ids=" ".join)
+def test_two_beads_made_in_one_second_by_one_hand_are_two(ground: Ground, clock, way: tuple[str, ...]) -> None:
+    """Everybody is the overseer, and a script on each machine made its child at the full hour."""
+    here = ground.towns["anvil"]
+    parent = bead(here, "Parent")
+    sync(here)
+    there = ground.add("brick")
+    sync(here)
+    clock.advance(60)
+    for town in (here, there):
+        made = bead(town, f"From {town.machine}", parent=parent, description=f"{town.machine}'s\n")
+        note(town, made, f"said on {town.machine}")
+    sync(there)
+    if way:
+        plain(here, *way)
+    quiet(here, there)
+    for name in (town.machine for town in (here, there)):
+        one = here.bead(titled(here, f"From {name}"))
+        assert (one.description, one.doc["created"]["machine"]) == (f"{name}'s\n", name)
+        assert f"said on {name}\n" in texts(here, f"From {name}")
+    assert {row.id for row in here.index().rows} == {parent, f"{parent}.1", f"{parent}.2"}
+
+
 ORDERS = list(itertools.permutations(range(3)))
 EVERY = [
     pytest.param(order, turns, marks=() if number % 7 == 1 else pytest.mark.slow)
