@@ -21,6 +21,7 @@ _GRACE = 5.0
 # So many of one kind are named; in somebody else's town it would be every session there ever was.
 _MANY = 5
 _LOCKED = 60.0
+_MERGES = 600.0
 # Where people's and our own temporary files may lie in committed folders.
 _COMMITTED = ("agents", "beads", "feed", "formulas", "machines", "mail", "rigs", "roles")
 
@@ -175,7 +176,7 @@ def _leftovers(town: Town) -> Iterator[Found]:
     if not found:
         yield Finding("leftovers", OK, "no temporary files"), None
     for path in found:
-        text = f"{layout.relative(town.root, path)} was left by a killed gt"
+        text = f"{layout.relative(town.root, path)} was left by a killed {'git' if '/.merge_file_' in path else 'gt'}"
         yield Finding("leftovers", WARN, text, "gt doctor --fix"), partial(_remove_temporary, town, path)
 
 
@@ -183,6 +184,10 @@ def _temporary(town: Town) -> Iterator[str]:
     for folder in _COMMITTED:
         for here, _, names in os.walk(os.path.join(town.root, folder)):
             yield from (os.path.join(here, name) for name in names if name.rstrip("~").endswith(layout.TEMP_SUFFIX))
+    for entry in os.scandir(town.root):
+        # What git hands to a merge driver lies there only while the driver runs.
+        if entry.name.startswith(".merge_file_") and time.time() - entry.stat().st_mtime > _MERGES:
+            yield entry.path
 
 
 def _remove_temporary(town: Town, path: str) -> None:

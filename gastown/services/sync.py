@@ -13,7 +13,7 @@ from gastown.model.errors import GtError, InvalidFile, RaceLost, Refused
 from gastown.model.merge import Settled
 from gastown.runtime import git
 from gastown.runtime.remotes import PushRejected
-from gastown.services import claims, footing, handedits, settle, wire
+from gastown.services import claims, footing, handedits, settle, unfinished, wire
 from gastown.services.footing import SEEN
 from gastown.services.wire import Wire
 from gastown.store import files, layout, mergewrite, treediff, treemerge
@@ -75,6 +75,7 @@ def sync(
         changed = _fetch(town, line, ref, tell) if watched else _fetch_and_look(town, line, tell)
         report = SyncReport(remote=line.remote)
         if changed:
+            unfinished.settle_removals(town)
             done = handedits.commit(town, changed)
             report = replace(report, committed=done.committed, invalid=done.invalid, busy=done.busy)
         report = _settled(town, report)

@@ -20,6 +20,8 @@ _FINISH = {
     "cherry-pick": ["cherry-pick", "--continue"],
     "revert": ["revert", "--continue"],
 }
+# Steps of a rebase that apply a commit.
+_PICKS = ("pick", "p", "reword", "r", "edit", "e", "squash", "s", "fixup", "f")
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ def finish(town: Town) -> Finished:
     settled: list[str] = []
     said: list[str] = []
     what = town.repo.under_way()
+    said += _let_go(town) if what == "rebase" else []
     for _ in range(_STEPS):
         settled += _settle_conflicts(town, said)
         now = town.repo.under_way()
@@ -53,15 +56,76 @@ def finish(town: Town) -> Finished:
     return Finished(what, tuple(dict.fromkeys(settled)), settle.after(town).new_ids, tuple(filter(None, said)))
 
 
+def settle_removals(town: Town) -> list[str]:
+    """Settle what a stash left unmerged because one side removed the file, though git is in the middle of nothing.
+
+    The change wins. Returns the paths.
+    """
+    loose = [] if town.repo.under_way() else _conflicts(town).items()
+    found = [(path, stages) for path, stages in loose if not {2, 3} <= stages.keys()]
+    for path, stages in found:
+        if _resolved_by_hand(town, path, stages):
+            git.run(["add", "--", path], cwd=town.root)
+        else:
+            _keep(town, path, stages.get(2) or stages.get(3))
+    return [path for path, _ in found]
+
+
+def _let_go(town: Town) -> list[str]:
+    """Let git forget a rebase that is over, or never began: it was killed in its last hook, or before its first step.
+
+    Its branch is checked out, so nothing is left to do; what a person put aside for it goes into the stash.
+    """
+    folder = os.path.join(town.repo.git_dir, "rebase-merge")
+    if not os.path.isdir(folder) or not town.repo.head()[0].startswith("refs/heads/"):
+        return []
+    aside = files.read_or_none(os.path.join(folder, "autostash"))
+    git.run(["rebase", "--quit"], cwd=town.root)
+    return ["your edits that git put aside are in its stash: git stash pop"] if aside else []
+
+
 def _go_on(town: Town, what: str) -> None:
+    if what == "rebase":
+        _require_picked(town)
     env = {"GIT_EDITOR": "true"}
     done = git.run(_FINISH[what], cwd=town.root, env=env, check=False)
     if done.code == 0 or _conflicts(town):
         return
-    if what in ("rebase", "cherry-pick") and _nothing_left(town):
-        git.run([what, "--skip"], cwd=town.root, env=env, check=False)
-        return
+    if what in ("rebase", "cherry-pick") and _stopped(town) and _nothing_left(town):
+        done = git.run([what, "--skip"], cwd=town.root, env=env, check=False)
+        if done.code == 0 or _conflicts(town):
+            return
     raise git.GitFailed(_FINISH[what], town.root, done.code, done.err)
+
+
+def _stopped(town: Town) -> bool:
+    """True if git itself stopped at a commit, for a person to look at it."""
+    names = "rebase-merge/stopped-sha", "CHERRY_PICK_HEAD"
+    return any(os.path.exists(os.path.join(town.repo.git_dir, name)) for name in names)
+
+
+def _require_picked(town: Town) -> None:
+    """Raise GtError if git was killed while it applied a commit: it would go on as if that were done."""
+    folder = os.path.join(town.repo.git_dir, "rebase-merge")
+    steps = _lines(folder, "done")
+    step = steps[-1].split() if steps else []
+    if len(step) < 2 or step[0] not in _PICKS or _stopped(town) or _conflicts(town):
+        return
+    sha = git.run(["rev-parse", "--verify", "--quiet", f"{step[1]}^{{commit}}"], cwd=town.root, check=False).text
+    told = {line.split()[0] for name in ("rewritten-list", "rewritten-pending") for line in _lines(folder, name)}
+    head = (town.repo.head()[1] or b"").decode()
+    if sha and sha not in told and sha != head:
+        lock = os.path.join(town.repo.git_dir, "index.lock")
+        first = f"remove {lock}, which a killed git left; then " if os.path.exists(lock) else ""
+        raise GtError(
+            f"git was killed while it applied {' '.join(step[1:])[:100]!r}, and would leave it out now",
+            f"{first}git rebase --abort goes back to before the pull, with every commit; then run gt sync",
+        )
+
+
+def _lines(folder: str, name: str) -> list[str]:
+    data = files.read_or_none(os.path.join(folder, name)) or b""
+    return [line for line in data.decode("utf-8", "replace").splitlines() if line.strip() and line[0] != "#"]
 
 
 def _nothing_left(town: Town) -> bool:

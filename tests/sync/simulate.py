@@ -189,9 +189,9 @@ class World:
         for number in range(rounds):
             machine = self.rng.choice(self.machines)
             for _ in range(self.rng.randint(1, 5)):
-                self.now += self.rng.randint(1, 90)
+                self.now += self.rng.choice([0, 1, self.rng.randint(1, 90)])
                 self.said.append(f"{number} {machine.town.machine}: {machine.hands.act()}")
-            self.now += self.rng.randint(1, 90)
+            self.now += self.rng.choice([0, 1, self.rng.randint(1, 90)])
             if self.rng.random() < 0.7:
                 self.said.append(f"{number} {machine.town.machine} meets the remote")
                 way = machine.meet()

@@ -540,6 +540,23 @@ def test_stash_pop(ground: Ground, clock: Clock) -> None:
     check_clean(here)
 
 
+def test_stash_pop_of_a_removal(ground: Ground) -> None:
+    """Removed here and changed there: the change wins, and git is not left with an unmerged path."""
+    made = bead(ground.towns["anvil"], "One")
+    here, there = synced(ground)
+    Path(here.root, str(here.bead_path(made))).unlink()
+    plain(here, "stash")
+    note(there, made, "still needed")
+    sync(there)
+    plain(here, *PULL)
+    plain(here, "stash", "pop", code=1)
+    run_gt("sync", cwd=here.root)
+    assert git("ls-files", "--unmerged", cwd=here.root) == ""
+    assert [item["text"] for item in here.bead(made).notes] == ["still needed\n"]
+    check_clean(here)
+    plain(here, *PULL)
+
+
 @pytest.mark.parametrize("args", [("sync",), ("sync", "--continue")], ids=["sync", "continue"])
 def test_stash_pop_over_a_removal(ground: Ground, args: tuple[str, ...]) -> None:
     """git stops without being in the middle of anything; the edit is kept, as against any removal."""
@@ -694,6 +711,54 @@ def test_a_removal_against_a_change_is_settled_and_git_finished(ground: Ground, 
     assert contents(here).keys() == contents(other).keys()
     check_clean(here)
     assert git("rev-parse", "HEAD", cwd=here.root) == git("rev-parse", "main", cwd=ground.remote)
+
+
+def test_a_rebase_that_was_killed_leaves_out_no_commit(ground: Ground) -> None:
+    """Killed while it applies one, git goes on with the next as if that were done."""
+    made = bead(ground.towns["anvil"], "One", priority=2)
+    here, there = synced(ground)
+    update(there, made, title="Theirs")
+    sync(there)
+    update(here, made, priority=1)
+    note(here, made, "said last")
+    driver = git("config", "merge.gt.driver", cwd=here.root).strip()
+    git("config", "merge.gt.driver", "kill -9 $PPID", cwd=here.root)
+    plain(here, *REBASE, code=None)
+    git("config", "merge.gt.driver", driver, cwd=here.root)
+    assert "gt sync --continue" in run_gt("sync", cwd=here.root, code=1).err
+    said = run_gt("sync", "--continue", cwd=here.root, code=1).err
+    assert all(words in said for words in ("edit: edited", "remove", "index.lock", "git rebase --abort"))
+    Path(here.root, ".git/index.lock").unlink()
+    git("rebase", "--abort", cwd=here.root)
+    for path in Path(here.root).glob(".merge_file_*"):
+        os.utime(path, (1, 1))
+    assert "was left by a killed git" in run_gt("doctor", "--fix", cwd=here.root, code=None).out
+    sync(here)
+    one = here.bead(made)
+    assert (one.title, one.priority, [item["text"] for item in one.notes]) == ("Theirs", 1, ["said last\n"])
+    check_clean(here)
+
+
+def test_a_rebase_that_was_killed_when_it_was_over_is_over(ground: Ground) -> None:
+    """What was written since then is on the branch: going back to where the rebase began would lose it."""
+    made = bead(ground.towns["anvil"], "One")
+    here, there = synced(ground)
+    note(there, made, "theirs")
+    sync(there)
+    note(here, made, "ours")
+    hook = Path(here.root, ".git/hooks/post-rewrite")
+    text = hook.read_text()
+    hook.write_text("#!/bin/sh\nkill -9 $PPID\n")
+    plain(here, *REBASE, code=None)
+    hook.write_text(text)
+    assert here.repo.under_way() == "rebase"
+    note(here, made, "said since")
+    assert "gt sync --continue" in run_gt("sync", cwd=here.root, code=1).err
+    run_gt("sync", "--continue", cwd=here.root)
+    assert here.repo.under_way() == ""
+    sync(here)
+    assert {item["text"] for item in here.bead(made).notes} == {"ours\n", "theirs\n", "said since\n"}
+    check_clean(here)
 
 
 def test_a_stopped_cherry_pick_is_finished(ground: Ground) -> None:
