@@ -32,7 +32,7 @@ def examine(town: Town, *, fix: bool = False) -> list[Finding]:
         town.require_own()
     found, mended = [], []
     here = (_git, _tmux, _identity, _machine, _disk, _journal, _locks)
-    for check in (*here, _leftovers, _files, _beads, _plain_git, rigdoctor.look, _sessions, _held):
+    for check in (*here, _leftovers, _feed, _files, _beads, _plain_git, rigdoctor.look, _sessions, _held):
         for finding, mend in _looked(check, town):
             if mend is not None and fix:
                 finding = _mended(finding, mend)
@@ -194,6 +194,20 @@ def _remove_temporary(town: Town, path: str) -> None:
     # Under the town lock nobody of ours is writing, so that it is nobody's any more.
     with town.change("doctor"):
         files.remove(path)
+
+
+def _feed(town: Town) -> Iterator[Found]:
+    """The log is only ever written on: what was removed from the disk is still in git."""
+    gone = git.run(["ls-files", "-z", "--deleted", "--", layout.FEED], cwd=town.root).fields()
+    if gone:
+        some = ", ".join(gone[:_MANY]) + (" and others" if len(gone) > _MANY else "")
+        text = f"{some} was removed from the disk"
+        yield Finding("feed", WARN, text, "gt doctor --fix"), partial(_restore, town, gone)
+
+
+def _restore(town: Town, paths: list[str]) -> None:
+    with town.change("doctor"):
+        git.run(["checkout-index", "--force", "--", *paths], cwd=town.root)
 
 
 def _files(town: Town) -> Iterator[Found]:

@@ -189,7 +189,7 @@ class Change:
         if not ops and not self._events:
             return None
         if self._events:
-            ops.append(feed.next_lines(self.town, self.town.machine, self.now, self._events))
+            ops.append(feed.next_lines(self.town, self.town.machine, self.now, self._events, self._committed))
         self._check_merged(ops)
         who = self.town.repo.person() if self.actor == "overseer" else author(self.actor, self.town.name)
         plan = Plan(self.verb, self._message(), who, self.now, tuple(ops))
@@ -198,6 +198,12 @@ class Change:
             with contextlib.suppress(OSError):  # a hint; the change itself stands
                 runstate.set_last(self.town.root, self.actor, self._touched)
         return done
+
+    def _committed(self) -> feed.Files:
+        from gastown.store.past import PastView
+
+        head = self.town.repo.head()[1]
+        return PastView(self.town.root, self.town.repo, head) if head else self.town
 
     def _check_merged(self, ops: list[FileOp]) -> None:
         """In a merge that stopped, git knows both versions of a file: written over, one of them would be gone."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from gastown.model import event as events
@@ -20,11 +20,14 @@ class Files(Protocol):
     def read(self, path: str) -> bytes: ...
 
 
-def next_lines(view: Files, machine: str, epoch: float, new: list[dict[str, Any]]) -> FileOp:
+def next_lines(
+    view: Files, machine: str, epoch: float, new: list[dict[str, Any]], committed: Callable[[], Files]
+) -> FileOp:
     """The append that puts `new` events into this machine's segment, each with its id.
 
     Only the machine itself appends, under the town lock; a torn last line is cut off. A clock that was set back
-    goes on in the segment of its day, and a new segment's number was never used on any day.
+    goes on in the segment of its day, and a new segment's number was never used on any day: not by one either that
+    somebody removed from the disk and that git (`committed`) still has.
     """
     day = day_of(epoch)
     number = _last_of(view, machine, day)
@@ -32,7 +35,8 @@ def next_lines(view: Files, machine: str, epoch: float, new: list[dict[str, Any]
     old = view.read(path) if number else b""
     whole = old[: old.rfind(b"\n") + 1]
     if not number or len(whole) >= SEGMENT_BYTES:
-        number = 1 + max((_last_of(view, machine, one) for one in view.names(layout.FEED)), default=0)
+        places = [(place, one) for place in (view, committed()) for one in place.names(layout.FEED)]
+        number = 1 + max((_last_of(place, machine, one) for place, one in places), default=0)
         path, old, whole = layout.feed_segment(day, machine, number), b"", b""
     count = whole.count(b"\n")
     lines = []

@@ -103,6 +103,21 @@ def test_doubtful_beads_are_named(town: Town) -> None:
         assert word in said
 
 
+def test_a_feed_that_was_removed_by_hand_is_not_written_over_and_comes_back(town: Town) -> None:
+    before = [event["id"] for event in town.events()]
+    assert before
+    for path in Path(town.root, "feed").glob("*/*"):
+        path.unlink()
+    with town.change("note") as change:
+        change.emit("note", "said since")
+    assert states(town, "feed") == [WARN]
+    assert states(town, "feed", fix=True) == [FIXED]
+    assert states(town, "feed") == []
+    ids = [event["id"] for event in town.events()]
+    assert set(before) < set(ids)
+    assert len(ids) == len(set(ids)) >= len(before) + 1
+
+
 def test_a_folder_that_is_no_worktree_is_left(town: Town, git_repo: Callable[..., Path]) -> None:
     rigs.add(town, NewRig("green", str(git_repo())), base="/")
     stray = Path(layout.work(town.root, "green"), "stray")
