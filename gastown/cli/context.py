@@ -43,6 +43,11 @@ class Ctx:
         return self._cwd
 
     @property
+    def wrote(self) -> Town | None:
+        """The town, if the command wrote into it."""
+        return self._town if self._town is not None and self._town.wrote else None
+
+    @property
     def root(self) -> str:
         """The town's root: --town, GT_TOWN, upward from here. Raises NotInTown."""
         for named, name in ((self.town_option, "--town"), (self.env.get("GT_TOWN"), "GT_TOWN")):

@@ -14,6 +14,10 @@ from gastown.model.errors import GtError
 from gastown.model.text import safe, safe_block
 from gastown.store import layout
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from gastown.store.town import Town
+
 _ENVIRONMENT = {
     errno.ENOSPC: ("the disk is full", "free some space and try again; nothing was half written"),
     errno.EDQUOT: ("the disk quota is used up", "free some space and try again; nothing was half written"),
@@ -44,6 +48,16 @@ def report(args: list[str], error: Exception) -> int:
         where = error.filename2 or error.filename
         return _tell(args, "failed", f"{where}: {reason}" if where else reason, hint, 1)
     return _bug(args, error)
+
+
+def warn_astray(town: Town) -> None:
+    """Say so where what was just written reaches nobody, or would be lost: on no branch, or amid a person's git."""
+    from gastown.services import footing
+
+    found = footing.astray(town.repo)
+    if found is not None:
+        output.say(f"warning: the town in {safe(town.root)}: {safe(found.text)}")
+        output.say(f"hint: {safe(found.command)}")
 
 
 def _wants_json(args: list[str]) -> bool:

@@ -50,7 +50,13 @@ def _run(args: list[str]) -> int:
     from gastown.cli.app import run
     from gastown.cli.context import Ctx
 
-    return run(args, Ctx())
+    ctx = Ctx()
+    code = run(args, ctx)
+    if ctx.wrote is not None and "town-hook" not in args:
+        from gastown.cli.edge import warn_astray
+
+        warn_astray(ctx.wrote)
+    return code
 
 
 def _report(args: list[str], error: Exception) -> int:

@@ -34,6 +34,8 @@ class Town(LiveView):
         self.clock = clock
         # Where town.yaml cannot be used, the settings last committed stand in for it.
         self.forgiving = False
+        # True once a change of ours was committed.
+        self.wrote = False
         self._machine: str | None = None
 
     @property
@@ -118,7 +120,7 @@ class Town(LiveView):
             self.refresh()
             change = Change(self, verb, actor or self.actor)
             yield change
-            change.finish()
+            self.wrote = bool(change.finish()) or self.wrote
             self.refresh()
 
     def transact(self, verb: str, body: Callable[[Change], T], actor: str | None = None) -> T:

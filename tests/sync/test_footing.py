@@ -10,7 +10,7 @@ from gastown.model.errors import GtError, Refused
 from gastown.services import doctor, status
 from gastown.services.exchange import exchange
 from gastown.store.town import Town
-from tests.conftest import git
+from tests.conftest import git, run_gt
 from tests.sync.ground import Ground, bead, note, plain
 
 KINDS = ("git", "sync")
@@ -39,13 +39,18 @@ def test_work_on_no_branch_is_brought_back(here: Town) -> None:
     plain(here, "checkout", "--quiet", "--detach")
     made = bead(here, "On no branch")
     [(kind, text, command)] = told(here)
+    said = run_gt("note", made, "said there", cwd=here.root).err
+    assert text in said
+    assert "git switch main && git merge" in said
+    [(kind, text, command)] = told(here)
     assert (kind, text) == ("git", "it is on no branch, and so is what is written now")
     with pytest.raises(GtError, match="on no branch") as error:
         exchange(here)
     assert error.value.hint == command
     follow(here, command)
-    assert here.bead(made).title == "On no branch"
+    assert (here.bead(made).title, len(here.bead(made).notes)) == ("On no branch", 1)
     exchange(here)
+    assert run_gt("note", made, "said here", cwd=here.root).err == ""
     assert told(here) == []
 
 
