@@ -78,11 +78,24 @@ def spoken_of(change: Change, pairs: Iterable[tuple[str, str]]) -> list[Lost]:
             continue
         tree = repo.commit(lost.encode()).tree
         for old, new in _moved(repo, repo.commit(bases[0]).tree, repo.commit(kept.encode()).tree).items():
-            said, now = repo.blob(tree, old), change.read(new)
-            docs = readable(old, said), readable(new, now)
-            if said is not None and docs[0] is not None and docs[1] is not None and same_bead(docs[0], docs[1]):
-                found.append(Lost(old, said, None, lost, kept, home=new, there=True))
+            said = repo.blob(tree, old)
+            doc = readable(old, said)
+            home = _lies(change, doc, new) if doc is not None else None
+            if said is not None and home is not None and home != old:
+                found.append(Lost(old, said, None, lost, kept, home=home, there=True))
     return found
+
+
+def _lies(change: Change, doc: Doc, likely: str) -> str | None:
+    """Where a bead lies: at `likely`, or where it came to since, if it had to give up that id as well."""
+    made = doc.get("created") or {}
+    said = str(made.get("at", "")), str(made.get("by", ""))
+    rows = (row.path for row in change.index().rows if (row.created, row.created_by) == said)
+    for path in (likely, *rows):
+        now = readable(path, change.read(path))
+        if now is not None and same_bead(doc, now):
+            return path
+    return None
 
 
 def _moved(repo: Repo, base: bytes, tree: bytes) -> dict[str, str]:

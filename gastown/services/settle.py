@@ -136,12 +136,13 @@ def after(town: Town, *, finished: bool = False) -> After:
     came = _came(town, mark)
     # One bead under two ids first: whoever gives one of them away must find all that was said of it there.
     town.transact("sync", lambda change: renumber.settle(change, doubled.twice(change, came.beads)), actor="deacon")
-    if came.joined:
-        town.transact("sync", lambda change: renumber.settle(change, doubled.spoken_of(change, came.joined)),
-                      actor="deacon")  # fmt: skip
     notes = _notes(town.root, names)
     true = {name: note for name, note in notes.items() if _came_true(town, note)}
     done = town.transact("sync", lambda change: _settle(change, list(true.values()), came), actor="deacon")
+    # Last, when every bead has the id that it keeps: what one side made for it under its first one follows at once.
+    if came.joined:
+        town.transact("sync", lambda change: renumber.settle(change, doubled.spoken_of(change, came.joined)),
+                      actor="deacon")  # fmt: skip
     for name in names:
         if name in true or _is_old(town.root, name):
             files.remove(os.path.join(_folder(town.root), name))

@@ -85,6 +85,33 @@ def test_two_beads_made_in_one_second_by_one_hand_are_two(ground: Ground, clock,
     assert {row.id for row in here.index().rows} == {parent, f"{parent}.1", f"{parent}.2"}
 
 
+@pytest.mark.parametrize("way", [("pull", "--no-rebase", "--no-edit"), ("pull", "--rebase")], ids=" ".join)
+def test_a_child_follows_a_bead_that_had_to_give_up_two_ids(ground: Ground, clock, way: tuple[str, ...]) -> None:
+    """One merge brings the first new id, which another bead here has already: it gets a second one at once."""
+    here = ground.towns["anvil"]
+    parent, other = bead(here, "Parent"), bead(here, "Other")
+    sync(here)
+    clocks = [type(clock)(), type(clock)()]
+    there, third = ground.add("brick", clocks[0]), ground.add("cedar", clocks[1])
+    clock.advance(2 * 86_400)
+    bead(here, "Moved", parent=parent)
+    sync(here)
+    sync(third)
+    for one in clocks:
+        one.advance(86_400)
+    bead(there, "First", parent=parent)
+    bead(third, "Second", parent=parent)
+    below = bead(third, "Below", parent=f"{parent}.1")
+    update(third, other, needs=[f"{parent}.1"])
+    sync(there)
+    plain(third, *way)
+    quiet(third, there, here)
+    home = titled(here, "Moved")
+    assert (titled(here, "First"), home) == (f"{parent}.1", f"{parent}.3")
+    assert (here.bead(titled(here, "Below")).parent, here.bead(other).needs) == (home, [home])
+    assert here.bead(titled(here, "Below")).id != below
+
+
 ORDERS = list(itertools.permutations(range(3)))
 EVERY = [
     pytest.param(order, turns, marks=() if number % 7 == 1 else pytest.mark.slow)
