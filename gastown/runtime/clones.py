@@ -42,7 +42,7 @@ def clone(
         raise Refused(f"{dest} exists already", "remove the rig first, or choose another name")
     source = git.absolute(source, base)
     offered = remotes.look(source, cwd=base)
-    target = _choose(offered, source, branch)
+    target = choose(offered, source, branch)
     sha256 = len(offered.refs[f"refs/heads/{target}"]) == 64
     made = not dest.parent.exists()
     dest.parent.mkdir(parents=True, exist_ok=True)
@@ -83,8 +83,11 @@ def _clone_to(
         shutil.rmtree(repo, ignore_errors=True)
 
 
-def _choose(offered: remotes.RemoteHeads, source: str, wanted: str | None) -> str:
-    """The target branch: the wanted one, the remote's HEAD, or the one that a detached HEAD must mean."""
+def choose(offered: remotes.RemoteHeads, source: str, wanted: str | None) -> str:
+    """The target branch: the wanted one, the remote's HEAD, or the one that a detached HEAD must mean.
+
+    Raises NotFound where there is no such branch (with near ones), GtError where there is none at all.
+    """
     heads = [ref.removeprefix("refs/heads/") for ref in offered.refs if ref.startswith("refs/heads/")]
     shown = git.mask(source)
     if not heads:

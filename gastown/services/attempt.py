@@ -10,7 +10,7 @@ from gastown.model.errors import Refused
 from gastown.model.queue import Entry
 from gastown.model.rig import Rig
 from gastown.runtime import clones, git, remotes
-from gastown.services import desk, fences, gates, held, landed, landing, sentback, stack
+from gastown.services import desk, fences, gates, held, landed, landing, origins, sentback, stack
 from gastown.services.gates import PASSED, GatesRun
 from gastown.services.landing import REMOTE, Intent
 from gastown.services.sentback import SentBack
@@ -141,6 +141,7 @@ def _present(job: Job, batch: Sequence[Entry], base: str) -> list[Entry]:
             continue
         # A branch that was put away after the landing is no loss: somebody took back what the town said of it.
         holder = stack.landed_already(job.repo, base, entry)
+        missing = missing or _strange(job, entry, base)
         if missing and not holder:
             job.hold([entry], missing)
         elif holder:
@@ -165,6 +166,15 @@ def _missing(job: Job, entry: Entry) -> str:
         return f"commit {entry.commit[:12]} of branch {entry.branch} is missing"
     if not any(clones.is_ancestor(job.repo, entry.commit, tip) for tip in there):
         return f"branch {entry.branch} no longer holds the queued commit {entry.commit[:12]}"
+    return ""
+
+
+def _strange(job: Job, entry: Entry, base: str) -> str:
+    """Why an entry cannot be stacked on this target at all, "" if it can."""
+    try:
+        origins.check_related(job.town, job.rig, entry.branch, entry.commit, base, entry.target)
+    except Refused as error:
+        return f"{error.message}; {error.hint}"
     return ""
 
 
@@ -275,7 +285,7 @@ def _land(job: Job, target: str, built: Stack, run: GatesRun, how: str) -> None:
         result = landing.land(
             job.town, job.rig, target, base=built.base, tip=built.tip, commits=list(commits.values())
         )
-    except remotes.RemoteUnreachable as error:
+    except (remotes.RemoteUnreachable, Refused) as error:
         # The intent stays: whether the push arrived is found out when the remote answers again.
         job.stopped = True
         return job.hold(built.entries, error.message)

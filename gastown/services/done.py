@@ -12,7 +12,7 @@ from gastown.model.errors import GtError, Refused, UsageError
 from gastown.model.message import header_text
 from gastown.model.rig import Rig
 from gastown.runtime import clones, git, remotes, worktrees
-from gastown.services import hook, landing, queue, worksite
+from gastown.services import hook, landing, origins, queue, worksite
 from gastown.store import layout, runstate
 from gastown.store.change import Change
 from gastown.store.town import Town
@@ -172,7 +172,10 @@ def _complete(job: _Job, no_changes: str | None, message: str | None, wip: tuple
     target = job.bead.target or job.rig.branch
     if tip is None:
         raise GtError(f"branch {job.branch} is gone", f"gt resume {job.bead.id} makes it anew")
-    count = worksite.ahead(job.repo, landing.target_now(job.town, job.rig, target), job.branch)
+    origins.follow(job.town, job.rig)
+    onto = landing.target_now(job.town, job.rig, target)
+    origins.check_related(job.town, job.rig, job.branch, tip, onto, target)
+    count = worksite.ahead(job.repo, onto, job.branch)
     if count == 0:
         return _close_unchanged(job, no_changes, wip)
     if no_changes is not None:
@@ -206,7 +209,7 @@ def _push(job: _Job, tip: str) -> bool:
     """Push the branch and read the remote ref back. Pushed before the crash: found out, not done again."""
     ref = f"refs/heads/{job.branch}"
     before = _read_checkpoint(job.town, job.bead)
-    if before.get("step") == "pushed" and before.get("commit") == tip:
+    if before.get("step") == "pushed" and before.get("commit") == tip and before.get("to") == job.rig.git:
         return True
     there = remotes.remote_ref(job.repo, ref)
     if there != tip:
@@ -217,7 +220,7 @@ def _push(job: _Job, tip: str) -> bool:
             f"{job.branch} was pushed as {tip[:12]}, but the remote has {there[:12]}",
             "somebody else pushes to it: look, then run it again",
         )
-    _checkpoint(job, "pushed", commit=tip)
+    _checkpoint(job, "pushed", commit=tip, to=job.rig.git)
     return True
 
 

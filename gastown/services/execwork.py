@@ -10,7 +10,7 @@ from gastown.model.bead import Bead
 from gastown.model.errors import GtError, Refused
 from gastown.model.message import header_text
 from gastown.runtime import git, shell, worktrees
-from gastown.services import done, hook, landing, trust, worksite
+from gastown.services import done, hook, landing, origins, trust, worksite
 from gastown.services.done import DoneReport
 from gastown.store import layout
 from gastown.store.town import Town
@@ -42,6 +42,7 @@ def exec_work(
     if code:
         return code
     _commit(town, actor, bead, path)
+    origins.follow(town, rig)
     base = landing.target_now(town, rig, bead.target or rig.branch)
     nothing = worksite.ahead(layout.bare(town.root, rig.name), base, str(bead.branch)) == 0
     return done.done(town, actor, no_changes=UNCHANGED if nothing else None, bead_id=bead.id, attempt=bead.attempt)

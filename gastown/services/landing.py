@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from gastown.model.errors import GtError, RaceLost
 from gastown.model.rig import Rig
 from gastown.runtime import clones, remotes
+from gastown.services import origins
 from gastown.store import layout, runstate
 from gastown.store.town import Town
 
@@ -41,7 +42,11 @@ class Intent:
 
 
 def refresh(town: Town, rig: Rig) -> None:
-    """Fetch what the rig's remote holds. Raises RemoteUnreachable, except where landing is local."""
+    """Fetch what the rig's remote holds. Raises RemoteUnreachable, except where landing is local.
+
+    A clone of another repository than rig.yaml names now follows first, or raises as `origins.follow` does.
+    """
+    origins.follow(town, rig)
     allowed = (remotes.RemoteUnreachable,) if rig.landing == "local" else ()
     with contextlib.suppress(*allowed):
         remotes.fetch(layout.bare(town.root, rig.name))
@@ -66,10 +71,12 @@ def target_now(town: Town, rig: Rig, target: str) -> str:
 def land(town: Town, rig: Rig, target: str, *, base: str, tip: str, commits: Sequence[str]) -> Landing:
     """Move `target` from `base` to `tip`, only if it still has `base`; then look whether every commit is there.
 
-    Raises RemoteUnreachable when the remote cannot be asked: then nothing is known, and nothing may be recorded.
+    Raises RemoteUnreachable when the remote cannot be asked, Refused when the rig was given another repository
+    meanwhile: then nothing is known, and nothing may be recorded.
     """
     if rig.landing == "local":
         return _land_local(town, rig, target, base=base, tip=tip, commits=commits)
+    origins.follow(town, rig)
     repo = layout.bare(town.root, rig.name)
     refused = ""
     try:

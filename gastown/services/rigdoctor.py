@@ -10,6 +10,7 @@ from gastown.model.bead import HELD
 from gastown.model.errors import GtError
 from gastown.model.rig import Rig
 from gastown.runtime import clones, git
+from gastown.services import origins
 from gastown.services.findings import NOTE, OK, WARN, Finding, Found
 from gastown.services.rigs import ensure_clone
 from gastown.store import files, layout
@@ -27,6 +28,11 @@ def look(town: Town) -> Iterator[Found]:
             text = f"rig {rig.name} has no clone on this machine"
             yield Finding("rigs", WARN, text, "gt doctor --fix clones it"), partial(_clone, town, rig)
             continue
+        if was := origins.other(town, rig):
+            text = f"the clone of rig {rig.name} is one of {was}, but {rig.path} says {git.mask(rig.git)}"
+            yield Finding("rigs", WARN, text, "gt doctor --fix makes it follow"), partial(_clone, town, rig)
+        else:
+            yield Finding("rigs", OK, f"rig {rig.name}"), None
         yield from _hooks(rig, repo)
         yield from _worktrees(town, rig, repo)
     if not rigs and not problems:

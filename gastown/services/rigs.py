@@ -12,7 +12,7 @@ from gastown.model import ids
 from gastown.model.errors import GtError, Refused, UsageError
 from gastown.model.rig import LANDINGS, MERGES, Rig, is_source, rig_of
 from gastown.runtime import clones, git
-from gastown.services import trust, wire
+from gastown.services import origins, trust, wire
 from gastown.store import layout
 from gastown.store.town import Town
 from gastown.store.view import View
@@ -86,10 +86,12 @@ def settle_here(town: Town) -> None:
 def ensure_clone(town: Town, rig: Rig, *, progress: Callable[[str], None] | None = None) -> str:
     """The rig's clone on this machine, made if this machine has not had one; its path.
 
-    Raises Refused where what it is made from lies on another machine, else as `clones.clone`.
+    One that was made from another repository than rig.yaml names now follows (see `origins.follow`). Raises Refused
+    where what it is made from lies on another machine, else as `clones.clone`.
     """
     repo = layout.bare(town.root, rig.name)
     if os.path.isdir(repo):
+        origins.follow(town, rig)
         return repo
     home = rig.refinery_machine
     if rig.landing == "local" and home not in (None, town.machine):

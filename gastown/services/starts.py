@@ -269,8 +269,8 @@ def _starting_point(run: Run, claimed: Claim, base: Base) -> tuple[str, str]:
     repo = layout.bare(run.town.root, run.rig.name)
     old = f"polecat/{name_of(str(before.get('by')))}/{claimed.bead.id}.a{before.get('attempt')}"
     tip = clones.resolve(repo, f"refs/heads/{old}")
-    if tip is None or clones.is_ancestor(repo, tip, base.commit):
-        return base.commit, ""
+    if tip is None or clones.is_ancestor(repo, tip, base.commit) or clones.merge_base(repo, tip, base.commit) is None:
+        return base.commit, ""  # the last: the rig was given another repository
     return tip, (
         f"Your branch goes on from your last attempt ({old}), which stands on an older {base.target}.\n"
         f"Bring it up to date first: git rebase {base.ref}"

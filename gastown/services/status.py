@@ -13,7 +13,7 @@ from gastown.model.rig import Rig
 from gastown.model.row import Row
 from gastown.services import troubles
 from gastown.services.standing import RigStatus, Status, Worker
-from gastown.store import identity, layout
+from gastown.store import identity, layout, refs
 from gastown.store.index import Index
 from gastown.store.town import Town
 from gastown.store.view import View
@@ -94,19 +94,14 @@ def remote_url(root: str) -> str | None:
     """Where the town is pushed to (origin), credentials masked; None if nowhere."""
     try:
         with open(os.path.join(root, ".git", "config"), encoding="utf-8", errors="replace") as file:
-            lines = [line.strip() for line in file]
+            found = refs.urls(file.read(), "origin")
     except OSError:
         return None
-    section = ""
-    for line in lines:
-        if line.startswith("["):
-            section = line
-        key, _, value = line.partition("=")
-        if section == '[remote "origin"]' and key.strip() == "url":
-            from gastown.runtime.git import mask
+    if not found:
+        return None
+    from gastown.runtime.git import mask
 
-            return mask(value.strip())
-    return None
+    return mask(found[0])
 
 
 def _news(town: Town) -> News | None:

@@ -13,7 +13,7 @@ from gastown.model.queue import Entry
 from gastown.model.rig import Rig
 from gastown.model.row import Row
 from gastown.runtime import clones, git, remotes, rescue, shell, worktrees
-from gastown.services import gates, landing, rigs, stack, trust
+from gastown.services import gates, landing, origins, rigs, stack, trust
 from gastown.store import layout, runstate
 from gastown.store.town import Town
 
@@ -48,10 +48,10 @@ class Site:
 def newest_base(town: Town, rig: Rig, target: str, *, fetch: bool = True) -> Base:
     """The newest commit of `target`; fetched first. A remote that does not answer is said in `warning`.
 
-    A rig that this machine has not had is cloned.
+    A rig that this machine has not had is cloned; one that was given another repository is said in `warning`, too.
     """
+    warning = origins.follow(town, rig)
     repo = rigs.ensure_clone(town, rig)
-    warning = ""
     if fetch:
         try:
             landing.refresh(town, rig)

@@ -96,6 +96,17 @@ class Refs:
         return next((what for name, what in _UNDER_WAY if os.path.exists(os.path.join(self.git_dir, name))), "")
 
 
+def urls(config: str, remote: str) -> list[str]:
+    """The addresses of a remote in the text of a git config file, as they stand there between quotes if any."""
+    found, section = [], ""
+    for line in (line.strip() for line in config.splitlines()):
+        section = line if line.startswith("[") else section
+        key, _, value = line.partition("=")
+        if section == f'[remote "{remote}"]' and key.strip() == "url":
+            found.append(value.strip())
+    return found
+
+
 def choose_remote(names: list[str]) -> str | None:
     """The remote that is the town's: `origin`, else the only one there is."""
     if "origin" in names:
