@@ -7,7 +7,7 @@ Imported by hook-time commands, so nothing dear is imported here.
 from __future__ import annotations
 
 from gastown.model.errors import InvalidFile
-from gastown.model.ids import is_id, is_name
+from gastown.model.ids import ID_LOOKS, is_id, is_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +27,27 @@ _NAME_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 _LOWER = frozenset("abcdefghijklmnopqrstuvwxyz")
 
 
+class Misnamed(InvalidFile):
+    """A file that is not named as the bead in it. `bead` is that one's id, `belongs` where such a file belongs.
+
+    Whether that bead lies somewhere besides is not known here: nothing advised may overwrite it.
+    """
+
+    def __init__(self, path: str, bead: str, *, twin: str = "") -> None:
+        folder, _, name = path.rpartition("/")
+        self.bead, self.belongs = bead, f"{folder}/{bead}.yaml"
+        reason = f"the file is named {name.removesuffix('.yaml')} but holds {bead}"
+        hint = f"a bead keeps its name: mv -n {path} {self.belongs}; a new one needs an id of its own"
+        if twin:
+            reason += f", which lies in {twin} already"
+            hint = f"remove this copy, or give it an id of its own, in the file and as its name ({ID_LOOKS})"
+        super().__init__(path, reason, key="id", hint=hint)
+
+    def with_twin(self, path: str) -> Misnamed:
+        """The same where that bead lies at `path`, too."""
+        return Misnamed(self.path, self.bead, twin=path)
+
+
 def check(doc: dict[str, Any], path: str) -> None:
     """Raise InvalidFile for the first thing that makes a bead unusable: identity, life cycle, shapes, names.
 
@@ -34,14 +55,11 @@ def check(doc: dict[str, Any], path: str) -> None:
     """
     bead_id = doc.get("id")
     if bead_id is None:
-        raise InvalidFile(path, "`id` is missing: it is the file's name without .yaml", key="id")
+        raise InvalidFile(path, f"`id` is missing: it is the file's name without .yaml ({ID_LOOKS})", key="id")
     if not isinstance(bead_id, str) or not is_id(bead_id):
-        raise InvalidFile(path, f"id {bead_id!r} is not a bead id", key="id")
-    stem = path.rpartition("/")[2].removesuffix(".yaml")
-    if stem != bead_id:
-        named = f"{path.rpartition('/')[0]}/{bead_id}.yaml"
-        hint = f"a bead keeps its name: mv {path} {named}; a new one needs an id of its own"
-        raise InvalidFile(path, f"the file is named {stem} but holds {bead_id}", key="id", hint=hint)
+        raise InvalidFile(path, f"id {bead_id!r} is not a bead id: {ID_LOOKS}", key="id")
+    if path.rpartition("/")[2].removesuffix(".yaml") != bead_id:
+        raise Misnamed(path, bead_id)
     if not isinstance(doc.get("title"), str) or not doc["title"].strip():
         raise InvalidFile(path, "a bead needs a title", key="title")
     for key, value in doc.items():

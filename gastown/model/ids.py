@@ -20,6 +20,7 @@ RESERVED = frozenset(
     ("mayor", "deacon", "witness", "refinery", "overseer", "crew", "polecats", "town", "all", "new", "cur", "tmp")
 )
 TOWN_PREFIX = "hq"
+ID_LOOKS = "an id is a prefix, a dash and 4 to 10 of a-z and 0-9, such as gp-x7k2m"
 # What to do when two files have one id.
 ONE_BEAD = (
     "an id means one bead: gt sync gives the later one an id of its own, in a town with a remote; "

@@ -258,6 +258,7 @@ def _beads(town: Town) -> Iterator[Found]:
     for problem in lost:
         yield Finding("beads", FAIL, str(problem), problem.hint), None
     for problem in index.problems:
+        problem = lint.in_view(problem, town)
         hint = problem.remedy(is_new=town.repo.find(tree, problem.path) is None)
         yield Finding("beads", FAIL, str(problem), hint), None
     prefixes = {rig.name: rig.prefix for rig in town.rigs()[0]}

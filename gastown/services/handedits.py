@@ -135,7 +135,7 @@ def _look(town: Town, tree: bytes | None, path: str) -> bytes | None:
         raise InvalidFile(path, f"cannot be read: {error.strerror}") from None
     if data is None or ".theirs-" in path:
         return data
-    doc = lint.parse(path, data)
+    doc = lint.parse(path, data, town)
     before = town.repo.blob(tree, path)
     if doc is not None and before is not None:
         try:

@@ -7,6 +7,7 @@ from typing import Any
 
 from gastown.model import groups, ids
 from gastown.model.bead import TRANSITIONS, check
+from gastown.model.beadcheck import Misnamed
 from gastown.model.errors import InvalidFile, NotFound
 from gastown.model.ids import is_name
 from gastown.store import layout, schema
@@ -16,16 +17,35 @@ from gastown.store.view import View
 FRESH = ("open", "deferred", "closed")
 
 
-def parse(path: str, data: bytes) -> dict[str, Any] | None:
-    """The valid document of a town file; None for a file of no kind we know. Raises InvalidFile."""
+def parse(path: str, data: bytes, view: View | None = None) -> dict[str, Any] | None:
+    """The valid document of a town file; None for a file of no kind we know. Raises InvalidFile.
+
+    `view` is where the file lies: what is said of it takes the others there into account.
+    """
+    try:
+        return _parse(path, data)
+    except InvalidFile as problem:
+        raise in_view(problem, view) from None
+
+
+def in_view(problem: InvalidFile, view: View | None) -> InvalidFile:
+    """The same problem of a file, knowing what lies beside it: a copy of a bead is not to be put in its place."""
+    twin = view.bead_path(problem.bead) if view is not None and isinstance(problem, Misnamed) else None
+    return problem.with_twin(twin) if twin and isinstance(problem, Misnamed) else problem
+
+
+def _parse(path: str, data: bytes) -> dict[str, Any] | None:
     kind = "groups" if path == groups.PATH else schema.kind_of(path)
     if kind is None or not path.endswith(".yaml"):
         return None
     if len(data) > yaml_store.MAX_BYTES:
         raise InvalidFile(path, f"{len(data)} bytes is more than the {yaml_store.MAX_BYTES} a file may have")
-    if kind == "bead" and layout.bead_of_path(path) is None:
+    if kind == "bead" and path.count("/") in (1, 3):
         raise _misplaced(path)
     doc: dict[str, Any] = yaml_store.load(data, path)
+    if kind == "bead" and layout.bead_of_path(path) is None:
+        check(doc, path)  # which refuses any name that is no id
+        raise InvalidFile(path, f"nothing reads it: {path.split('/')[1]!r} cannot name a rig")
     if kind == "groups":
         groups.groups_of(doc)
         return doc
@@ -89,7 +109,7 @@ def problems(view: View, paths: Iterable[str]) -> list[InvalidFile]:
     found = []
     for path in paths:
         try:
-            parse(path, view.read(path))
+            parse(path, view.read(path), view)
         except InvalidFile as problem:
             found.append(problem)
         except NotFound:

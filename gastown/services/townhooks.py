@@ -49,7 +49,7 @@ def _staged(town: Town, path: str) -> InvalidFile | None:
     if data.code:
         return None  # a submodule, or gone from the index meanwhile
     try:
-        new = lint.parse(path, data.out)
+        new = lint.parse(path, data.out, town)
     except InvalidFile as problem:
         return problem
     if new is None or town.repo.under_way():

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from functools import cached_property, partial
 
 from gastown.model.bead import check
+from gastown.model.beadcheck import Misnamed
 from gastown.model.errors import InvalidFile
 from gastown.model.ids import is_name
 from gastown.model.row import Row, row_of
@@ -258,6 +259,9 @@ class _Scan:
             self.progress(self.reread)
         try:
             return row_of(parse(files.read(f"{self.root}/{path}"), path), path, rig)
+        except Misnamed as problem:
+            twin = os.path.lexists(f"{self.root}/{problem.belongs}")
+            self.problems.append(problem.with_twin(problem.belongs) if twin else problem)
         except InvalidFile as problem:
             self.problems.append(problem)
         except FileNotFoundError:

@@ -226,11 +226,11 @@ def test_a_held_bead_that_was_removed_may_be_brought_back(ground: Ground) -> Non
 def test_who_types_or_renames_a_bead_is_told_how(ground: Ground) -> None:
     bead = ground.bead("first", rig=None)
     ground.start()
-    path = ground.file(bead)
+    path, lies = ground.file(bead), ground.town.bead_path(bead)
     for name, text, said, hint in (
         ("hq-typed", "title: typed\n", "the file's name without .yaml", "or remove it"),
         ("hq-later", "id: hq-later\ntitle: x\n", "created: {at: 2026-01-31T09:30:00Z, by: overseer}", "or remove it"),
-        ("hq-other", path.read_text(), f"named hq-other but holds {bead}", "a bead keeps its name: mv"),
+        ("hq-other", path.read_text(), f"{bead}, which lies in {lies} already", "remove this copy"),
     ):
         path.with_name(f"{name}.yaml").write_text(text)
         assert said in ground.event("invalid_file", lambda one, name=name: name in one["text"])["text"]

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from gastown.services import doctor, release, rigs, wiring
+from gastown.services import beads, doctor, handedits, lint, release, rigs, wiring
 from gastown.services.findings import FAIL, FIXED, NOTE, OK, WARN
 from gastown.services.rigs import NewRig
 from gastown.store import gitindex, layout
@@ -164,3 +164,40 @@ def test_many_of_a_kind_are_not_all_named(town: Town) -> None:
     found = [one for one in doctor.examine(town) if one.check == "sessions"]
     assert [one.state for one in found] == [FAIL] * 6
     assert found[-1].text == "and 3 more like that"
+
+
+def test_a_copy_of_a_bead_is_never_put_in_the_place_of_the_bead(town: Town) -> None:
+    bead = beads.create(town, beads.Draft("The one"))
+    place = Path(town.root, bead.path)
+    copy = place.with_name("hq-copy1.yaml")
+    elsewhere = place.parents[1] / "2026-01-01" / "hq-copy2.yaml"
+    elsewhere.parent.mkdir()
+    for one in (copy, elsewhere):
+        shutil.copy(place, one)
+        (found,) = (one for one in doctor.examine(town) if one.state == FAIL)
+        assert f"holds {bead.id}, which lies in {bead.path} already" in found.text
+        assert found.hint.startswith("remove this copy, or give it an id of its own, in the file and as its name")
+        (problem,) = lint.problems(town, lint.all_paths(town))
+        assert f"lies in {bead.path} already" in str(problem)
+        assert f"lies in {bead.path} already" in str(handedits.commit(town, [problem.path]).invalid[0])
+        one.unlink()
+    place.rename(copy)
+    (found,) = (one for one in doctor.examine(town) if one.state == FAIL)
+    assert f"mv -n {layout.relative(town.root, str(copy))} {bead.path}" in found.hint
+
+
+def test_a_file_whose_name_is_no_id_is_told_what_ids_look_like(town: Town) -> None:
+    folder = Path(town.root, "beads", "2026-01-01")
+    folder.mkdir(parents=True)
+    text = "title: x\ncreated: {at: 2026-01-01T00:00:00Z, by: x}\n"
+    path = folder / "hq-nid.yaml"
+    for inside in ("id: hq-nid\n", ""):
+        path.write_text(inside + text)
+        (problem,) = lint.problems(town, lint.all_paths(town))
+        assert "4 to 10 of a-z and 0-9, such as gp-x7k2m" in str(problem)
+        assert "is no place of a bead" not in str(problem)
+        (found,) = (one for one in doctor.examine(town) if one.state == FAIL)
+        assert "4 to 10 of a-z and 0-9" in found.text
+    path.write_text("id: hq-abcd1\n" + text)
+    (problem,) = lint.problems(town, lint.all_paths(town))
+    assert "mv -n beads/2026-01-01/hq-nid.yaml beads/2026-01-01/hq-abcd1.yaml" in problem.hint

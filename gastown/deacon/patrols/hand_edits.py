@@ -205,7 +205,7 @@ def _look(town: Town, tree: bytes | None, path: str, kind: str) -> Edit | None:
         return Edit(path, kind, mark, age)
     before = town.repo.blob(tree, path)
     try:
-        new = lint.parse(path, data)
+        new = lint.parse(path, data, town)
     except InvalidFile as problem:
         return Edit(path, kind, mark, age, problem=problem.message, hint=problem.remedy(is_new=before is None))
     known = before
