@@ -35,12 +35,16 @@ def clone(
 
 
 def lint(ctx: typer.Context, json: Json = False) -> int:
-    """Check every file of the town against its schema, and that no id means two beads; exits 1 if not. For CI."""
+    """Check every file of the town against its schema, that no id means two beads, and that no bead needs itself.
+
+    Exits 1 if not. For CI.
+    """
     from gastown.services import lint as service
 
     town = ctx.obj.town
     paths = service.all_paths(town)
-    return _tell([*service.problems(town, paths), *service.doubled(paths)], json)
+    circles = service.circles(town.index().rows)
+    return _tell([*service.problems(town, paths), *service.doubled(paths), *circles], json)
 
 
 def _tell(found: list[InvalidFile], json: bool) -> int:

@@ -9,8 +9,8 @@ import typer
 from gastown.cli import plain
 from gastown.cli.context import Ctx
 from gastown.cli.options import At, Json, RigName
-from gastown.cli.output import dumps, hint, problems, put, put_json, put_lines
-from gastown.model import address
+from gastown.cli.output import dumps, hint, problems, put, put_json, put_lines, say
+from gastown.model import address, graph
 from gastown.model.bead import Bead
 from gastown.model.errors import GtError
 from gastown.model.text import safe
@@ -42,6 +42,12 @@ def blocked(ctx: typer.Context, rig: RigName = None, limit: Limit = None, json: 
         hint("nothing waits for anything; `gt ready` shows what can start")
     named = [(row, [_blocker(need, index) for need in waits]) for row, waits in pairs]
     put_lines(render.blocked_table(named, colour=style.wanted()))
+    waiting = {row.id for row, _ in pairs}
+    for path in graph.need_circles(index.live) if waiting else ():
+        if waiting.isdisjoint(path):
+            continue
+        say(f"warning: nothing in this circle can ever start: {' needs '.join(path)}")
+        hint(f"take one need away: gt bead dep remove {path[0]} {path[1]}")
     return 1 if problems(index.problems) else 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from gastown.model.row import Row
 
@@ -53,3 +53,67 @@ def find_cycle(start: str, needs_of: Callable[[str], Iterable[str]]) -> list[str
                 seen.add(need)
                 stack.append((need, [*path, need]))
     return []
+
+
+def need_circles(live: Iterable[Row]) -> list[list[str]]:
+    """A path `one … one` through each knot of beads, none of them closed, that wait for one another for ever."""
+    rows = [row for row in live if row.status != "closed"]
+    there = {row.id for row in rows}
+    return circles({row.id: [need for need in row.needs if need in there] for row in rows if row.needs})
+
+
+def parent_circles(rows: Iterable[Row]) -> list[list[str]]:
+    """A path `one … one` through each ring of beads that are below one another."""
+    return circles({row.id: [row.parent] for row in rows if row.parent})
+
+
+def circles(edges: Mapping[str, Sequence[str]]) -> list[list[str]]:
+    """One path `one … one` for each set of nodes that all reach each other, in the order of their smallest nodes.
+
+    In linear time, and not by recursion: a town may hold a chain of any length.
+    """
+    found = []
+    for knot in _knots(edges):
+        members = set(knot)
+        here, seen = min(knot), dict[str, int]()
+        while here not in seen:
+            seen[here] = len(seen)
+            here = next(one for one in edges[here] if one in members)
+        path = list(seen)[seen[here] :]
+        first = path.index(min(path))
+        found.append([*path[first:], *path[: first + 1]])
+    return sorted(found)
+
+
+def _knots(edges: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
+    """The strongly connected parts that hold an edge (Tarjan's way)."""
+    number: dict[str, int] = {}
+    low: dict[str, int] = {}
+    path: list[str] = []
+    on_path: set[str] = set()
+    for start in edges:
+        work = [] if start in number else [(start, iter(edges[start]))]
+        while work:
+            here, left = work[-1]
+            if here not in number:
+                number[here] = low[here] = len(number)
+                path.append(here)
+                on_path.add(here)
+            for one in left:
+                if one not in number:
+                    work.append((one, iter(edges.get(one, ()))))
+                    break
+                if one in on_path:
+                    low[here] = min(low[here], number[one])
+            else:
+                work.pop()
+                if work:
+                    above = work[-1][0]
+                    low[above] = min(low[above], low[here])
+                if low[here] == number[here]:
+                    knot = [path.pop()]
+                    while knot[-1] != here:
+                        knot.append(path.pop())
+                    on_path.difference_update(knot)
+                    if len(knot) > 1 or here in edges.get(here, ()):
+                        yield knot

@@ -274,6 +274,9 @@ def _beads(town: Town) -> Iterator[Found]:
         for text in wrong:
             doubtful += 1
             yield Finding("beads", WARN, f"{row.id}: {text}", f"gt show {row.id}; {row.path}"), None
+    for problem in lint.circles(index.rows):
+        doubtful += 1
+        yield Finding("beads", WARN, str(problem), problem.hint), None
     if not index.problems and not lost and not doubtful:
         yield Finding("beads", OK, f"{counted(len(index.rows), 'valid bead')}"), None
 

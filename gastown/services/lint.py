@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gastown.model import groups, ids
+from gastown.model import graph, groups, ids
 from gastown.model.bead import TRANSITIONS, check
 from gastown.model.beadcheck import Misnamed
 from gastown.model.errors import InvalidFile, NotFound
 from gastown.model.ids import is_name
+from gastown.model.row import Row
 from gastown.store import layout, schema
 from gastown.store import yaml as yaml_store
 from gastown.store.view import View
@@ -88,6 +89,24 @@ def doubled(paths: Iterable[str]) -> list[InvalidFile]:
         if len(same) > 1
         for path in same
     ]
+
+
+def circles(rows: Sequence[Row]) -> list[InvalidFile]:
+    """One for each circle of needs, in which nothing can ever start, and of parents.
+
+    `gt` makes none; two machines can, each with one half.
+    """
+    by_id = {row.id: row for row in rows}
+    found = []
+    for path in graph.need_circles(rows):
+        text = f"a circle, in which nothing can ever start: {' needs '.join(path)}"
+        hint = f"take one need away: gt bead dep remove {path[0]} {path[1]}"
+        found.append(InvalidFile(by_id[path[0]].path, text, key="needs", hint=hint))
+    for path in graph.parent_circles(rows):
+        text = f"a circle of parents: {' is below '.join(path)}"
+        hint = f'take one out of it: gt update {path[0]} --parent ""'
+        found.append(InvalidFile(by_id[path[0]].path, text, key="parent", hint=hint))
+    return found
 
 
 def moved_wrongly(path: str, old: dict[str, Any] | None, new: dict[str, Any]) -> InvalidFile | None:

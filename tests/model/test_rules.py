@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import re
 import string
@@ -140,3 +141,65 @@ def test_cycles_are_found():
     needs = {"a": ["b"], "b": ["c", "d"], "c": [], "d": ["a"]}
     assert graph.find_cycle("a", needs.__getitem__) == ["a", "b", "d", "a"]
     assert graph.find_cycle("c", needs.__getitem__) == []
+
+
+def test_every_knot_of_needs_is_named_once_by_a_circle_in_it():
+    needs = {
+        "a": ["b"], "b": ["c", "d"], "c": [], "d": ["a"],  # one, with a way out of it
+        "e": ["a"], "f": ["e", "g"], "g": ["f"],  # one that waits for the other
+        "h": ["h"], "i": ["gone"],
+    }  # fmt: skip
+    assert graph.circles(needs) == [["a", "b", "d", "a"], ["f", "g", "f"], ["h", "h"]]
+    rows = [_row("gp-aaaa", needs=["gp-bbbb"]), _row("gp-bbbb", "closed", needs=["gp-aaaa"])]
+    assert graph.need_circles(rows) == []
+
+
+@given(st.dictionaries(st.integers(0, 8), st.lists(st.integers(0, 8), max_size=3), max_size=9))
+def test_circles_are_found_where_a_search_from_each_finds_one(edges):
+    needs = {str(one): [str(need) for need in there] for one, there in edges.items()}
+    closed = {one for one in needs if graph.find_cycle(one, lambda here: needs.get(here, ()))}
+    found = graph.circles(needs)
+    assert {one for path in found for one in path} <= closed
+    assert bool(found) == bool(closed)
+    for path in found:
+        assert path[0] == path[-1]
+        assert len(set(path)) == len(path) - 1
+        assert all(need in needs[one] for one, need in itertools.pairwise(path))
+    reached = {one for one in closed if any(_reaches(needs, one, path[0]) and _reaches(needs, path[0], one)
+                                            for path in found)}  # fmt: skip
+    assert reached == closed, "every knot has its circle"
+
+
+def _reaches(needs, one, other):
+    seen, left = set(), [one]
+    while left:
+        here = left.pop()
+        if here == other:
+            return True
+        if here not in seen:
+            seen.add(here)
+            left += needs.get(here, ())
+    return False
+
+
+def test_circles_are_looked_for_in_linear_time():
+    def steps(count):
+        asked = 0
+
+        class Counted(dict):
+            def __getitem__(self, key):
+                nonlocal asked
+                asked += 1
+                return super().__getitem__(key)
+
+            def get(self, key, other=None):
+                nonlocal asked
+                asked += 1
+                return super().get(key, other)
+
+        ring = Counted({f"{n:05}": [f"{(n + 1) % count:05}"] for n in range(count)})
+        (path,) = graph.circles(ring)
+        assert len(path) == count + 1
+        return asked
+
+    assert steps(10_000) <= 10.5 * steps(1_000)

@@ -11,6 +11,7 @@ from gastown.services import beads, doctor, handedits, lint, release, rigs, wiri
 from gastown.services.findings import FAIL, FIXED, NOTE, OK, WARN
 from gastown.services.rigs import NewRig
 from gastown.store import gitindex, layout
+from gastown.store.change import Change
 from gastown.store.town import Town, open_town
 from tests.services.work_lab import Lab
 
@@ -201,3 +202,30 @@ def test_a_file_whose_name_is_no_id_is_told_what_ids_look_like(town: Town) -> No
     path.write_text("id: hq-abcd1\n" + text)
     (problem,) = lint.problems(town, lint.all_paths(town))
     assert "mv -n beads/2026-01-01/hq-nid.yaml beads/2026-01-01/hq-abcd1.yaml" in problem.hint
+
+
+def test_circles_that_came_by_a_merge_are_named_with_what_to_do(town: Town) -> None:
+    first, second, third = (beads.create(town, beads.Draft(title)) for title in ("one", "two", "three"))
+    first, second = sorted((first, second), key=lambda bead: bead.id)
+
+    def body(change: Change) -> None:
+        """What two machines did, each with one half."""
+        for one, other in ((first, second), (second, first)):
+            half = change.bead(one.id)
+            half.set("needs", [other.id])
+            change.save(half)
+        alone = change.bead(third.id)
+        alone.set("parent", third.id)
+        change.save(alone)
+        change.emit("sync", "merged")
+
+    town.transact("sync", body)
+    needs, parents = (one for one in doctor.examine(town) if one.check == "beads")
+    assert (needs.state, parents.state) == (WARN, WARN)
+    assert f"{first.id} needs {second.id} needs {first.id}" in needs.text
+    assert needs.hint.endswith(f"gt bead dep remove {first.id} {second.id}")
+    assert f"{third.id} is below {third.id}" in parents.text
+    assert parents.hint.endswith(f'gt update {third.id} --parent ""')
+    beads.remove_needs(town, first.id, [second.id])
+    beads.update(town, third.id, beads.Edit(parent=""))
+    assert states(town, "beads") == [OK]

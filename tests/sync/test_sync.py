@@ -244,3 +244,23 @@ def test_a_remote_that_is_no_town_or_another_one_is_refused(ground: Ground, git_
 def test_a_town_without_a_remote_says_so(town: Town) -> None:
     with pytest.raises(GtError, match="no remote"):
         sync(town)
+
+
+def test_a_circle_of_needs_that_two_machines_made_is_told_by_blocked_lint_and_doctor(ground: Ground) -> None:
+    here = ground.towns["anvil"]
+    one, other = sorted((bead(here, "One"), bead(here, "Other")))
+    sync(here)
+    there = ground.add("brick")
+    run_gt("bead", "dep", "add", one, other, cwd=here.root)
+    run_gt("bead", "dep", "add", other, one, cwd=there.root)
+    for town in (here, there, here):
+        sync(town)
+    circle = f"{one} needs {other} needs {one}"
+    assert circle in run_gt("blocked", cwd=here.root).err
+    assert circle in run_gt("lint", cwd=here.root, code=1).out
+    said = run_gt("doctor", cwd=here.root)
+    assert circle in said.out
+    assert f"gt bead dep remove {one} {other}" in said.out
+    run_gt("bead", "dep", "remove", one, other, cwd=here.root)
+    assert "circle" not in run_gt("blocked", cwd=here.root).err
+    run_gt("lint", cwd=here.root)
