@@ -16,7 +16,7 @@ from typing import Any
 from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree
 
 from gastown.model.errors import RaceLost
-from gastown.store import files, git, layout
+from gastown.store import committing, files, git, layout
 from gastown.store.refs import Refs
 
 FILE_MODE = 0o100644
@@ -181,8 +181,10 @@ class Repo(Refs):
         """Take git's lock on a ref, holding `new`; False if the ref is no longer `old`.
 
         A lock whose content is a commit we were about to set belongs to a dead process of ours: the
-        caller removes those first (`drop_ref_lock`). Anybody else's is waited for, 2 s at most.
+        caller removes those first (`drop_ref_lock`). Anybody else's is waited for, 2 s at most, and so is a person's
+        `git commit` that began a moment ago: it would find the ref moved, and fail.
         """
+        committing.wait(self.root, self.git_dir)
         path = self.path(name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         deadline = time.monotonic() + REF_WAIT

@@ -77,7 +77,7 @@ class Adopt(Action):
                 for path, data in contents.items()
                 if mark_of(data) == self.marks[path] and adopt.differs(town.repo, tree, path, data)
             }
-            if not still or adopt.git_at_work(town.repo.git_dir):
+            if not still or adopt.git_at_work(town.repo):
                 return  # it was a change of gt's own, or is edited on: the next look tells
             message = f"hand_edit: {self.said}\n"
             # An editor that saved over what a sync brought meanwhile is merged, not taken as the new truth.
@@ -98,7 +98,7 @@ class AdoptMail(Action):
     def apply(self, town: Town) -> None:
         """One commit in the person's name, one feed event."""
         with town.change("hand_edit", actor="overseer") as change:
-            paths = [] if adopt.git_at_work(town.repo.git_dir) else mailbox.settle_mail(change, self.subject)
+            paths = [] if adopt.git_at_work(town.repo) else mailbox.settle_mail(change, self.subject)
             if paths:
                 text = f"mail of {self.subject}: {counted(len(paths), 'file')} moved by a mail program"
                 change.emit("hand_edit", text, rig=rig_of(self.subject), paths=paths[:20])
@@ -170,7 +170,7 @@ def gather(world: World) -> Evidence:
     tree = adopt.head_tree(town.repo)
     edits = [edit for path, kind in wanted if (edit := _look(town, tree, path, kind))]
     told = frozenset(key_of(edit.path, edit.mark) for edit in edits if world.memory.when(key_of(edit.path, edit.mark)))
-    return Evidence(tuple(edits), adopt.git_at_work(town.repo.git_dir) if edits else "", told)
+    return Evidence(tuple(edits), adopt.git_at_work(town.repo) if edits else "", told)
 
 
 def _uncommitted(town: Town) -> list[str]:
