@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from gastown.model.errors import GtError, Refused, UsageError
 from gastown.runtime import git
-from gastown.services import commands, machine, news, rigs, wiring
+from gastown.services import commands, machine, news, outgoing, rigs, wiring
 from gastown.store import files, layout, treediff
 from gastown.store.gitrepo import Repo
 from gastown.store.town import Town, open_town
@@ -129,6 +129,9 @@ def attach_remote(town: Town, url: str) -> None:
     there = git.run(["config", "--get", f"remote.{REMOTE}.url"], cwd=town.root, check=False).text
     if there and there != url:
         raise Refused(f"the town has the remote {there} already", f"git remote set-url {REMOTE} {url}")
+    head = town.repo.head()[1]
+    if head is not None:
+        outgoing.require_welcome(town.repo, head, None)
     if not there:
         first_sent(town)
         git.run(["remote", "add", REMOTE, git.absolute(url, town.root)], cwd=town.root)

@@ -7,9 +7,11 @@ import time
 from dataclasses import dataclass
 
 from gastown.model.errors import InvalidFile
+from gastown.model.text import safe
 from gastown.runtime import git
 from gastown.services import lint
 from gastown.store import editbases, files, layout, schema
+from gastown.store.fitting import Fitting
 from gastown.store.gitrepo import Repo, new_blob
 from gastown.store.town import Town
 
@@ -36,7 +38,7 @@ def uncommitted(root: str) -> list[str]:
 
 def commit(town: Town, paths: list[str]) -> HandEdits:
     """Commit the edits among `paths` that are whole and valid, as the person's; one commit, one feed event."""
-    wanted = [path for path in paths if path.isprintable() and is_editable(path)]
+    wanted = [path for path in paths if is_editable(path)]
     if not wanted:
         return HandEdits()
     busy = _wait(town.root, wanted)
@@ -44,11 +46,12 @@ def commit(town: Town, paths: list[str]) -> HandEdits:
         tree = _tree(town.repo)
         found: dict[str, bytes | None] = {}
         invalid: list[InvalidFile] = []
+        fitting = Fitting(town.repo, tree, gone=[path for path in wanted if not _lies(town.root, path)])
         for path in wanted:
             if path in busy:
                 continue
             try:
-                data = _look(town, tree, path)
+                data = _look(town, tree, path, fitting)
             except InvalidFile as problem:
                 invalid.append(problem)
                 continue
@@ -122,9 +125,24 @@ def _differs(repo: Repo, tree: bytes | None, path: str, data: bytes | None) -> b
     return (entry[1] if entry else None) != (new_blob(data).id if data is not None else None)
 
 
-def _look(town: Town, tree: bytes | None, path: str) -> bytes | None:
+def _lies(root: str, path: str) -> bool:
+    return os.path.lexists(layout.absolute(root, path))
+
+
+def unfit(fitting: Fitting, path: str) -> InvalidFile | None:
+    """Why an edit that adds the file `path` stays out, whatever it holds: no other machine would take it."""
+    why = fitting.wrong(path)
+    if not why and not path.isprintable():
+        why = "has a name with characters that cannot be shown"
+    return InvalidFile(path, f"{why}; it stays out of the town", hint=f"rename it: {safe(path)}") if why else None
+
+
+def _look(town: Town, tree: bytes | None, path: str, fitting: Fitting) -> bytes | None:
     """The content of an edited file, None if it was removed; raises InvalidFile for what may not be committed."""
     where = layout.absolute(town.root, path)
+    wrong = unfit(fitting, path) if _lies(town.root, path) else None
+    if wrong is not None:
+        raise wrong
     if os.path.islink(where):
         raise InvalidFile(path, "is a symbolic link, and a town holds plain files")
     try:

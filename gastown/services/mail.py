@@ -145,7 +145,7 @@ def read(town: Town, text: str, *, peek: bool = False) -> tuple[Letter, Content]
     letter = mailbox.find(town, town.actor, text)
     content = mailbox.content(town, letter)
     if not peek and (letter.new or "/new/" in letter.paths[0]):
-        seen = _each(town, [letter], "read", lambda change, one: mailbox.move(change, one, add=SEEN))
+        seen = _each(town, [letter], "read", _seen)
         letter = seen[0] if seen else letter
     return letter, content
 
@@ -171,7 +171,15 @@ def archive(town: Town, texts: Sequence[str], *, all_read: bool = False) -> list
 
 def mark_seen(town: Town, letters: Iterable[Letter]) -> None:
     """These were shown to their reader."""
-    _each(town, list(letters), "read", lambda change, one: mailbox.move(change, one, add=SEEN))
+    _each(town, list(letters), "read", _seen)
+
+
+def _seen(change: Change, letter: Letter) -> Letter | None:
+    """One that cannot be marked was shown all the same, and is shown again: a sync names it until it is renamed."""
+    try:
+        return mailbox.move(change, letter, add=SEEN)
+    except mailbox.Unfit:
+        return letter
 
 
 def _each(

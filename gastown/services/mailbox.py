@@ -8,13 +8,14 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gastown.model import incoming, times
-from gastown.model.errors import InvalidFile, NotFound, UsageError
+from gastown.model.errors import InvalidFile, NotFound, Refused, UsageError
 from gastown.model.incoming import Content, Summary
+from gastown.model.text import safe
 from gastown.store import layout, maildir
 from gastown.store.maildir import SEEN, TRASHED
 from gastown.store.view import View
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 # A file beyond this is no message of ours: it is named and left alone.
 LARGEST = 64 << 20
 _TRIES = 3
+
+
+class Unfit(Refused):
+    """A message has a name under which it cannot become a file of the town."""
 
 
 @dataclass(frozen=True)
@@ -251,12 +256,24 @@ def move(
     to = letter.sub if sub is None else sub
     target = maildir.cur_path(letter.address, letter.unique, flags, to)
     if list(contents) != [target]:
+        _require_fit(change, target, contents)
         make_box(change, letter.address, to)
         change.write(target, next(iter(contents.values())))
         for path in contents:
             if path != target:
                 change.remove(path)
     return Letter(letter.address, to, letter.unique, (target,), flags, letter.head, letter.size, letter.number)
+
+
+def _require_fit(change: Change, target: str, paths: Collection[str]) -> None:
+    """A name that no other machine takes never gets into git: the message stays where it is."""
+    from gastown.store.fitting import Fitting  # dear to import, and listing needs it not
+
+    why = Fitting(change.town.repo, _tree(change), gone=paths).wrong(target)
+    if why:
+        where = safe(next(iter(paths)))
+        hint = f"rename that file, then again; the message can be read as it is: {where}"
+        raise Unfit(f"the message {where} stays as it is: it {why}", hint)
 
 
 def make_box(change: Change, address: str, sub: str = "") -> None:
@@ -268,10 +285,13 @@ def make_box(change: Change, address: str, sub: str = "") -> None:
 
 def _unsettled(change: Change, paths: Iterable[str]) -> bool:
     """True if one of these files is not in git under this name yet."""
-    repo = change.town.repo
-    head = repo.head()[1]
-    tree = repo.commit(head).tree if head else None
-    return any(repo.find(tree, path) is None for path in paths)
+    tree = _tree(change)
+    return any(change.town.repo.find(tree, path) is None for path in paths)
+
+
+def _tree(change: Change) -> bytes | None:
+    head = change.town.repo.head()[1]
+    return bytes(change.town.repo.commit(head).tree) if head else None
 
 
 def settle_mail(change: Change, address: str | None = None) -> list[str]:
@@ -294,22 +314,26 @@ def settle_mail(change: Change, address: str | None = None) -> list[str]:
 
 def moves(change: Change, address: str) -> dict[str, bytes | None]:
     """What lies otherwise in a mailbox than git says: path to content, None for what is gone. Writes nothing."""
+    from gastown.store.fitting import Fitting
+
     repo, box = change.town.repo, layout.mailbox(address)
-    head = repo.head()[1]
-    tree = repo.commit(head).tree if head else None
+    tree = _tree(change)
     recorded = repo.find(tree, box)
     below = [name.decode() for name in repo.tree(recorded[1])] if recorded else []
     subs = {name for name in (*below, *change.view.names(box)) if _is_folder(change, box, name)}
     found: dict[str, bytes | None] = {}
+    new: list[str] = []
     for folder in (f"{box}/{part}" for sub in ("", *sorted(subs)) for part in _parts(sub)):
         entry = repo.find(tree, folder)
         there = {name.decode("utf-8", "surrogateescape") for name in repo.tree(entry[1])} if entry else set()
         here = set(change.view.names(folder))
         found |= {f"{folder}/{name}": None for name in maildir.messages(list(there - here))}
-        for name in maildir.messages(list(here - there)):
-            data = _readable(change, f"{folder}/{name}")
-            if data is not None:
-                found[f"{folder}/{name}"] = data
+        new += [f"{folder}/{name}" for name in maildir.messages(list(here - there))]
+    fitting = Fitting(repo, tree, gone=list(found))
+    for path in new:
+        data = None if fitting.wrong(path) else _readable(change, path)
+        if data is not None:
+            found[path] = data
     return found
 
 
@@ -324,9 +348,8 @@ def _is_folder(change: Change, box: str, name: str) -> bool:
 def _readable(change: Change, path: str) -> bytes | None:
     """A message that git can hold; None for what it cannot: it stays on disk, and is named where mail is read."""
     try:
-        path.encode()
         handle, _ = _open(change.town.root, path)
-    except (UnicodeEncodeError, NotFound, InvalidFile):
+    except (NotFound, InvalidFile):
         return None
     with open(handle, "rb") as file:
         return file.read()

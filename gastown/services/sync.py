@@ -13,7 +13,7 @@ from gastown.model.errors import GtError, InvalidFile, RaceLost, Refused
 from gastown.model.merge import Settled
 from gastown.runtime import git
 from gastown.runtime.remotes import PushRejected
-from gastown.services import claims, footing, handedits, settle, unfinished, wire
+from gastown.services import claims, footing, handedits, outgoing, settle, unfinished, wire
 from gastown.services.footing import SEEN
 from gastown.services.wire import Wire
 from gastown.store import files, layout, mergewrite, treediff, treemerge
@@ -156,6 +156,7 @@ def _until_alike(
         if there == head:
             _remember(town, head)
             return replace(report, head=head.decode())
+        outgoing.require_welcome(town.repo, head, there)
         if _push(town, line, ref, head, tell):
             count = _count(town, head, there)
             _remember(town, head)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shlex
 
 from gastown.model.errors import InvalidFile, Refused
 from gastown.runtime import git
-from gastown.services import handedits, lint, mailbox, settle
+from gastown.services import handedits, lint, mailbox, outgoing, settle, wire
 from gastown.store import commit, editbases, layout, lock, runstate, treediff
+from gastown.store.fitting import Fitting
 from gastown.store.town import Town
 
 WAKE = "wake"
@@ -29,14 +31,33 @@ def finish_killed(town: Town) -> bool:
 def staged_problems(town: Town) -> list[InvalidFile]:
     """What is wrong with what is staged: unusable files, breaches of the life cycle. For `pre-commit`."""
     older = editbases.pending(town.root)
-    args = ["diff", "--cached", "--name-only", "-z", "--diff-filter=ACMRT", "--no-renames"]
-    listed = git.run(args, cwd=town.root, env=_index())
+    modes = _staged_modes(town)
+    head = town.repo.head()[1]
+    tree = town.repo.commit(head).tree if head else None
+    fitting = Fitting(town.repo, tree, gone=[path for path, mode in modes.items() if not mode])
     found = []
-    for path in listed.fields():
-        problem = InvalidFile(path, _OLDER) if path in older else _staged(town, path)
+    for path in [path for path, mode in modes.items() if mode]:
+        problem = InvalidFile(path, _OLDER) if path in older else _unfit(fitting, path, modes[path])
+        problem = problem or _staged(town, path)
         if problem is not None:
             found.append(problem)
     return found
+
+
+def _staged_modes(town: Town) -> dict[str, int]:
+    """The mode of every path that is staged otherwise than HEAD has it; 0 for what is to be removed."""
+    args = ["diff", "--cached", "--raw", "-z", "--no-renames"]
+    fields = git.run(args, cwd=town.root, env=_index()).fields()
+    return {path: int(meta.split()[1], 8) for meta, path in zip(fields[::2], fields[1::2], strict=True)}
+
+
+def _unfit(fitting: Fitting, path: str, mode: int) -> InvalidFile | None:
+    """Why a staged file would keep every other machine from taking the commit; None if it would not."""
+    what = treediff.bad_mode(mode)
+    if what:
+        return InvalidFile(path, f"is {what}", hint=f"git rm -r --cached {shlex.quote(path)}")
+    why = fitting.wrong(path)
+    return InvalidFile(path, f"{why}; no other machine would take it", hint="rename it") if why else None
 
 
 def _index() -> dict[str, str]:
@@ -66,9 +87,12 @@ def _staged(town: Town, path: str) -> InvalidFile | None:
 
 
 def unusable(town: Town) -> list[InvalidFile]:
-    """What is wrong with the committed town. For `pre-push`."""
-    head = town.at("HEAD")
-    return lint.problems(head, lint.all_paths(head))
+    """What is wrong with the committed town, and what in it no other machine would take. For `pre-push`."""
+    view = town.at("HEAD")
+    ref, head = town.repo.head()
+    there = town.repo.ref(f"refs/remotes/{wire.remote_of(town.repo)}/{ref.removeprefix('refs/heads/')}")
+    wrong = outgoing.unwelcome(town.repo, head, there) if head else None
+    return [*([wrong] if wrong else []), *lint.problems(view, lint.all_paths(view))]
 
 
 def unwelcome(town: Town) -> Refused | None:

@@ -133,7 +133,7 @@ class Repo(Refs):
             if here is None or here[0] != TREE_MODE:
                 return None
             entries = self.tree(here[1])
-            name = part.encode()
+            name = part.encode("utf-8", "surrogateescape")
             here = _entry(entries, name)
         return here
 

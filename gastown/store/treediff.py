@@ -5,9 +5,10 @@ Only subtrees that differ are read: it costs the same at any number of beads.
 
 from __future__ import annotations
 
+import shlex
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from dulwich.errors import ObjectFormatException
 from dulwich.objects import parse_tree
@@ -30,7 +31,29 @@ _IGNORED = dict.fromkeys(
 
 
 class Unwelcome(Refused):
-    """A commit holds what may not become a file here."""
+    """A commit holds what may not become a file here: `path` in it, and `why`. `misnamed`: another name would do."""
+
+    def __init__(self, path: bytes, commit: bytes, why: str, *, misnamed: bool = False) -> None:
+        name = path.decode("utf-8", "backslashreplace")
+        super().__init__(
+            f"{name!r} in commit {commit.decode()[:12]} cannot be taken into this town: {why}",
+            "nothing was changed here; whoever made that commit has to remove it and push again",
+        )
+        self.path, self.why, self.misnamed = path, why, misnamed
+
+    @property
+    def mend(self) -> str:
+        """The commands that take it out of the branch, and leave the file itself on disk."""
+        path = _quoted(self.path)
+        return f"git mv {path} NEWNAME && git commit" if self.misnamed else f"git rm -r --cached {path} && git commit"
+
+
+def _quoted(path: bytes) -> str:
+    """A path for a shell, on one line and without a character that does not show."""
+    text = path.decode("utf-8", "surrogateescape")
+    if text.isprintable():
+        return shlex.quote(text)
+    return "$'" + "".join(chr(c) if 32 <= c < 127 and c not in b"'\\" else f"\\x{c:02x}" for c in path) + "'"
 
 
 def _entries(repo: Repo, tree: bytes | None) -> dict[bytes, Entry]:
@@ -73,7 +96,7 @@ def inspect(repo: Repo, known: bytes | None, new: bytes | None, commit: bytes) -
     for (path, _), size in zip(sizes, _sizes(repo, [sha for _, sha in sizes]), strict=True):
         limit = DOCUMENT_BYTES if path.endswith((b".yaml", b".toml")) else LARGEST_BYTES
         if size > limit:
-            raise _refused(path, commit, f"{size:,} bytes is more than the {limit:,} such a file may have")
+            raise Unwelcome(path, commit, f"{size:,} bytes is more than the {limit:,} such a file may have")
 
 
 def _inspect_tree(repo: Repo, known: bytes | None, new: bytes | None, above: bytes, commit: bytes) -> None:
@@ -86,13 +109,13 @@ def _inspect_tree(repo: Repo, known: bytes | None, new: bytes | None, above: byt
         path = above + name
         wrong = bad_name(name, top=not above)
         if wrong:
-            raise _refused(path, commit, wrong)
+            raise Unwelcome(path, commit, wrong, misnamed=wrong.startswith("a name"))
         if mode == TREE_MODE:
             old = before.get(name)
             _inspect_tree(repo, old[1] if old and old[0] == TREE_MODE else None, sha, path + b"/", commit)
         elif mode not in _FILES:
-            raise _refused(path, commit, _KINDS.get(mode, f"something of mode {mode:o}") + ", and a town holds files")
-    check_case(after, above, commit)
+            raise Unwelcome(path, commit, bad_mode(mode))
+    check_case(after, above, commit, before)
 
 
 def _sound(repo: Repo, tree: bytes, above: bytes, commit: bytes) -> dict[bytes, Entry]:
@@ -100,22 +123,36 @@ def _sound(repo: Repo, tree: bytes, above: bytes, commit: bytes) -> dict[bytes, 
     try:
         names = [name for name, _, _ in parse_tree(bytes(repo.tree(tree).as_raw_string()), sha_len=20)]
     except (ObjectFormatException, AssertionError, KeyError, ValueError):
-        raise _refused(above or b"/", commit, "a folder that cannot be read") from None
+        raise Unwelcome(above or b"/", commit, "a folder that cannot be read") from None
     for name, count in Counter(names).items():
         if count > 1:
-            raise _refused(above + name, commit, "a name that is there twice")
+            raise Unwelcome(above + name, commit, "a name that is there twice")
     return _entries(repo, tree)
 
 
-def check_case(names: dict[bytes, Entry], above: bytes, commit: bytes) -> None:
-    """Raise Refused for two names in one folder that are one where upper and lower case are the same."""
+def check_case(names: dict[bytes, Entry], above: bytes, commit: bytes, known: Collection[bytes] = ()) -> None:
+    """Raise Refused for two names in one folder that are one where upper and lower case are the same.
+
+    Of the two, the one that is not `known` already is named.
+    """
     seen: dict[str, bytes] = {}
-    for name in names:
-        folded = unicodedata.normalize("NFC", name.decode("utf-8", "surrogateescape").casefold())
+    for name in sorted(names, key=lambda name: name not in known):
         # Flags of a message are letters, and differ by nothing else than themselves.
-        other = seen.setdefault(folded, name)
+        other = seen.setdefault(folded(name), name)
         if other != name:
-            raise _refused(above + name, commit, f"the same as {other.decode('utf-8', 'replace')} but for case")
+            why = f"the same as {other.decode('utf-8', 'replace')} but for case"
+            raise Unwelcome(above + name, commit, why, misnamed=True)
+
+
+def bad_mode(mode: int) -> str:
+    """Why an entry of this mode, which is no folder, may not become a file here; "" if it may."""
+    return "" if mode in _FILES else _KINDS.get(mode, f"something of mode {mode:o}") + ", and a town holds files"
+
+
+def folded(name: bytes) -> str:
+    """What a name is where upper and lower case are the same."""
+    text = name.decode("utf-8", "surrogateescape")
+    return text.lower() if text.isascii() else unicodedata.normalize("NFC", text.casefold())
 
 
 def check_cases(repo: Repo, known: bytes | None, new: bytes | None, commit: bytes, above: bytes = b"") -> None:
@@ -123,7 +160,7 @@ def check_cases(repo: Repo, known: bytes | None, new: bytes | None, commit: byte
     if new is None or new == known:
         return
     before, after = _entries(repo, known), _entries(repo, new)
-    check_case(after, above, commit)
+    check_case(after, above, commit, before)
     for name, (mode, sha) in after.items():
         if mode == TREE_MODE and before.get(name) != (mode, sha):
             old = before.get(name)
@@ -158,11 +195,3 @@ def _sizes(repo: Repo, shas: list[bytes]) -> list[int]:
         return []
     _, out = git.run(["cat-file", "--batch-check=%(objectsize)"], cwd=repo.root, data=b"\n".join(shas) + b"\n")
     return [int(line) if line.isdigit() else 0 for line in out.splitlines()]
-
-
-def _refused(path: bytes, commit: bytes, why: str) -> Unwelcome:
-    name = path.decode("utf-8", "backslashreplace")
-    return Unwelcome(
-        f"{name!r} in commit {commit.decode()[:12]} cannot be taken into this town: {why}",
-        "nothing was changed here; whoever made that commit has to remove it and push again",
-    )

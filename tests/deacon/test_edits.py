@@ -113,6 +113,17 @@ def test_no_file_that_cannot_be_used_is_committed(ground: Ground, path: str, tex
     assert any(path in line for line in run_gt("doctor", cwd=ground.root, code=1).lines)
 
 
+@pytest.mark.parametrize(("name", "why"), [("Crew.md", "roles/crew.md but for case"), ("a\\b.md", "leads elsewhere")])
+def test_no_file_that_other_machines_would_refuse_is_committed(ground: Ground, name: str, why: str) -> None:
+    ground.start()
+    (ground.root / "roles" / name).write_text("text\n")
+    assert why in ground.event("invalid_file", lambda one: name in one["text"])["text"]
+    other = ground.bead("marker", rig=None)
+    ground.edit(other, "marker", "marked")
+    ground.event("hand_edit", lambda one: one.get("bead") == other)
+    assert name not in git("ls-tree", "-r", "--name-only", "HEAD", cwd=ground.root)
+
+
 def test_what_is_no_ordinary_file_is_told_of_once_and_waited_for_by_nobody(ground: Ground) -> None:
     bead = ground.bead("fine", rig=None)
     ground.start()

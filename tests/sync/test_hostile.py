@@ -16,10 +16,12 @@ from pathlib import Path
 import pytest
 
 from gastown.model.errors import GtError, Refused
+from gastown.model.text import safe
+from gastown.services import mail
 from gastown.services.clone import clone
 from gastown.services.sync import sync
 from gastown.store import treediff
-from gastown.store.town import Town
+from gastown.store.town import Town, open_town
 from tests.conftest import git, gt_argv, run_gt
 from tests.sync.ground import Ground, bead, check_clean, contents, plain
 
@@ -195,7 +197,7 @@ def test_a_merge_that_would_bring_two_names_together_is_refused(ground: Ground, 
     """Each side's tree is fine; only the merged one is not."""
     here = ground.towns["anvil"]
     there = ground.add("brick")
-    for town, name in ((here, "Crew.md"), (there, "crew.md")):
+    for town, name in ((here, "Foo.md"), (there, "foo.md")):
         path = Path(town.root, "roles", name)
         path.parent.mkdir(exist_ok=True)
         path.write_text(f"{name}\n")
@@ -222,6 +224,115 @@ def test_the_command_says_it_and_ends_with_five(ground: Ground, forge: Forge) ->
     ran = run_gt("sync", cwd=ground.towns["anvil"].root, code=5)
     assert f"'link' in commit {commit[:12]}" in ran.err
     assert "hint:" in ran.err
+
+
+# -- what goes out is held to the same -----------------------------------------------------------------
+def write(town: Town, path: str, text: str = "text\n") -> None:
+    """A file as a person's editor leaves it, quiet for a while."""
+    where = Path(town.root, path)
+    where.parent.mkdir(parents=True, exist_ok=True)
+    where.write_text(text)
+    os.utime(where, (time.time() - 5,) * 2)
+
+
+MESSAGE = "From: pat\nSubject: one\n\nText\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "why"),
+    [("roles/crew.md", "roles/Crew.md", "the same as roles/crew.md but for case"),
+     ("roles/crew.md", "roles/a\\b.md", "leads elsewhere"),
+     ("mail/mayor/new/9.ABC", "mail/mayor/new/9.abc", "the same as mail/mayor/new/9.ABC but for case"),
+     ("mail/mayor/.Saved/new/8.x", "mail/mayor/.saved/new/9.x", "the same as mail/mayor/.Saved but for case"),
+     ("mail/mayor/new/8.x", "mail/mayor/new/9.a\nb", "control characters"),
+     ("mail/mayor/new/8.x", "mail/mayor/new/9.\udcff.x", "not UTF-8")],
+    ids=["case", "backslash", "messages", "folders of mail", "newline", "not UTF-8"],
+)  # fmt: skip
+@pytest.mark.parametrize("together", [True, False])
+def test_an_edit_that_no_other_machine_would_take_stays_out_and_is_named(
+    ground: Ground, first: str, then: str, why: str, together: bool
+) -> None:
+    """What was there first goes its way, and so does everything else."""
+    here, there = ground.towns["anvil"], ground.add("brick")
+    write(here, first, MESSAGE)
+    if not together:
+        sync(here)
+    write(here, then, MESSAGE)
+    done = sync(here)
+    assert [problem.path for problem in done.invalid] == [then]
+    assert why in done.invalid[0].reason
+    assert Path(here.root, then).exists()
+    assert first in contents(here)
+    assert then not in contents(here)
+    sync(there)
+    assert first in contents(there)
+
+
+def test_a_message_whose_name_no_other_machine_takes_is_read_and_never_moved(ground: Ground) -> None:
+    here = open_town(ground.towns["anvil"].root, clock=ground.clock, actor="mayor")
+    for name, why in (("9.a\nb", "control characters"), ("9.\udcff.x", "not UTF-8")):
+        path = f"mail/mayor/new/{name}"
+        write(here, path, MESSAGE)
+        assert mail.read(here, "1")[1].text.strip() == "Text"
+        for act in (lambda: mail.archive(here, ["1"]), lambda: mail.mark(here, ["1"], add="F")):
+            with pytest.raises(Refused, match=why) as refused:
+                act()
+            assert "rename that file" in refused.value.hint
+        assert Path(here.root, path).exists()
+        Path(here.root, path).rename(Path(here.root, "mail/mayor/new/9.x"))
+        assert [one.sub for one in mail.archive(here, ["1"])] == [".Archive"]
+
+
+def commit_anyway(town: Town, name: str) -> str:
+    """What a person commits past the hooks; the path it lies at."""
+    path = {"a link": "roles/x.md", "a submodule": "sub", "git's modules": ".gitmodules", "worktrees": "work/y",
+            "case": "roles/Crew.md", "a newline": "roles/a\nb.md"}[name]  # fmt: skip
+    where = Path(town.root, path)
+    if name == "a link":
+        where.symlink_to("/etc/passwd")
+    elif name == "a submodule":
+        git("init", "--quiet", "sub", cwd=town.root)
+        git("commit", "--quiet", "--allow-empty", "--message", "x", cwd=where)
+    else:
+        write(town, path)
+    plain(town, "-c", "advice.addEmbeddedRepo=false", "add", "--force", path)
+    return path
+
+
+@pytest.mark.parametrize("name", ["a link", "a submodule", "git's modules", "worktrees", "case", "a newline"])
+def test_a_commit_that_no_other_machine_would_take_is_refused_by_the_hooks_and_never_sent(
+    ground: Ground, name: str
+) -> None:
+    """What the refusal says to do is enough: the commit itself may stay."""
+    here, there = ground.towns["anvil"], ground.add("brick")
+    write(here, "roles/crew.md")
+    sync(here)
+    good = git("rev-parse", "main", cwd=ground.remote)
+    path = commit_anyway(here, name)
+    said = plain(here, "commit", "--quiet", "--message", "x", code=1).stderr
+    assert safe(path) in said
+    plain(here, "commit", "--quiet", "--no-verify", "--message", "x")
+    assert safe(path).partition("/")[0] in plain(here, "push", code=1).stderr
+    with pytest.raises(Refused, match="no other machine would take it") as refused:
+        sync(here)
+    assert refused.value.hint.startswith("mend it in one more commit, then gt sync: git ")
+    assert git("rev-parse", "main", cwd=ground.remote) == good
+    mend = refused.value.hint.partition("gt sync: ")[2].replace("NEWNAME", "roles/other.md")
+    subprocess.run(["bash", "-c", f"{mend} --quiet --message mended"], cwd=here.root, check=True)
+    sync(here)
+    sync(there)
+    assert path not in contents(there)
+    assert git("rev-parse", "main", cwd=ground.remote) == git("rev-parse", "HEAD", cwd=there.root)
+
+
+def test_a_town_that_nobody_could_join_gets_no_remote(town: Town, tmp_path: Path) -> None:
+    Path(town.root, "roles/x.md").symlink_to("/etc/passwd")
+    plain(town, "add", "roles/x.md")
+    plain(town, "commit", "--quiet", "--no-verify", "--message", "x")
+    git("init", "--quiet", "--bare", "--initial-branch=main", "fresh.git", cwd=tmp_path)
+    ran = run_gt("sync", "--remote", str(tmp_path / "fresh.git"), cwd=town.root, code=5)
+    assert "roles/x.md: a symbolic link" in ran.err
+    assert git("for-each-ref", cwd=tmp_path / "fresh.git") == ""
 
 
 # -- remotes that do not answer, or not to us ----------------------------------------------------------

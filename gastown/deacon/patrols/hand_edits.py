@@ -6,7 +6,7 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gastown.deacon import adopt, telling
@@ -21,6 +21,7 @@ from gastown.model.text import counted
 from gastown.services import handedits, lint, mailbox
 from gastown.store import editbases, files, git, layout, schema
 from gastown.store.change import Change
+from gastown.store.fitting import Fitting
 from gastown.store.town import Town
 
 _FOLDERS = ("beads", "rigs", "mail", "machines", "agents", "roles", "formulas", "town.yaml")
@@ -168,9 +169,19 @@ def gather(world: World) -> Evidence:
     if not wanted:
         return Evidence()
     tree = adopt.head_tree(town.repo)
-    edits = [edit for path, kind in wanted if (edit := _look(town, tree, path, kind))]
+    edits = _fitting(town, tree, [edit for path, kind in wanted if (edit := _look(town, tree, path, kind))])
     told = frozenset(key_of(edit.path, edit.mark) for edit in edits if world.memory.when(key_of(edit.path, edit.mark)))
     return Evidence(tuple(edits), adopt.git_at_work(town.repo) if edits else "", told)
+
+
+def _fitting(town: Town, tree: bytes | None, edits: list[Edit]) -> list[Edit]:
+    """The edits, with what is wrong about the names of those that no other machine would take."""
+    fitting = Fitting(town.repo, tree, gone=[edit.path for edit in edits if edit.gone])
+    found = []
+    for edit in edits:
+        wrong = None if edit.gone or edit.problem or edit.kind == "mail" else handedits.unfit(fitting, edit.path)
+        found.append(replace(edit, problem=wrong.message, hint=wrong.hint) if wrong else edit)
+    return found
 
 
 def _uncommitted(town: Town) -> list[str]:
