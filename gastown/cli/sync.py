@@ -47,6 +47,9 @@ def sync(
     else:
         _show(done.sync)
         _show_claims(done.tenure)
+    for odd in done.tenure.unreadable:
+        say(f"warning: {safe(odd.message)}")
+        say(f"hint: {safe(odd.hint)}")
     for error in done.tenure.trouble:
         say(f"error: {safe(error.message)}")
     return 1 if problems(list(done.sync.invalid)) or done.tenure.trouble else 0
@@ -97,7 +100,8 @@ def _show(report: SyncReport) -> None:
 
 def _claims(found: Tenure) -> dict[str, object]:
     return {"claims": {"confirmed": found.confirmed, "lost": found.lost, "given_back": found.given_back,
-                       "trouble": [one.message for one in found.trouble]}}  # fmt: skip
+                       "trouble": [one.message for one in found.trouble],
+                       "unreadable": [one.ref for one in found.unreadable]}}  # fmt: skip
 
 
 def _show_claims(found: Tenure) -> None:

@@ -295,7 +295,7 @@ def may_take(town: Town, bead: Bead, *, force: bool) -> bool:
     if force:
         return True
     if bead.machine and bead.machine != town.machine:
-        known = claims.held(town, bead.id) if claims.needed(town) else None
+        known = claims.known(town, bead.id) if claims.needed(town) else None
         return known is not None and claims.lapsed(town, known)
     try:
         return attempts.is_over(town, bead)

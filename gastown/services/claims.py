@@ -15,20 +15,25 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from dulwich.errors import FileFormatException
+
 from gastown.model import times
 from gastown.model.address import author
-from gastown.model.errors import GtError, RaceLost, UsageError
+from gastown.model.errors import GtError, RaceLost
 from gastown.model.ids import is_id
 from gastown.model.merge import Doc
 from gastown.model.merge_bead import Confirmed
+from gastown.model.text import safe
 from gastown.runtime import git
 from gastown.runtime.remotes import RemoteUnreachable
 from gastown.services import wire
+from gastown.services.oddclaims import Unreadable
 from gastown.services.wire import Wire
 from gastown.store import layout, runstate
 from gastown.store.gitrepo import Repo, new_commit
 from gastown.store.town import Town
 
+BRANCHES = "refs/heads/gt-claims/"
 LEASE = "24h"
 # Clocks of two machines may be this far apart before a lease that lapsed is taken for lapsed.
 GRACE = 600.0
@@ -69,7 +74,7 @@ class Offline(RemoteUnreachable):
 def ref_of(town: Town, bead_id: str) -> str:
     """The full name of a bead's claim ref in this town."""
     if str(town.setting("sync.claims", "refs")) == "branches":
-        return f"refs/heads/gt-claims/{bead_id}"
+        return f"{BRANCHES}{bead_id}"
     return f"{wire.CLAIMS}{bead_id}"
 
 
@@ -164,9 +169,17 @@ def current(town: Town, bead_id: str, *, timeout: float = TIMEOUT) -> Claim | No
 
 
 def held(town: Town, bead_id: str) -> Claim | None:
-    """The claim on a bead as last fetched; None if there is none."""
+    """The claim on a bead as last fetched; None if there is none. Raises Unreadable for what is no claim."""
     sha = town.repo.ref(_mirror_ref(town, bead_id))
-    return _parse(town.repo, sha.decode(), ref_of(town, bead_id)) if sha else None
+    return parse(town.repo, sha.decode(), ref_of(town, bead_id)) if sha else None
+
+
+def known(town: Town, bead_id: str) -> Claim | None:
+    """As `held`, but None for what cannot be read: for those who do not ask whether the bead is free."""
+    try:
+        return held(town, bead_id)
+    except Unreadable:
+        return None
 
 
 def is_ours(town: Town, one: Claim) -> bool:
@@ -186,14 +199,14 @@ def held_here(town: Town) -> list[Claim]:
 
 
 def everyone(town: Town) -> list[Claim]:
-    """Every claim on a bead of the town, as last fetched."""
+    """Every claim on a bead of the town that can be read, as last fetched."""
     names = sorted({line.rpartition("/")[2] for line in mirrored(town)})
-    return [one for name in names if is_id(name) and (one := held(town, name))]
+    return [one for name in names if is_id(name) and (one := known(town, name))]
 
 
 def mirrored(town: Town) -> list[str]:
     """The claims as last fetched, a line each: commit and ref."""
-    prefixes = [wire.CLAIMS, f"refs/remotes/{wire.remote_of(town.repo) or 'origin'}/gt-claims/"]
+    prefixes = [wire.CLAIMS, f"refs/remotes/{_remote(town.repo)}/gt-claims/"]
     return git.text(["for-each-ref", "--format=%(objectname) %(refname)", *prefixes], cwd=town.root).splitlines()
 
 
@@ -206,7 +219,7 @@ def confirmed(town: Town) -> Confirmed:
     """For merging: tells whether a bead's state is the one its claim names."""
 
     def check(doc: Doc) -> bool:
-        one = held(town, str(doc.get("id")))
+        one = known(town, str(doc.get("id")))
         return one is not None and (one.claimant, one.machine) == (doc.get("assignee"), doc.get("machine"))
 
     return check
@@ -273,7 +286,7 @@ def _write(
     note = runstate.read_json(_own_path(town, bead_id))
     known = note.get("nonces") or [] if isinstance(note, dict) else []
     runstate.write_json(_own_path(town, bead_id), {"nonces": [*known, nonce][-_REMEMBERED:]})
-    return _parse(town.repo, commit.id.decode(), ref_of(town, bead_id))
+    return parse(town.repo, commit.id.decode(), ref_of(town, bead_id))
 
 
 def _tree(repo: Repo) -> bytes:
@@ -284,17 +297,27 @@ def _tree(repo: Repo) -> bytes:
     return bytes(empty.id)
 
 
-def _parse(repo: Repo, sha: str, ref: str) -> Claim:
+def parse(repo: Repo, sha: str, ref: str) -> Claim:
+    """The claim that stands at `ref` of the remote and points to `sha`; raises Unreadable for anything else."""
     try:
         body = repo.commit(sha.encode()).message.decode("utf-8").partition("\n\n")[2]
         facts = dict(line.split(": ", 1) for line in body.splitlines() if line)
+        if facts["Bead"] != ref.rpartition("/")[2]:
+            raise ValueError(f"it is one on {facts['Bead']}")
         return Claim(
             bead=facts["Bead"], claimant=facts["Claimant"], machine=facts["Machine"], attempt=int(facts["Attempt"]),
             fence=int(facts["Fence"]), until=times.parse(facts["Lease"]), nonce=facts["Nonce"],
             since=times.parse(facts["Since"]), ref=ref, commit=sha,
         )  # fmt: skip
-    except (KeyError, ValueError, TypeError, UsageError, AssertionError) as error:
-        raise GtError(f"the claim {ref} cannot be read: {error}", f"git show {sha[:12]}") from None
+    except KeyError as error:
+        raise Unreadable(ref, f"nothing in it says {error.args[0]!r}", _remote(repo)) from None
+    except (ValueError, TypeError, GtError, AssertionError, FileFormatException) as error:
+        why = error.message if isinstance(error, GtError) else str(error)
+        raise Unreadable(ref, safe(why), _remote(repo)) from None
+
+
+def _remote(repo: Repo) -> str:
+    return wire.remote_of(repo) or "origin"
 
 
 def _swap(town: Town, line: Wire, ref: str, fresh: Claim, old: Claim | None) -> tuple[Claim | None, str]:
@@ -319,7 +342,7 @@ def _mirror(town: Town, line: Wire, ref: str, bead_id: str, sha: str | None) -> 
         return None
     if not git.succeeds(["cat-file", "-e", sha], cwd=town.root):
         line.bring(ref)
-    found = _parse(town.repo, sha, ref)
+    found = parse(town.repo, sha, ref)
     git.run(["update-ref", _mirror_ref(town, bead_id), sha], cwd=town.root)
     return found
 
@@ -327,7 +350,7 @@ def _mirror(town: Town, line: Wire, ref: str, bead_id: str, sha: str | None) -> 
 def _mirror_ref(town: Town, bead_id: str) -> str:
     ref = ref_of(town, bead_id)
     if ref.startswith("refs/heads/"):
-        return f"refs/remotes/{wire.remote_of(town.repo) or 'origin'}/{ref.removeprefix('refs/heads/')}"
+        return f"refs/remotes/{_remote(town.repo)}/{ref.removeprefix('refs/heads/')}"
     return ref
 
 

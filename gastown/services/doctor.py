@@ -32,7 +32,8 @@ def examine(town: Town, *, fix: bool = False) -> list[Finding]:
         town.require_own()
     found, mended = [], []
     here = (_git, _tmux, _identity, _machine, _disk, _journal, _locks)
-    for check in (*here, _leftovers, _feed, _files, _beads, _plain_git, rigdoctor.look, _sessions, _held):
+    looks = (_leftovers, _feed, _files, _beads, _plain_git, rigdoctor.look, _sessions, _held, _claims)
+    for check in (*here, *looks):
         for finding, mend in _looked(check, town):
             if mend is not None and fix:
                 finding = _mended(finding, mend)
@@ -313,6 +314,14 @@ def _sessions(town: Town) -> Iterator[Found]:
             live += 1
     if not problems:
         yield Finding("sessions", OK, f"{live} running"), None
+
+
+def _claims(town: Town) -> Iterator[Found]:
+    """What stands among the claims at the remote and is none, as last fetched."""
+    from gastown.services import oddclaims
+
+    for one in oddclaims.noted(town.root):
+        yield Finding("claims", WARN, one.message, one.hint), None
 
 
 def _held(town: Town) -> Iterator[Found]:

@@ -11,6 +11,7 @@ from gastown.model.queue import Entry
 from gastown.model.rig import Rig
 from gastown.services import claims
 from gastown.services.claims import Claim
+from gastown.services.oddclaims import Unreadable
 from gastown.store.change import Change
 from gastown.store.town import Town
 
@@ -47,7 +48,11 @@ def check(town: Town, entries: Iterable[Entry]) -> Checked:
         return found
     asked = claims.refresh(town)
     for entry in entries:
-        one = claims.held(town, entry.source)
+        try:
+            one = claims.held(town, entry.source)
+        except Unreadable as error:
+            found.waits.append((entry, error.message))
+            continue
         if one is None or entry.fence is None or one.fence < entry.fence:
             found.waits.append((entry, f"the claim on {entry.source} is not confirmed; gt sync settles it"))
         elif one.fence > entry.fence:
@@ -89,7 +94,10 @@ def elsewhere(town: Town, rig: Rig) -> str:
         return "" if here else f"the refinery of {rig.name} runs on machine {home} (rig.yaml, refinery.machine)"
     if not claims.needed(town):
         return ""
-    one = claims.held(town, subject(rig))
+    try:
+        one = claims.held(town, subject(rig))
+    except Unreadable as error:
+        return f"which machine runs the refinery of {rig.name} is not known: {error.message}"
     if one is None or claims.is_ours(town, one) or claims.lapsed(town, one):
         return ""
     return f"the refinery of {rig.name} runs on machine {one.machine}"
@@ -102,7 +110,7 @@ def take_over(town: Town, rig: Rig) -> str:
     """
     if rig.refinery_machine or not claims.needed(town):
         return elsewhere(town, rig)
-    one = claims.held(town, subject(rig))
+    one = claims.known(town, subject(rig))
     if one is not None and claims.is_ours(town, one) and one.until - town.clock() > LEASE / 2:
         return ""
     try:

@@ -172,19 +172,22 @@ def _take_claims(town: Town, name: str, merging: Iterable[str]) -> tuple[list[st
     Others learn first that the work is free. A claim on what waits to be merged stays: by it the refinery knows whose
     work it may land.
     """
-    from gastown.services import claims, exchange, fences
+    from gastown.services import claims, exchange, fences, oddclaims
 
     if not claims.needed(town):
         return [], []
     wanted = [one.bead for one in claims.everyone(town) if one.machine == name and one.bead not in set(merging)]
     wanted += [fences.subject(rig) for rig in town.rigs()[0]]
-    held = [one for one in wanted if (seen := claims.held(town, one)) is not None and seen.machine == name]
+    held = [one for one in wanted if (seen := claims.known(town, one)) is not None and seen.machine == name]
     taken: list[str] = []
     try:
         exchange.exchange(town)
         for subject in wanted:
             # Somebody else may have it by now: theirs stays.
-            now = claims.current(town, subject, timeout=claims.TIDY_TIMEOUT)
+            try:
+                now = claims.current(town, subject, timeout=claims.TIDY_TIMEOUT)
+            except oddclaims.Unreadable:
+                continue  # nobody's, as far as it says; the sync names it
             if now is not None and now.machine == name and claims.release(town, subject, force=True):
                 taken.append(subject)
     except GtError as error:

@@ -12,8 +12,9 @@ from gastown.model.errors import GtError, NotFound, RaceLost
 from gastown.model.text import safe
 from gastown.runtime import clones, git
 from gastown.runtime.rescue import PREFIX
-from gastown.services import attempts, claims, hook, worksite
+from gastown.services import attempts, claims, hook, oddclaims, worksite
 from gastown.services.claims import Claim, Offline
+from gastown.services.oddclaims import Unreadable
 from gastown.store import layout, runstate
 from gastown.store.change import Change
 from gastown.store.town import Town
@@ -24,12 +25,16 @@ OUTCOME = "claim_lost"
 
 @dataclass
 class Tenure:
-    """What was found: ids of beads whose claim was confirmed, lost, or given back, and what could not be settled."""
+    """What was found: ids of beads whose claim was confirmed, lost, or given back, and what could not be settled.
+
+    `unreadable`: what stands among the claims at the remote and is none.
+    """
 
     confirmed: list[str] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     given_back: list[str] = field(default_factory=list)
     trouble: list[GtError] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
 
     @property
     def changed(self) -> bool:
@@ -44,7 +49,7 @@ def settle(town: Town, sent: str) -> Tenure:
     made of it here is kept. A claim is given back only when the remote knows that its work has ended.
     """
     if _settled(town, sent):
-        return Tenure()
+        return Tenure(unreadable=oddclaims.noted(town.root))
     found = _settle(town, town.at(sent))
     if not (found.trouble or found.changed):
         mark = {"seen": _seen(town, sent), "at": town.clock()}
@@ -65,7 +70,7 @@ def _seen(town: Town, sent: str) -> str:
 
 
 def _settle(town: Town, sent: View) -> Tenure:
-    found = Tenure()
+    found = Tenure(unreadable=oddclaims.look(town))
     for bead in _held_here(town, found):
         try:
             _keep(town, bead, found)
@@ -75,6 +80,8 @@ def _settle(town: Town, sent: View) -> Tenure:
         except Offline as error:
             found.trouble.append(error)
             return found
+        except Unreadable:
+            continue  # it is told of already
         except GtError as error:
             found.trouble.append(error)
     for bead in _lost_sessions(town, found):
@@ -166,7 +173,7 @@ def _lost_sessions(town: Town, found: Tenure) -> list[Bead]:
 
 
 def _to_whom(town: Town, bead: Bead) -> str:
-    one = claims.held(town, bead.id)
+    one = claims.known(town, bead.id)
     if one is not None:
         return claims.lost_to(one).message
     return f"{bead.id} is worked on by {bead.assignee} on {bead.machine}"

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
-from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tree
+from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tag, Tree
 
-from gastown.model.errors import RaceLost
+from gastown.model.errors import GtError, RaceLost
 from gastown.store import committing, files, git, layout
 from gastown.store.refs import Refs
 
@@ -91,10 +91,12 @@ class Repo(Refs):
         return found
 
     def commit(self, sha: bytes) -> Commit:
-        """The commit with this id; tags are followed."""
+        """The commit with this id; tags are followed. Raises GtError for what is none, KeyError if it is missing."""
         found: Any = self._kept.get(sha) or self._keep(self.get(sha))
-        while not isinstance(found, Commit):
+        while isinstance(found, Tag):
             found = self.get(found.object[1])
+        if not isinstance(found, Commit):
+            raise GtError(f"{sha.decode()[:12]} is a {found.type_name.decode()}, no commit")
         return found
 
     def _keep(self, one: ShaFile) -> ShaFile:

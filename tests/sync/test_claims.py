@@ -41,6 +41,66 @@ def test_force_takes_what_is_known_to_be_held_and_nothing_else(machines: Machine
     assert machines.there.bead(bead).fence == 2
 
 
+def garbage(machines: Machines, kind: str) -> str:
+    """Something at the remote that is no claim."""
+    remote = machines.ground.remote
+    blob = subprocess.run(["git", "hash-object", "-w", "--stdin"], cwd=remote, input=b"x\n", capture_output=True,
+                          check=True).stdout.decode().strip()  # fmt: skip
+    if kind == "a tag":
+        git("tag", "--annotate", "--message", "x", "odd", blob, cwd=remote)
+    made = {"a blob": blob, "a tree": "main^{tree}", "a tag": "odd", "a commit": "main"}
+    return git("rev-parse", made[kind], cwd=remote)
+
+
+@pytest.mark.parametrize("kind", ["a blob", "a tree", "a tag", "a commit"])
+def test_what_is_no_claim_keeps_its_bead_from_everybody_and_nothing_else(machines: Machines, kind: str) -> None:
+    """It is named with the command that removes it, as long as it is there."""
+    bead, other = machines.bead(), machines.bead("Other work")
+    ref = f"refs/gt/claims/{bead}"
+    git("update-ref", ref, garbage(machines, kind), cwd=machines.ground.remote)
+    remove = f"git push origin :{ref}"
+    for town in (machines.here, machines.there, machines.there):
+        found = exchange(town).tenure
+        assert ([one.ref for one in found.unreadable], found.trouble) == ([ref], [])
+        assert remove in run_gt("sync", cwd=town.root).err
+        assert [remove] == [one["command"] for one in run_gt("status", "--json", cwd=town.root).json["problems"]]
+        assert remove in run_gt("doctor", cwd=town.root).out
+        refused = machines.refused(town, bead)
+        assert ref in refused.message
+        assert remove in refused.hint
+    machines.started(machines.there, other)
+    assert machines.refused(machines.here, bead, offline=True).code == "claim_unreadable"
+    git("push", "--quiet", "--no-verify", "origin", f":{ref}", cwd=machines.here.root)
+    machines.meet()
+    assert run_gt("status", "--json", cwd=machines.there.root).json["problems"] == []
+    machines.started(machines.there, bead)
+
+
+@pytest.mark.parametrize("name", ["Not.An.Id", "a/b", "ap-abcd/ap-efgh", "\u202e", "refinery.A-B"])
+def test_a_claim_with_an_odd_name_is_named_and_does_no_harm(machines: Machines, name: str) -> None:
+    bead = machines.bead()
+    git("update-ref", f"refs/gt/claims/{name}", "main", cwd=machines.ground.remote)
+    found = exchange(machines.there).tenure
+    assert [one.ref for one in found.unreadable] == [f"refs/gt/claims/{name}"]
+    assert "\u202e" not in run_gt("sync", cwd=machines.there.root).err
+    machines.started(machines.there, bead)
+    git("update-ref", "-d", f"refs/gt/claims/{name}", cwd=machines.ground.remote)
+    assert exchange(machines.there).tenure.unreadable == []
+
+
+def test_a_claim_of_another_bead_is_none_and_what_is_worked_on_goes_on(machines: Machines) -> None:
+    bead = machines.bead()
+    done = machines.started(machines.here, bead, "sleep 60")
+    mine, remote = f"refs/gt/claims/{bead}", machines.ground.remote
+    git("update-ref", "refs/gt/claims/ap-0000", mine, cwd=remote)
+    assert [one.why for one in exchange(machines.there).tenure.unreadable] == [f"it is one on {bead}"]
+    git("update-ref", "-d", "refs/gt/claims/ap-0000", cwd=remote)
+    git("update-ref", mine, "main", cwd=remote)
+    found = exchange(machines.here).tenure
+    assert ([one.ref for one in found.unreadable], found.lost) == ([mine], [])
+    assert machines.here.bead(bead).assignee == done.to
+
+
 def test_work_made_here_lands_there_and_its_claim_is_given_back(machines: Machines) -> None:
     bead = machines.bead()
     done = machines.started(machines.there, bead)
