@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import time
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from gastown.model.errors import InvalidFile
 from gastown.model.text import safe
 from gastown.runtime import git
 from gastown.services import lint
-from gastown.store import editbases, files, layout, schema
+from gastown.store import editbases, files, layout, schema, shape
 from gastown.store.fitting import Fitting
 from gastown.store.gitrepo import Repo, new_blob
 from gastown.store.town import Town
@@ -53,7 +54,7 @@ def commit(town: Town, paths: list[str]) -> HandEdits:
             try:
                 data = _look(town, tree, path, fitting)
             except InvalidFile as problem:
-                invalid.append(problem)
+                invalid += [problem] if problem.path not in {one.path for one in invalid} else []
                 continue
             if _differs(town.repo, tree, path, data):
                 found[path] = data
@@ -137,6 +138,18 @@ def unfit(fitting: Fitting, path: str) -> InvalidFile | None:
     return InvalidFile(path, f"{why}; it stays out of the town", hint=f"rename it: {safe(path)}") if why else None
 
 
+def _require_folders(root: str, path: str) -> None:
+    """Raise InvalidFile where a file lies in the place of a folder of the town's: what was in it is not removed."""
+    for depth in range(1, path.count("/") + 1):
+        above = "/".join(path.split("/")[:depth])
+        if _lies(root, above) and not os.path.isdir(layout.absolute(root, above)):
+            why = shape.wrong(above, folder=False)
+            if why:
+                hint = f"move it away, then: git checkout -- {shlex.quote(above)}"
+                raise InvalidFile(above, f"is {why}; what was in it stays in git", hint=hint)
+            return
+
+
 def _look(town: Town, tree: bytes | None, path: str, fitting: Fitting) -> bytes | None:
     """The content of an edited file, None if it was removed; raises InvalidFile for what may not be committed."""
     where = layout.absolute(town.root, path)
@@ -148,6 +161,7 @@ def _look(town: Town, tree: bytes | None, path: str, fitting: Fitting) -> bytes 
     try:
         data = files.read_or_none(where)
     except NotADirectoryError:
+        _require_folders(town.root, path)
         return None
     except OSError as error:
         raise InvalidFile(path, f"cannot be read: {error.strerror}") from None

@@ -324,6 +324,8 @@ def moves(change: Change, address: str) -> dict[str, bytes | None]:
     found: dict[str, bytes | None] = {}
     new: list[str] = []
     for folder in (f"{box}/{part}" for sub in ("", *sorted(subs)) for part in _parts(sub)):
+        if os.path.isfile(layout.absolute(repo.root, folder)):
+            continue  # somebody put it in the folder's place: the mail is not removed by that
         entry = repo.find(tree, folder)
         there = {name.decode("utf-8", "surrogateescape") for name in repo.tree(entry[1])} if entry else set()
         here = set(change.view.names(folder))

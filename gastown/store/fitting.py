@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from gastown.store import treediff
+from gastown.store import shape, treediff
 from gastown.store.gitrepo import TREE_MODE, Repo
 
 
@@ -26,10 +26,11 @@ class Fitting:
 
         What the tree holds already is never wrong: it came in before.
         """
-        if self._repo.find(self._tree, path) is not None:
+        found = self._repo.find(self._tree, path)
+        if found is not None and found[0] != TREE_MODE:
             return ""
         parts, above = path.split("/"), ""
-        for part in parts:
+        for depth, part in enumerate(parts, 1):
             name = part.encode("utf-8", "surrogateescape")
             why = treediff.bad_name(name, top=not above)
             if why:
@@ -39,6 +40,9 @@ class Fitting:
                 there = f"{above}/{other}" if above else other
                 return f"is the same as {there} but for case, and some systems take the two for one"
             above = f"{above}/{part}" if above else part
+            why = shape.wrong(above, folder=depth < len(parts), before=depth == len(parts) and found is not None)
+            if why:
+                return f"is {why}" if above == path else f"lies in {above}, {why}"
         self._add(parts)
         return ""
 

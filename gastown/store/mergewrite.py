@@ -8,6 +8,7 @@ Killed in between, the next writer finishes. All of it under the town lock.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Collection, Iterable
 
 from dulwich.objects import ShaFile
@@ -30,14 +31,15 @@ def move(repo: Repo, new: bytes, made: Iterable[ShaFile], *, old: bytes, who: tu
     """Write `made`, move the branch from `old` to `new` and bring the files along. False if the branch is not `old`.
 
     A file that holds something else than `old` says (somebody edits it) is left as it is. Raises InvalidFile
-    where a symbolic link lies in the way.
+    where a symbolic link lies in the way, or a file where a folder belongs.
     """
     ref, head = repo.head()
     if head != old:
         return False
     repo.put(made)
-    for path in treediff.changes(repo, repo.commit(old).tree, repo.commit(new).tree):
-        _check_inside(repo.root, path)
+    changes = treediff.changes(repo, repo.commit(old).tree, repo.commit(new).tree)
+    for path in changes:
+        _check_inside(repo.root, path, changes)
     note = {"ref": ref, "old": old.decode(), "new": new.decode()}
     runstate.write_json(_note(repo.root), note)
     if not repo.lock_ref(ref, new, old):
@@ -147,13 +149,17 @@ def _remove_empty(root: str, folder: str) -> None:
         folder = os.path.dirname(folder)
 
 
-def _check_inside(root: str, path: str) -> None:
-    here = root
-    for part in path.split("/"):
-        here = os.path.join(here, part)
+def _check_inside(root: str, path: str, changes: Collection[str]) -> None:
+    """`changes`: what is written or removed; a file among them makes way for a folder."""
+    parts = path.split("/")
+    for depth in range(1, len(parts) + 1):
+        where = "/".join(parts[:depth])
+        here = layout.absolute(root, where)
         if os.path.islink(here):
-            where = os.path.relpath(here, root)
             raise InvalidFile(where, "is a symbolic link, through which nothing is written")
+        if depth < len(parts) and where not in changes and os.path.isfile(here):
+            hint = f"move it away, then again; what git has: git checkout -- {shlex.quote(where)}"
+            raise InvalidFile(where, "is a file where a folder belongs, into which nothing is written", hint=hint)
 
 
 def require_branch(repo: Repo) -> tuple[str, bytes]:

@@ -14,7 +14,7 @@ from dulwich.errors import ObjectFormatException
 from dulwich.objects import parse_tree
 
 from gastown.model.errors import Refused
-from gastown.store import git, layout
+from gastown.store import git, layout, shape
 from gastown.store.gitrepo import TREE_MODE, Repo
 
 Entry = tuple[int, bytes]
@@ -110,8 +110,11 @@ def _inspect_tree(repo: Repo, known: bytes | None, new: bytes | None, above: byt
         wrong = bad_name(name, top=not above)
         if wrong:
             raise Unwelcome(path, commit, wrong, misnamed=wrong.startswith("a name"))
+        old = before.get(name)
+        wrong = shape.wrong(path.decode(), folder=mode == TREE_MODE, before=bool(old and old[0] == TREE_MODE))
+        if wrong:
+            raise Unwelcome(path, commit, wrong)
         if mode == TREE_MODE:
-            old = before.get(name)
             _inspect_tree(repo, old[1] if old and old[0] == TREE_MODE else None, sha, path + b"/", commit)
         elif mode not in _FILES:
             raise Unwelcome(path, commit, bad_mode(mode))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import os
 import pty
+import shutil
 import socket
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 
 from gastown.model.errors import GtError, Refused
 from gastown.model.text import safe
-from gastown.services import mail
+from gastown.services import mail, mailbox
 from gastown.services.clone import clone
 from gastown.services.sync import sync
 from gastown.store import treediff
@@ -224,6 +225,93 @@ def test_the_command_says_it_and_ends_with_five(ground: Ground, forge: Forge) ->
     ran = run_gt("sync", cwd=ground.towns["anvil"].root, code=5)
     assert f"'link' in commit {commit[:12]}" in ran.err
     assert "hint:" in ran.err
+
+
+FILES_FOR_FOLDERS = (
+    "mail", "rigs", "rigs/greenplace", "rigs/greenplace/beads", "rigs/greenplace/beads/{day}", "mail/mayor",
+    "mail/mayor/new", "mail/greenplace/toast", "mail/greenplace/toast/cur", "feed", "feed/{day}", "machines", "agents",
+    "beads", "roles", "formulas",
+)  # fmt: skip
+FOLDERS_FOR_FILES = (
+    "town.yaml", "rigs/greenplace/rig.yaml", "{bead}", "machines/anvil.yaml", ".gitattributes", "mail/mayor/new/8.x",
+)  # fmt: skip
+
+
+def in_place(root: Path, path: str, *, folder: bool) -> None:
+    """Whatever lies at a path makes way for a file, or for a folder with something in it."""
+    where = root / path
+    if where.is_dir():
+        shutil.rmtree(where)
+    where.unlink(missing_ok=True)
+    where.parent.mkdir(parents=True, exist_ok=True)
+    if folder:
+        where.mkdir()
+    (where / "x" if folder else where).write_text("x\n")
+
+
+def test_a_file_where_a_town_has_a_folder_is_refused_and_so_is_the_reverse(ground: Ground, tmp_path: Path) -> None:
+    """By who is in the town, by who joins it, and by the machine of whoever does it: nothing that lay there is lost."""
+    here = ground.towns["anvil"]
+    made = bead(here, "Safe here")
+    for box in ("mayor", "greenplace/toast"):
+        write(here, f"mail/{box}/new/8.x", MESSAGE)
+    sync(here)
+    other, good = tmp_path / "somebody", git("rev-parse", "main", cwd=ground.remote)
+    git("clone", "--quiet", str(ground.remote), str(other), cwd=tmp_path)
+    mine = ground.twin(here, "mine")
+    names = {"bead": here.bead_path(made), "day": str(here.bead_path(made)).split("/")[-2]}
+    for name in (*FILES_FOR_FOLDERS, *FOLDERS_FOR_FILES):
+        path, folder = name.format(**names), name in FOLDERS_FOR_FILES
+        in_place(other, path, folder=folder)
+        git("add", "--all", cwd=other)
+        git("commit", "--quiet", "--message", "x", cwd=other)
+        git("push", "--quiet", cwd=other)
+        before = state(here)
+        with pytest.raises(GtError) as refused:
+            sync(here)
+        assert path in refused.value.message, path
+        assert state(here) == before, path
+        if path != "mail/greenplace/toast":  # who joins does not know that mail lay there
+            with pytest.raises(Refused, match=path):
+                clone(str(ground.remote), str(tmp_path / "joined"))
+        git("reset", "--quiet", "--hard", good, cwd=other)
+        git("push", "--quiet", "--force", cwd=other)
+
+        in_place(Path(mine.root), path, folder=folder)
+        plain(mine, "add", "--all")
+        if path != "town.yaml":
+            assert path in plain(mine, "commit", "--quiet", "--message", "x", code=1).stderr
+        plain(mine, "commit", "--quiet", "--no-verify", "--message", "x")
+        with pytest.raises(GtError):
+            sync(open_town(mine.root, clock=ground.clock) if path != "town.yaml" else mine)
+        plain(mine, "reset", "--quiet", "--hard", good)
+
+
+@pytest.mark.parametrize("path", ["mail", "mail/mayor", "mail/mayor/new", "rigs", "rigs/greenplace", "roles"])
+def test_a_file_in_the_place_of_a_folder_removes_nothing_that_lay_there(ground: Ground, path: str) -> None:
+    """It is named, what comes for that folder waits until it is moved away, and everything is there again then."""
+    here, there = ground.towns["anvil"], ground.add("brick")
+    bead(here, "Safe here")
+    write(here, "mail/mayor/new/8.x", MESSAGE)
+    write(here, "roles/crew.md")
+    sync(here)
+    before = contents(here)
+    in_place(Path(here.root), path, folder=False)
+    assert [one.path for one in sync(here).invalid] == [path]
+    with here.change("mail") as change:
+        mailbox.settle_mail(change)
+    assert contents(here) == before
+    for name in ("mail/mayor/new/9.y", "roles/mayor.md"):
+        write(there, name, MESSAGE)
+    bead(there, "Comes later")
+    sync(there)
+    with pytest.raises(GtError, match=f"^{path}: is a file where a folder belongs"):
+        sync(here)
+    Path(here.root, path).unlink()
+    plain(here, "checkout", "--", path)
+    sync(here)
+    assert contents(here) == contents(there)
+    check_clean(here)
 
 
 # -- what goes out is held to the same -----------------------------------------------------------------
