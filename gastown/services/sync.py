@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from gastown.model.address import author
 from gastown.model.errors import GtError, InvalidFile, RaceLost, Refused
 from gastown.model.merge import Settled
+from gastown.model.text import counted
 from gastown.runtime import git
 from gastown.runtime.remotes import PushRejected
 from gastown.services import claims, footing, handedits, outgoing, settle, unfinished, wire
@@ -303,11 +304,14 @@ def _check_usable(town: Town, line: Wire, ref: str, there: bytes) -> None:
 
 
 def _without(town: Town, line: Wire, ref: str) -> str:
-    """How a town goes on whose remote holds what no machine takes."""
-    seen = (town.repo.ref(SEEN) or b"").decode()[:12]
-    hint = "nothing was changed here. Whoever made that commit mends that in another one and pushes again"
-    back = f"; or put the remote back to before it: git push --force {line.remote} {seen}:{ref}"
-    return hint + (back if seen else "")
+    """How a town goes on whose remote holds what no machine takes. Going back is the last resort: it drops commits."""
+    hint = "nothing was changed here. Mend it in another commit: whoever made this one, or anyone in a plain git clone"
+    seen, there = town.repo.ref(SEEN), town.repo.ref(_tracking(line, ref))
+    if seen is None or there is None or treemerge.bases(town.repo, seen, there) != [seen]:
+        return hint
+    lost = counted(_count(town, there, seen), "commit")
+    back = f"git push --force {line.remote} {seen.decode()[:12]}:{ref}"
+    return f"{hint}. Only if nobody can, drop the {lost} pushed since this machine's last sync: {back}"
 
 
 _OTHER = "nothing was changed. See `git remote -v`; give this town another remote, or clone that one: gt clone URL"

@@ -31,24 +31,29 @@ _IGNORED = dict.fromkeys(
 
 
 class Unwelcome(Refused):
-    """A commit holds what may not become a file here: `path` in it, and `why`. `misnamed`: another name would do."""
+    """A commit holds what may not become a file here: `path` in it, and `why`. `misnamed`: another name would do.
 
-    def __init__(self, path: bytes, commit: bytes, why: str, *, misnamed: bool = False) -> None:
+    `other` is the path it is the same as but for case.
+    """
+
+    def __init__(
+        self, path: bytes, commit: bytes, why: str, *, misnamed: bool = False, other: bytes | None = None
+    ) -> None:
         name = path.decode("utf-8", "backslashreplace")
         super().__init__(
             f"{name!r} in commit {commit.decode()[:12]} cannot be taken into this town: {why}",
             "nothing was changed here; whoever made that commit has to remove it and push again",
         )
-        self.path, self.why, self.misnamed = path, why, misnamed
+        self.path, self.why, self.misnamed, self.other = path, why, misnamed, other
 
     @property
     def mend(self) -> str:
         """The commands that take it out of the branch, and leave the file itself on disk."""
-        path = _quoted(self.path)
+        path = quoted(self.path)
         return f"git mv {path} NEWNAME && git commit" if self.misnamed else f"git rm -r --cached {path} && git commit"
 
 
-def _quoted(path: bytes) -> str:
+def quoted(path: bytes) -> str:
     """A path for a shell, on one line and without a character that does not show."""
     text = path.decode("utf-8", "surrogateescape")
     if text.isprintable():
@@ -144,7 +149,7 @@ def check_case(names: dict[bytes, Entry], above: bytes, commit: bytes, known: Co
         other = seen.setdefault(folded(name), name)
         if other != name:
             why = f"the same as {other.decode('utf-8', 'replace')} but for case"
-            raise Unwelcome(above + name, commit, why, misnamed=True)
+            raise Unwelcome(above + name, commit, why, misnamed=True, other=above + other)
 
 
 def bad_mode(mode: int) -> str:

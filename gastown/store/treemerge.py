@@ -60,9 +60,25 @@ def _merge(repo: Repo, ours: bytes, theirs: bytes, confirmed: Confirmed | None, 
     done = _Merge(_Overlay(repo, made), base, mine, other, SideLog(repo, ours, theirs), SideLog(repo, theirs, ours))
     result = done.run(confirmed)
     if depth == 0:
-        treediff.check_cases(done.repo, mine, result.tree, theirs)
+        _check_cases(done.repo, mine, result.tree, theirs)
     result.made[:0] = made
     return result
+
+
+def _check_cases(repo: Repo, mine: bytes, merged: bytes, theirs: bytes) -> None:
+    """Raise Refused where a name of ours and one of theirs came together that differ in case alone."""
+    try:
+        treediff.check_cases(repo, mine, merged, theirs)
+    except treediff.Unwelcome as error:
+        there, here = error.path, error.other or error.path
+        names = [name.decode("utf-8", "backslashreplace") for name in (here, there)]
+        both_ours = repo.find(mine, there.decode("utf-8", "surrogateescape")) is not None
+        where = "here, too," if both_ours else f"in commit {theirs.decode()[:12]} of the remote"
+        rename = f"git mv {treediff.quoted(here)} NEWNAME"
+        raise Refused(
+            f"{names[0]!r} here and {names[1]!r} {where} differ only in case, and some systems take the two for one",
+            f"nothing was changed. Give the one here another name, then gt sync: {rename}",
+        ) from None
 
 
 def _base_tree(

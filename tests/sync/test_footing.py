@@ -117,7 +117,7 @@ def test_a_remote_with_what_no_machine_takes_can_be_put_back(ground: Ground, her
     with pytest.raises(Refused, match="a symbolic link") as error:
         exchange(here)
     assert "'rigs/link' in commit" in told(here)[0][1]
-    follow(here, str(error.value.hint).rpartition("before it: ")[2])
+    follow(here, str(error.value.hint).rpartition("last sync: ")[2])
     exchange(here)
     assert told(here) == []
 

@@ -206,9 +206,39 @@ def test_a_merge_that_would_bring_two_names_together_is_refused(ground: Ground, 
         git("commit", "--quiet", "--message", "role", cwd=town.root)
     sync(there)
     before = state(here)
-    with pytest.raises(Refused, match="but for case"):
+    with pytest.raises(Refused, match=r"'roles/Foo\.md' here and 'roles/foo\.md' in commit \w+ of the") as refused:
         sync(here)
     assert state(here) == before
+    assert "force" not in refused.value.hint
+    rename = refused.value.hint.partition("gt sync: ")[2].replace("NEWNAME", "roles/mine.md")
+    assert rename == "git mv roles/Foo.md roles/mine.md"
+    subprocess.run(rename.split(), cwd=here.root, check=True)
+    sync(here)
+    sync(there)
+    assert {"roles/mine.md", "roles/foo.md"} < contents(there).keys()
+    assert "roles/Foo.md" not in contents(here)
+
+
+def test_going_back_is_the_last_thing_a_refusal_says_and_how_much_it_drops(ground: Ground, forge: Forge) -> None:
+    """A mend in another commit keeps the good ones that came with the bad one."""
+    here = ground.towns["anvil"]
+    seen = git("rev-parse", "HEAD", cwd=here.root)
+    forge.push(entries(forge, "a link"))
+    git("update-ref", "refs/heads/main", git(
+        "-c", "user.name=x", "-c", "user.email=x@y", "commit-tree", "-p", "main", "-m", "y", "main^{tree}",
+        cwd=ground.remote), cwd=ground.remote)  # fmt: skip
+    with pytest.raises(Refused) as refused:
+        sync(here)
+    first, _, last = refused.value.hint.partition(" Only if nobody can, ")
+    assert "Mend it in another commit" in first
+    assert last.startswith("drop the 2 commits pushed since this machine's last sync: git push --force origin ")
+    assert last.endswith(f" {seen[:12]}:refs/heads/main")
+    mender = ground.base / "plain"
+    git("clone", "--quiet", str(ground.remote), str(mender), cwd=ground.base)
+    git("rm", "--quiet", "link", cwd=mender)
+    git("commit", "--quiet", "--message", "mended", cwd=mender)
+    git("push", "--quiet", cwd=mender)
+    assert sync(here).pulled == 3
 
 
 def test_a_plain_pull_of_such_a_thing_is_at_least_said(ground: Ground, forge: Forge) -> None:
