@@ -116,13 +116,12 @@ def _inspect_tree(repo: Repo, known: bytes | None, new: bytes | None, above: byt
         if wrong:
             raise Unwelcome(path, commit, wrong, misnamed=wrong.startswith("a name"))
         old = before.get(name)
-        wrong = shape.wrong(path.decode(), folder=mode == TREE_MODE, before=bool(old and old[0] == TREE_MODE))
+        wrong = bad_mode(mode) if mode != TREE_MODE else ""
+        wrong = wrong or shape.wrong(path.decode(), folder=mode == TREE_MODE, before=bool(old and old[0] == TREE_MODE))
         if wrong:
             raise Unwelcome(path, commit, wrong)
         if mode == TREE_MODE:
             _inspect_tree(repo, old[1] if old and old[0] == TREE_MODE else None, sha, path + b"/", commit)
-        elif mode not in _FILES:
-            raise Unwelcome(path, commit, bad_mode(mode))
     check_case(after, above, commit, before)
 
 
