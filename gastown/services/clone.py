@@ -8,12 +8,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gastown.model.errors import GtError, Refused, UsageError
+from gastown.model.errors import GtError, InvalidFile, Refused, UsageError
 from gastown.runtime import git
 from gastown.services import commands, machine, news, outgoing, rigs, wiring
 from gastown.store import files, layout, treediff
+from gastown.store import yaml as yaml_store
 from gastown.store.gitrepo import Repo
-from gastown.store.town import Town, open_town
+from gastown.store.town import Town, check_format, open_town
 
 REMOTE = "origin"
 # A remote that says nothing for so long (seconds) is given up.
@@ -71,9 +72,22 @@ def _fetch(source: str, root: str) -> None:
     head = repo.head()[1] or _only_town(repo, source)
     # Before anything is checked out: links, names that lead elsewhere and the like never become files.
     treediff.inspect(repo, None, repo.commit(head).tree, head)
+    _check_usable(repo, source, head)
+    wiring.attribute(repo)
     git.run(["checkout", "--quiet"], cwd=root)
-    if not os.path.isfile(os.path.join(root, layout.TOWN_FILE)):
+
+
+def _check_usable(repo: Repo, source: str, head: bytes) -> None:
+    """Said before there are files: what is wrong with town.yaml is to be mended where it was written."""
+    data = repo.blob(repo.commit(head).tree, layout.TOWN_FILE)
+    if data is None:
         raise Refused(f"{source} is no town (it has no town.yaml)", "make one: gt init PATH")
+    where = f"the town at {source} (commit {head.decode()[:12]})"
+    try:
+        check_format(yaml_store.load(data, layout.TOWN_FILE), where)
+    except InvalidFile as error:
+        hint = "mend town.yaml in another commit, where it was written or in a plain git clone; then clone again"
+        raise Refused(f"{where} cannot be used: {error.message}", hint) from None
 
 
 def _only_town(repo: Repo, source: str) -> bytes:

@@ -9,6 +9,7 @@ from gastown.model.errors import Refused
 from gastown.runtime import git
 from gastown.services.launch import gt_command
 from gastown.store import files, layout
+from gastown.store.gitrepo import Repo
 from gastown.store.resources import data_path
 from gastown.store.town import Town
 
@@ -41,7 +42,7 @@ def wire(town: Town) -> list[str]:
         if f"git config {key}" in done:
             git.run(["config", "--local", key, value], cwd=town.root)
     if _ATTRIBUTES in done:
-        _attribute(os.path.join(town.repo.common_dir, _ATTRIBUTES))
+        attribute(town.repo)
     folder = hooks_folder(town)
     for name in HOOKS:
         if f"hook {name}" in done:
@@ -87,8 +88,12 @@ def _attributes() -> bytes:
     return _BLOCK[0] + _AS_THEY_ARE + files.read(str(data_path("town-template") / ".gitattributes")) + _BLOCK[1]
 
 
-def _attribute(path: str) -> None:
-    """Put our block at the end, in place of an older one: what stands last decides."""
+def attribute(repo: Repo) -> None:
+    """Let files be written and merged as gt needs it, whatever .gitattributes of the tree says.
+
+    Our block is put at the end of .git/info/attributes, in place of an older one: what stands last decides.
+    """
+    path = os.path.join(repo.common_dir, _ATTRIBUTES)
     now = files.read_or_none(path) or b""
     before, begun, rest = now.partition(_BLOCK[0])
     yours = before + (rest.partition(_BLOCK[1])[2] if begun else b"")

@@ -10,6 +10,7 @@ import pytest
 from gastown.model.errors import GtError, Refused
 from gastown.services import clone, wiring
 from gastown.services.init import make_town
+from gastown.services.sync import sync
 from gastown.store.town import Town, open_town
 from tests.store.towns import assert_sound, git
 
@@ -77,6 +78,46 @@ def test_a_remote_whose_head_names_another_first_branch_is_cloned(town, remote, 
     git(remote, "branch", "copy", "main")
     with pytest.raises(Refused, match=r"several branches \(copy, main\)"):
         clone.clone(str(remote), str(tmp_path / "third"))
+
+
+@pytest.mark.parametrize(
+    "line", ["*.yaml working-tree-encoding=UTF-16", "*.yaml text eol=crlf", "*.yaml ident", "*.yaml filter=nothing"]
+)
+def test_the_attributes_of_a_tree_do_not_lead_a_clone(town, remote, tmp_path, line):
+    bead = note(town, "whole: $Id$")
+    sync(town)
+    plumber = tmp_path / "plumber"
+    git(tmp_path, "clone", "-q", "--no-checkout", str(remote), str(plumber))
+    attributes = tmp_path / "attributes"
+    attributes.write_text(Path(town.root, ".gitattributes").read_text() + f"{line}\n")
+    blob = git(plumber, "hash-object", "-w", str(attributes))
+    git(plumber, "read-tree", "HEAD")
+    git(plumber, "update-index", "--cacheinfo", f"100644,{blob},.gitattributes")
+    git(plumber, *ME, "commit", "-qm", "attributes")
+    git(plumber, "push", "-q", "origin", "main")
+    joined = open_town(clone.clone(str(remote), str(tmp_path / "second")).root)
+    sync(town)
+    for one in (town, joined):
+        assert line in Path(one.root, ".gitattributes").read_text()
+        assert one.bead(bead).title == "whole: $Id$"
+    assert Path(joined.root, "town.yaml").read_bytes() == Path(town.root, "town.yaml").read_bytes()
+    assert git(joined.root, "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "why"), [(b"- a\n", "must be a map"), (b"\xff\xfen\x00", "not UTF-8"), (b"version: 99\n", "of format 99")]
+)
+def test_a_town_file_that_cannot_be_used_is_mended_where_it_was_written(town, remote, tmp_path, text, why):
+    """What a refused clone says to do names nothing in the folder that it took away again."""
+    Path(town.root, "town.yaml").write_bytes(text)
+    git(town.root, *ME, "commit", "-q", "--no-verify", "-am", "x")
+    git(town.root, "push", "-q", "--no-verify", "origin", "main")
+    with pytest.raises(GtError, match=why) as refused:
+        clone.clone(str(remote), str(tmp_path / "second"))
+    assert str(remote) in refused.value.message
+    assert "second" not in refused.value.message + refused.value.hint
+    assert "checkout" not in refused.value.hint
+    assert not (tmp_path / "second").exists()
 
 
 def test_a_url_that_does_not_clone_leaves_nothing(tmp_path):
