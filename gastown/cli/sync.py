@@ -23,7 +23,12 @@ def sync(
         bool, typer.Option("--continue", help="Settle and finish a merge or rebase that plain git left half done.")
     ] = False,
     accept_rewrite: Annotated[
-        bool, typer.Option("--accept-rewrite", help="Merge with a remote whose history was replaced on purpose.")
+        bool,
+        typer.Option(
+            "--accept-rewrite",
+            help="Merge with a remote whose history was replaced on purpose, squashed too; the old one comes back with "
+            "what is here.",
+        ),
     ] = False,
     remote: Annotated[str | None, typer.Option(metavar="URL", help="Give the town this remote first.")] = None,
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long the remote may be silent.")] = 120.0,

@@ -11,16 +11,14 @@ from dataclasses import dataclass, field, replace
 from gastown.model.address import author
 from gastown.model.errors import GtError, InvalidFile, RaceLost, Refused
 from gastown.model.merge import Settled
-from gastown.model.text import counted
 from gastown.runtime import git
 from gastown.runtime.remotes import PushRejected
-from gastown.services import claims, footing, handedits, outgoing, settle, unfinished, wire
+from gastown.services import claims, footing, handedits, outgoing, settle, takeable, unfinished, wire
 from gastown.services.footing import SEEN
 from gastown.services.wire import Wire
-from gastown.store import files, layout, mergewrite, treediff, treemerge
-from gastown.store import yaml as yaml_store
+from gastown.store import files, mergewrite, treediff, treemerge
 from gastown.store.gitrepo import Repo, new_commit
-from gastown.store.town import Town, check_format
+from gastown.store.town import Town
 
 TRIES = 10
 Step = Callable[[str], None]
@@ -70,7 +68,7 @@ def sync(
     with wire.opened(town, timeout=timeout) as line:
         _require_rest(town)
         ref, _ = mergewrite.require_branch(town.repo)
-        before = town.repo.ref(_tracking(line, ref))
+        before = town.repo.ref(takeable.tracking(line, ref))
         if before is not None and town.repo.ref(SEEN) is None:
             _remember(town, before)
         changed = _fetch(town, line, ref, tell) if watched else _fetch_and_look(town, line, tell)
@@ -117,7 +115,7 @@ def _fetch(town: Town, line: Wire, ref: str, tell: Step) -> list[str]:
     """Fetch; what was edited by hand where something came or goes, else nothing."""
     tell(f"fetching from {line.remote}")
     line.fetch()
-    return [] if town.repo.ref(ref) == town.repo.ref(_tracking(line, ref)) else handedits.uncommitted(town.root)
+    return [] if town.repo.ref(ref) == town.repo.ref(takeable.tracking(line, ref)) else handedits.uncommitted(town.root)
 
 
 def _fetch_and_look(town: Town, line: Wire, tell: Step) -> list[str]:
@@ -153,13 +151,13 @@ def _until_alike(
     for number in range(TRIES + 1):
         report = _settled(town, replace(_take(town, line, report, tell, accept_rewrite), tries=number))
         ref, head = mergewrite.require_branch(town.repo)
-        there = town.repo.ref(_tracking(line, ref))
+        there = town.repo.ref(takeable.tracking(line, ref))
         if there == head:
             _remember(town, head)
             return replace(report, head=head.decode())
         outgoing.require_welcome(town.repo, head, there)
         if _push(town, line, ref, head, tell):
-            count = _count(town, head, there)
+            count = takeable.count(town, head, there)
             _remember(town, head)
             return replace(report, head=head.decode(), pushed=report.pushed + count)
         if number < TRIES:
@@ -176,19 +174,10 @@ def _settled(town: Town, report: SyncReport) -> SyncReport:
     return replace(report, new_ids={**report.new_ids, **settle.after(town).new_ids})
 
 
-def _tracking(line: Wire, ref: str) -> str:
-    return f"refs/remotes/{line.remote}/{ref.removeprefix('refs/heads/')}"
-
-
 def _remember(town: Town, commit: bytes) -> None:
     """Both sides hold this commit."""
     if town.repo.ref(SEEN) != commit:
         git.run(["update-ref", SEEN, commit.decode()], cwd=town.root)
-
-
-def _count(town: Town, new: bytes, old: bytes | None) -> int:
-    args = ["rev-list", "--count", new.decode(), *([f"^{old.decode()}"] if old else [])]
-    return int(git.text(args, cwd=town.root) or 0)
 
 
 # -- taking what is there -----------------------------------------------------------------------
@@ -196,27 +185,28 @@ def _take(town: Town, line: Wire, report: SyncReport, tell: Step, accept_rewrite
     """Fast-forward to the remote's commit, or merge it; nothing if there is nothing new."""
     for _ in range(TRIES):
         ref, head = mergewrite.require_branch(town.repo)
-        there = town.repo.ref(_tracking(line, ref))
+        there = town.repo.ref(takeable.tracking(line, ref))
         if there is None:
-            _check_empty(town, line, ref)
+            takeable.check_empty(town, line, ref)
             return replace(report, first=True)
         if there == head:
             return report
         found = treemerge.bases(town.repo, head, there)
-        _check_town(town, line, there, related=bool(found))
-        _check_rewritten(town, line, ref, there, accept_rewrite)
+        takeable.check_is_town(town, line, there)
+        since = None if found else takeable.parted(town, line, ref, head, there, accept_rewrite)
+        takeable.check_rewritten(town, line, ref, there, accept_rewrite)
         if found == [there]:
             return report
-        _check_usable(town, line, ref, there)
+        takeable.check_usable(town, line, ref, there)
         tell("merging" if found != [head] else "taking over what is new")
         try:
-            done = _forward(town, head, there) if found == [head] else _merge(town, line, head, there)
+            done = _forward(town, head, there) if found == [head] else _merge(town, line, head, there, since)
         except treediff.Unwelcome as error:
-            raise Refused(error.message, _without(town, line, ref)) from None
+            raise Refused(error.message, takeable.without(town, line, ref)) from None
         if done is not None:
             return replace(
                 report,
-                pulled=report.pulled + _count(town, there, head),
+                pulled=report.pulled + takeable.count(town, there, head),
                 merged=report.merged or found != [head],
                 settled=(*report.settled, *done.settled),
                 new_ids={**report.new_ids, **done.new_ids},
@@ -234,9 +224,11 @@ def _forward(town: Town, head: bytes, there: bytes) -> treemerge.TreeMerge | Non
     return treemerge.TreeMerge(other, []) if moved else None
 
 
-def _merge(town: Town, line: Wire, head: bytes, there: bytes) -> treemerge.TreeMerge | None:
+def _merge(
+    town: Town, line: Wire, head: bytes, there: bytes, since: bytes | None = None
+) -> treemerge.TreeMerge | None:
     """The merge is made outside the town lock and written if the branch is still where it was."""
-    merged = treemerge.merge(town.repo, head, there, confirmed=claims.confirmed(town))
+    merged = treemerge.merge(town.repo, head, there, confirmed=claims.confirmed(town), since=since)
     with town.change("sync", actor="deacon") as change:
         who = author("deacon", town.name)
         message = f"sync: merge {line.remote} ({there.decode()[:10]}) into {town.machine}\n"
@@ -254,69 +246,6 @@ def _merge(town: Town, line: Wire, head: bytes, there: bytes) -> treemerge.TreeM
     return merged
 
 
-# -- what may not be taken ----------------------------------------------------------------------
-def _check_empty(town: Town, line: Wire, ref: str) -> None:
-    names = line.branches()
-    if names and (found := footing.astray(town.repo)) is not None:
-        raise Refused(f"{town.root} cannot be synced: {found.text}", found.command)
-    if names:
-        mine = ref.removeprefix("refs/heads/")
-        raise Refused(
-            f"the remote {line.remote} has no branch {mine}, but {', '.join(names)}",
-            f"if that is this town's branch: git branch -m {names[0]}; else give the town a remote of its own",
-        )
-
-
-def _check_rewritten(town: Town, line: Wire, ref: str, there: bytes, accept: bool) -> None:
-    seen = town.repo.ref(SEEN)
-    if seen is None or seen == there or accept:
-        return
-    if git.succeeds(["merge-base", "--is-ancestor", seen.decode(), there.decode()], cwd=town.root):
-        return
-    raise Refused(
-        f"the history at {line.remote} was rewritten: it no longer holds {seen.decode()[:12]}, which it had before",
-        "nothing was merged or sent. If it was meant: gt sync --accept-rewrite merges what is there now with what is "
-        f"here. If not, put it back: git push --force {line.remote} {seen.decode()[:12]}:{ref}",
-    )
-
-
-def _check_town(town: Town, line: Wire, there: bytes, *, related: bool) -> None:
-    data = town.repo.blob(town.repo.commit(there).tree, layout.TOWN_FILE)
-    if data is None:
-        raise Refused(f"the remote {line.remote} holds no town (there is no town.yaml in it)", _OTHER)
-    if related:
-        return
-    try:
-        name = str(yaml_store.load(data, layout.TOWN_FILE).get("name"))
-    except InvalidFile:
-        name = "unreadable"
-    raise Refused(f"the remote {line.remote} holds another town ({name}): it shares no history with this one", _OTHER)
-
-
-def _check_usable(town: Town, line: Wire, ref: str, there: bytes) -> None:
-    """With a town.yaml that cannot be read no gt works, not even the one that would fetch the mended file."""
-    where = f"the town at {line.remote} (commit {there.decode()[:12]})"
-    data = town.repo.blob(town.repo.commit(there).tree, layout.TOWN_FILE) or b""
-    try:
-        check_format(yaml_store.load(data, layout.TOWN_FILE), where)
-    except InvalidFile as error:
-        raise Refused(f"{where} cannot be used: {error.message}", _without(town, line, ref)) from None
-
-
-def _without(town: Town, line: Wire, ref: str) -> str:
-    """How a town goes on whose remote holds what no machine takes. Going back is the last resort: it drops commits."""
-    hint = "nothing was changed here. Mend it in another commit: whoever made this one, or anyone in a plain git clone"
-    seen, there = town.repo.ref(SEEN), town.repo.ref(_tracking(line, ref))
-    if seen is None or there is None or treemerge.bases(town.repo, seen, there) != [seen]:
-        return hint
-    lost = counted(_count(town, there, seen), "commit")
-    back = f"git push --force {line.remote} {seen.decode()[:12]}:{ref}"
-    return f"{hint}. Only if nobody can, drop the {lost} pushed since this machine's last sync: {back}"
-
-
-_OTHER = "nothing was changed. See `git remote -v`; give this town another remote, or clone that one: gt clone URL"
-
-
 # -- sending --------------------------------------------------------------------------------------
 def _push(town: Town, line: Wire, ref: str, head: bytes, tell: Step) -> bool:
     """True if the remote holds our commit now (read back); False if somebody was first."""
@@ -324,14 +253,14 @@ def _push(town: Town, line: Wire, ref: str, head: bytes, tell: Step) -> bool:
     result = line.push(f"{head.decode()}:{ref}")
     now = line.read(ref)
     if now == head.decode() or (result.code == 0 and now is not None and _holds(town, line, now, head)):
-        git.run(["update-ref", _tracking(line, ref), now or ""], cwd=town.root)
+        git.run(["update-ref", takeable.tracking(line, ref), now or ""], cwd=town.root)
         return True
-    if now is not None and now.encode() != town.repo.ref(_tracking(line, ref)):
+    if now is not None and now.encode() != town.repo.ref(takeable.tracking(line, ref)):
         return False
     said = git.tail(result.err)
     if result.code == 0:
         raise PushRejected(ref, "the remote said yes, but does not hold it", said, now=now, moved=False)
-    if now is None and town.repo.ref(_tracking(line, ref)) is not None:
+    if now is None and town.repo.ref(takeable.tracking(line, ref)) is not None:
         return False
     raise PushRejected(ref, _summary(result.out), said, now=now, moved=False)
 

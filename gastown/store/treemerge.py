@@ -41,13 +41,38 @@ def bases(repo: Repo, ours: bytes, theirs: bytes) -> list[bytes]:
     return out.split()
 
 
-def merge(repo: Repo, ours: bytes, theirs: bytes, *, confirmed: Confirmed | None = None) -> TreeMerge:
-    """Merge two commits. Raises Refused if they share no history, or for a tree that may not become files here."""
-    return _merge(repo, ours, theirs, confirmed, 0)
+def merge(
+    repo: Repo, ours: bytes, theirs: bytes, *, confirmed: Confirmed | None = None, since: bytes | None = None
+) -> TreeMerge:
+    """Merge two commits. Raises Refused if they share no history, or for a tree that may not become files here.
+
+    `since`: the commit of ours that theirs was begun from, where their history does not say it.
+    """
+    return _merge(repo, ours, theirs, confirmed, 0, since)
 
 
-def _merge(repo: Repo, ours: bytes, theirs: bytes, confirmed: Confirmed | None, depth: int) -> TreeMerge:
-    found = bases(repo, ours, theirs)
+def shared_state(repo: Repo, ours: bytes, theirs: bytes) -> bytes | None:
+    """The commit of ours with the very files that the newest such commit of theirs has; None without one.
+
+    It tells where two histories part that have no commit in common, as when one was squashed.
+    """
+    known: dict[bytes, bytes] = {}
+    for commit, tree in _states(repo, ours):
+        known.setdefault(tree, commit)
+    return next((known[tree] for _, tree in _states(repo, theirs) if tree in known), None)
+
+
+def _states(repo: Repo, tip: bytes) -> Iterator[tuple[bytes, bytes]]:
+    _, out = git.run(["log", "--topo-order", "--format=%H %T", tip.decode()], cwd=repo.root)
+    for line in out.splitlines():
+        commit, _, tree = line.partition(b" ")
+        yield commit, tree
+
+
+def _merge(
+    repo: Repo, ours: bytes, theirs: bytes, confirmed: Confirmed | None, depth: int, since: bytes | None = None
+) -> TreeMerge:
+    found = bases(repo, ours, theirs) or ([since] if since else [])
     if not found:
         raise Refused(
             f"{theirs.decode()[:12]} shares no history with this town",

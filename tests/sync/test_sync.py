@@ -14,7 +14,7 @@ from gastown.runtime.remotes import RemoteUnreachable
 from gastown.services.sync import sync
 from gastown.store.town import Town
 from tests.conftest import git, run_gt
-from tests.sync.ground import Ground, bead, check_clean, note, plain, tree, update
+from tests.sync.ground import Ground, bead, check_clean, contents, note, plain, tree, update
 
 
 def edit(town: Town, bead_id: str, old: str, new: str) -> Path:
@@ -223,6 +223,59 @@ def test_a_rewritten_remote_is_refused_until_somebody_says_so(ground: Ground) ->
     sync(there, accept_rewrite=True)
     assert git("rev-parse", "main", cwd=ground.remote) == git("rev-parse", "HEAD", cwd=there.root)
     assert there.bead(made)
+
+
+def squash(ground: Ground, commit: str) -> str:
+    """Replace the remote's history by one commit with the files of `commit`; it."""
+    who = ("-c", "user.name=a", "-c", "user.email=a@b")
+    made = git(*who, "commit-tree", "-m", "squashed", f"{commit}^{{tree}}", cwd=ground.remote)
+    git("update-ref", "refs/heads/main", made, cwd=ground.remote)
+    return made
+
+
+@pytest.mark.parametrize("older", [False, True])
+def test_a_squashed_history_of_this_town_is_merged_when_somebody_says_so(ground: Ground, older: bool) -> None:
+    """From where its files were the same as here, so that nothing is undone that came after it."""
+    here, there = ground.towns["anvil"], ground.add("brick")
+    first = bead(here, "First")
+    sync(here)
+    before = git("rev-parse", "main", cwd=ground.remote)
+    sync(there)
+    second = bead(there, "Second")
+    update(there, first, title="Edited")
+    sync(there)
+    sync(here)
+    only = bead(here, "Only here")
+    squashed = squash(ground, before if older else "main")
+    with pytest.raises(Refused, match="was replaced: it is this town") as refused:
+        sync(here)
+    assert "gt sync --accept-rewrite" in refused.value.hint
+    assert git("rev-parse", "main", cwd=ground.remote) == squashed
+    sync(here, accept_rewrite=True)
+    sync(there)
+    for town in (here, there):
+        assert town.bead(first).title == "Edited"
+        assert town.bead(second)
+        assert town.bead(only)
+        assert not [name for name in contents(town) if ".theirs-" in name]
+        check_clean(town)
+    assert contents(here) == contents(there)
+
+
+def test_a_replaced_history_that_says_nowhere_where_it_parts_is_refused(ground: Ground, tmp_path: Path) -> None:
+    here = ground.towns["anvil"]
+    sync(here)
+    git("clone", "--quiet", str(ground.remote), "other", cwd=tmp_path)
+    (tmp_path / "other/README.md").write_text("otherwise\n")
+    git("add", "--all", cwd=tmp_path / "other")
+    git("commit", "--quiet", "--message", "x", cwd=tmp_path / "other")
+    git("push", "--quiet", cwd=tmp_path / "other")
+    squash(ground, "main")
+    head = git("rev-parse", "HEAD", cwd=here.root)
+    with pytest.raises(Refused, match="where the two part cannot be told") as refused:
+        sync(here, accept_rewrite=True)
+    assert "gt clone" in refused.value.hint
+    assert git("rev-parse", "HEAD", cwd=here.root) == head
 
 
 def test_a_remote_that_is_no_town_or_another_one_is_refused(ground: Ground, git_repo) -> None:

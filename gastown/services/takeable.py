@@ -1,0 +1,120 @@
+"""Whether what the remote holds may be taken into this town, and what to do where it may not."""
+
+from __future__ import annotations
+
+from gastown.model.errors import InvalidFile, Refused
+from gastown.model.text import counted
+from gastown.runtime import git
+from gastown.services import footing
+from gastown.services.footing import SEEN
+from gastown.services.wire import Wire
+from gastown.store import layout, treemerge
+from gastown.store import yaml as yaml_store
+from gastown.store.town import Town, check_format
+
+_MEANT = (
+    "nothing was merged or sent. If it was meant: gt sync --accept-rewrite merges what is there now with what is here, "
+    "and the old history comes back with it (to be rid of that, move this folder away and join anew: gt clone URL). "
+    "If not, put it back: {back}"
+)
+_OTHER = "nothing was changed. See `git remote -v`; give this town another remote, or clone that one: gt clone URL"
+
+
+def tracking(line: Wire, ref: str) -> str:
+    """Where the branch stood at the remote when it was last fetched."""
+    return f"refs/remotes/{line.remote}/{ref.removeprefix('refs/heads/')}"
+
+
+def count(town: Town, new: bytes, old: bytes | None) -> int:
+    """How many commits `new` has that `old` (None: nothing) has not."""
+    args = ["rev-list", "--count", new.decode(), *([f"^{old.decode()}"] if old else [])]
+    return int(git.text(args, cwd=town.root) or 0)
+
+
+def check_empty(town: Town, line: Wire, ref: str) -> None:
+    """Raise Refused where the remote holds other branches than the town's: they are no place to send it to."""
+    names = line.branches()
+    if names and (found := footing.astray(town.repo)) is not None:
+        raise Refused(f"{town.root} cannot be synced: {found.text}", found.command)
+    if names:
+        mine = ref.removeprefix("refs/heads/")
+        raise Refused(
+            f"the remote {line.remote} has no branch {mine}, but {', '.join(names)}",
+            f"if that is this town's branch: git branch -m {names[0]}; else give the town a remote of its own",
+        )
+
+
+def check_rewritten(town: Town, line: Wire, ref: str, there: bytes, accept: bool) -> None:
+    """Raise Refused if the remote lost what it had when it was last met, unless that is accepted."""
+    seen = town.repo.ref(SEEN)
+    if seen is None or seen == there or accept:
+        return
+    if git.succeeds(["merge-base", "--is-ancestor", seen.decode(), there.decode()], cwd=town.root):
+        return
+    raise Refused(
+        f"the history at {line.remote} was rewritten: it no longer holds {seen.decode()[:12]}, which it had before",
+        _MEANT.format(back=_back(town, line, ref)),
+    )
+
+
+def parted(town: Town, line: Wire, ref: str, head: bytes, there: bytes, accept: bool) -> bytes | None:
+    """The commit of ours from which a history goes on that shares none with this town's, as after a squash.
+
+    Raises Refused for another town, for this one unless it is accepted, and where no such commit can be found.
+    """
+    data = town.repo.blob(town.repo.commit(there).tree, layout.TOWN_FILE) or b""
+    try:
+        doc = yaml_store.load(data, layout.TOWN_FILE)
+    except InvalidFile:
+        doc = {"name": "unreadable"}
+    mine = town.config
+    if not doc.get("created") or any(doc.get(key) != mine.get(key) for key in ("name", "created")):
+        name = str(doc.get("name"))
+        raise Refused(
+            f"the remote {line.remote} holds another town ({name}): it shares no history with this one", _OTHER
+        )
+    if not accept:
+        raise Refused(
+            f"the history at {line.remote} was replaced: it is this town, but shares no commit with what is here",
+            _MEANT.format(back=_back(town, line, ref)),
+        )
+    since = treemerge.shared_state(town.repo, head, there)
+    if since is None:
+        raise Refused(
+            f"the history at {line.remote} was replaced, and nothing in it is as this town ever was: where the two "
+            "part cannot be told",
+            "nothing was changed. Join it anew in another folder (gt clone URL), and bring over what only this one has",
+        )
+    return since
+
+
+def _back(town: Town, line: Wire, ref: str) -> str:
+    seen = (town.repo.ref(SEEN) or town.repo.head()[1] or b"").decode()[:12]
+    return f"git push --force {line.remote} {seen}:{ref}"
+
+
+def check_is_town(town: Town, line: Wire, there: bytes) -> None:
+    """Raise Refused for what holds no town.yaml."""
+    if town.repo.find(town.repo.commit(there).tree, layout.TOWN_FILE) is None:
+        raise Refused(f"the remote {line.remote} holds no town (there is no town.yaml in it)", _OTHER)
+
+
+def check_usable(town: Town, line: Wire, ref: str, there: bytes) -> None:
+    """With a town.yaml that cannot be read no gt works, not even the one that would fetch the mended file."""
+    where = f"the town at {line.remote} (commit {there.decode()[:12]})"
+    data = town.repo.blob(town.repo.commit(there).tree, layout.TOWN_FILE) or b""
+    try:
+        check_format(yaml_store.load(data, layout.TOWN_FILE), where)
+    except InvalidFile as error:
+        raise Refused(f"{where} cannot be used: {error.message}", without(town, line, ref)) from None
+
+
+def without(town: Town, line: Wire, ref: str) -> str:
+    """How a town goes on whose remote holds what no machine takes. Going back is the last resort: it drops commits."""
+    hint = "nothing was changed here. Mend it in another commit: whoever made this one, or anyone in a plain git clone"
+    seen, there = town.repo.ref(SEEN), town.repo.ref(tracking(line, ref))
+    if seen is None or there is None or treemerge.bases(town.repo, seen, there) != [seen]:
+        return hint
+    lost = counted(count(town, there, seen), "commit")
+    back = f"git push --force {line.remote} {seen.decode()[:12]}:{ref}"
+    return f"{hint}. Only if nobody can, drop the {lost} pushed since this machine's last sync: {back}"
