@@ -29,6 +29,7 @@ _STYLES = {1: {"trusted": "green", "waits": "yellow"}}
 def _json(one: Wanted) -> dict[str, Any]:
     return {
         "id": one.id, "kind": one.kind, "subject": one.subject, "command": one.command, "trusted": one.trusted,
+        "path": one.path, "text": one.text,
     }  # fmt: skip
 
 
@@ -43,13 +44,13 @@ def list_(ctx: typer.Context, json: Json = False) -> int:
     rows = [(one.id, "trusted" if one.trusted else "waits", one.kind, one.subject, one.shown) for one in found]
     put_lines(columns(rows, head=("ID", "STATE", "KIND", "OF", "COMMAND"), styles=_STYLES, colour=style.wanted()))
     if any(not one.trusted for one in found):
-        hint("read them, then: gt trust add ID… (or --all)")
+        hint("read them (in full: gt trust show ID), then: gt trust add ID… (or --all)")
     return 1 if problems(commands.unreadable(gt.town)) else 0
 
 
 @app.command("show")
 def show(ctx: typer.Context, number: Annotated[str, typer.Argument(metavar="ID")], json: Json = False) -> None:
-    """One command in full."""
+    """One command in full, and the file that holds it. Of an agent, all that its preset says."""
     gt: Ctx = ctx.obj
     one = next((one for one in commands.wanted(gt.town) if one.id == number), None)
     if one is None:
@@ -58,7 +59,9 @@ def show(ctx: typer.Context, number: Annotated[str, typer.Argument(metavar="ID")
         put_json(_json(one))
         return
     put(f"{one.id}  {one.kind} of {safe(one.subject)}  {'trusted' if one.trusted else 'waits for your word'}")
-    put(safe_block(one.shown))
+    if one.path:
+        put(f"in {safe(one.path)}:")
+    put(safe_block(one.text))
 
 
 @app.command("add")
@@ -86,7 +89,9 @@ def _confirm(waiting: list[Wanted]) -> None:
     if not sys.stdin.isatty():
         raise Refused("--all asks before it agrees, and there is no terminal to ask on", "read them, then add --yes")
     for one in waiting:
-        say(f"{one.id}  {one.kind} of {safe(one.subject)}: {safe(one.shown)}")
+        say(f"{one.id}  {one.kind} of {safe(one.subject)}, in {safe(one.path)}:")
+        for line in one.text.split("\n"):
+            say(f"    {safe_block(line)}")
     if not typer.confirm("Agree to all of these?", err=True):
         raise Refused("nothing was agreed to")
 

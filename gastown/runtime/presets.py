@@ -165,6 +165,21 @@ class Preset:
         given = {**self.env, **(self.hooks.get("env", {}) if hooks else {})}
         return {key: _replace(text, values) for key, text in given.items()}
 
+    @property
+    def brief(self) -> str:
+        """Its command on one line, with `…` where the preset says more than that."""
+        import shlex
+
+        form = self.headless or self.terminal
+        line = shlex.join(form.command) if form else ""
+        return line + (" …" if set(self.doc) - {"name", "description", "command"} else "")
+
+    def text(self) -> str:
+        """All that `content_hash` covers and nothing else, as YAML: what a person reads before they trust it."""
+        from gastown.store import yaml
+
+        return yaml.dump(_plain(self.doc), tuple(self.doc)).decode().rstrip("\n")
+
     def content_hash(self) -> str:
         """SHA-256 of what the preset says; order of keys, layout and comments do not count. Trust is given to it."""
         import hashlib

@@ -45,7 +45,7 @@ def check(town: Town, name: str) -> AgentTest:
     """
     preset = load_preset(name, Path(town.root))
     if preset.source != "built-in":
-        trust.require(town, "agent", name, preset.content_hash())
+        trust.require(town, "agent", name, preset.content_hash(), text=preset.brief)
     forms = _forms(town, preset)
     # What is not there has no version either.
     return AgentTest((*forms, *(_version(town, preset) if forms[0].ok else ()), *_files(preset)))

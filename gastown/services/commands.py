@@ -10,7 +10,7 @@ from gastown.model.errors import InvalidFile, NotFound, Refused
 from gastown.model.rig import Rig
 from gastown.model.row import Row
 from gastown.model.text import nearest
-from gastown.runtime.presets import list_presets
+from gastown.runtime.presets import Preset, list_presets
 from gastown.services import queries, trust
 from gastown.services.trust import Command
 from gastown.store import layout
@@ -18,40 +18,59 @@ from gastown.store.town import Town
 
 
 @dataclass(frozen=True)
+class _Found:
+    """A command as it stands in a file; an agent's is all that its preset says, and what is agreed to is its hash."""
+
+    kind: str
+    subject: str
+    command: Command
+    preset: Preset | None = None
+
+    @property
+    def id(self) -> str:
+        return trust.fingerprint(self.kind, self.subject, self.command)
+
+
+@dataclass(frozen=True)
 class Wanted:
-    """One command: its kind (gate, setup, agent, command, escalation), where it stands, what it is."""
+    """One command: its kind (gate, setup, agent, command, escalation), whose it is, and the file that holds it.
+
+    `command` is what is agreed to. `text` is the whole of what would run, as a person reads it; `shown` is that on
+    one line, which for an agent is its command alone.
+    """
 
     id: str
     kind: str
     subject: str
     command: Command
     trusted: bool
-
-    @property
-    def shown(self) -> str:
-        """The command as a person reads it."""
-        return trust.shown(self.command)
+    path: str
+    text: str
+    shown: str
 
 
 def wanted(town: Town) -> list[Wanted]:
     """All of them, those nobody agreed to first. Closed beads want nothing any more."""
     ours = trust.everything_is_ours(town)
     agreed = {entry.id for entry in trust.entries(town)}
-    found = []
-    for kind, subject, command in _commands(town):
-        number = trust.fingerprint(kind, subject, command)
-        found.append(Wanted(number, kind, subject, command, ours or number in agreed))
+    found = [_wanted(town, one, ours or one.id in agreed) for one in _commands(town)]
     return sorted(found, key=lambda one: (one.trusted, one.kind, one.subject))
 
 
 def needed(town: Town, rigs: Iterable[Rig], waiting: Iterable[Row]) -> list[Wanted]:
     """Of a town that has a remote: the commands of these rigs, and of queued work."""
     agreed = {entry.id for entry in trust.entries(town)}
-    found: list[tuple[str, str, Command]] = [one for rig in rigs for one in _of_rig(rig)]
+    found = [one for rig in rigs for one in _of_rig(rig)]
     rows = [row for row in waiting if row.agent == "exec"]
-    found += [("command", bead.id, bead.command) for bead in queries.load_rows(town, rows) if bead.command]
-    ids = [trust.fingerprint(*one) for one in found]
-    return [Wanted(number, *one, number in agreed) for number, one in zip(ids, found, strict=True)]
+    found += [_Found("command", bead.id, bead.command) for bead in queries.load_rows(town, rows) if bead.command]
+    return [_wanted(town, one, one.id in agreed) for one in found]
+
+
+def _wanted(town: Town, one: _Found, trusted: bool) -> Wanted:
+    text = one.preset.text() if one.preset else trust.shown(one.command)
+    shown = one.preset.brief if one.preset else text
+    path = _place(town, one.kind, one.subject) or ""
+    return Wanted(one.id, one.kind, one.subject, one.command, trusted, path, text, shown)
 
 
 def unreadable(town: Town) -> list[InvalidFile]:
@@ -59,31 +78,31 @@ def unreadable(town: Town) -> list[InvalidFile]:
     return [*town.rigs()[1], *list_presets(Path(town.root))[1]]
 
 
-def _commands(town: Town) -> Iterator[tuple[str, str, Command]]:
+def _commands(town: Town) -> Iterator[_Found]:
     for rig in town.rigs()[0]:
         yield from _of_rig(rig)
     for preset in list_presets(Path(town.root))[0]:
         if preset.source != "built-in":
-            yield "agent", preset.name, preset.content_hash()
+            yield _Found("agent", preset.name, preset.content_hash(), preset)
     for severity, command in town.table("escalation.commands").items():
-        yield "escalation", str(severity), command
+        yield _Found("escalation", str(severity), command)
     rows = [row for row in town.index().rows if row.agent == "exec" and row.status != "closed"]
     for bead in queries.load_rows(town, rows):
         if bead.command:
-            yield "command", bead.id, bead.command
+            yield _Found("command", bead.id, bead.command)
 
 
-def _of_rig(rig: Rig) -> Iterator[tuple[str, str, Command]]:
-    yield from (("gate", f"{rig.name}/{gate.name}", gate.run) for gate in rig.gates)
-    yield from (("setup", f"{rig.name}/setup", command) for command in rig.setup)
+def _of_rig(rig: Rig) -> Iterator[_Found]:
+    yield from (_Found("gate", f"{rig.name}/{gate.name}", gate.run) for gate in rig.gates)
+    yield from (_Found("setup", f"{rig.name}/setup", command) for command in rig.setup)
 
 
 def written_here(town: Town, paths: Iterable[str] | None = None) -> None:
     """Agree to the commands in these files (None: in all), because they were written on this machine."""
     edited = None if paths is None else set(paths)
-    for kind, subject, command in _commands(town):
-        if edited is None or _place(town, kind, subject) in edited:
-            trust.record(town, kind, subject, command)
+    for one in _commands(town):
+        if edited is None or _place(town, one.kind, one.subject) in edited:
+            trust.record(town, one.kind, one.subject, one.command)
 
 
 def _place(town: Town, kind: str, subject: str) -> str | None:

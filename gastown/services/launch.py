@@ -72,7 +72,7 @@ def choose(town: Town, name: str, runtime: str | None) -> Agent:
     """
     preset = load_preset(name, Path(town.root))
     if preset.source != "built-in":
-        trust.require(town, "agent", name, preset.content_hash())
+        trust.require(town, "agent", name, preset.content_hash(), text=preset.brief)
     wanted = runtime or str(town.setting("runtime", "auto"))
     check_runtime(wanted)
     chosen: Runtime = "tmux" if wanted != "process" and tmux.available() else "process"

@@ -85,12 +85,16 @@ def is_trusted(town: Town, kind: str, subject: str, command: Command) -> bool:
     return everything_is_ours(town) or any(one.id == wanted for one in entries(town))
 
 
-def require(town: Town, kind: str, subject: str, command: Command) -> None:
-    """Raise Refused, naming how to agree, unless this very command may run on this machine."""
+def require(town: Town, kind: str, subject: str, command: Command, *, text: str | None = None) -> None:
+    """Raise Refused, naming how to read it and agree, unless this very command may run on this machine.
+
+    `text` is what a person reads in its place.
+    """
     if not is_trusted(town, kind, subject, command):
+        number = fingerprint(kind, subject, command)
         raise Untrusted(
-            f"the {kind} of {subject} is not trusted on this machine: {shown(command)}",
-            f"read it, then: gt trust add {fingerprint(kind, subject, command)}",
+            f"the {kind} of {subject} is not trusted on this machine: {shown(command) if text is None else text}",
+            f"read it (gt trust show {number}), then: gt trust add {number}",
         )
 
 
