@@ -34,6 +34,8 @@ class Memory:
         self.deaths: deque[tuple[float, str]] = deque(maxlen=1000)
         self.mass_at = 0.0
         self.wishes: dict[str, Wish] = {}
+        # Why work could not be given to somebody, as told last: by (bead, to).
+        self.refusals: dict[tuple[str, str], str] = {}
 
     def update(self, now: float) -> None:
         """Read what was appended since the last time."""
@@ -74,6 +76,8 @@ class Memory:
         key = data.get("key")
         if isinstance(key, str):
             self.told.setdefault(key, []).append(at)
+            if key.startswith("tried:"):
+                self.refusals[bead, str(data.get("worker"))] = str(data.get("why") or one.get("text", ""))
         if kind == "session_death":
             self.deaths.append((at, bead))
         elif kind == "mass_death":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from gastown.model.errors import InvalidFile, NotFound, Refused
 from gastown.model.rig import Rig
 from gastown.model.row import Row
 from gastown.model.text import nearest
-from gastown.runtime.presets import Preset, list_presets
+from gastown.runtime.presets import Preset, list_presets, load_preset
 from gastown.services import queries, trust
 from gastown.services.trust import Command
 from gastown.store import layout
@@ -57,12 +58,19 @@ def wanted(town: Town) -> list[Wanted]:
     return sorted(found, key=lambda one: (one.trusted, one.kind, one.subject))
 
 
-def needed(town: Town, rigs: Iterable[Rig], waiting: Iterable[Row]) -> list[Wanted]:
-    """Of a town that has a remote: the commands of these rigs, and of queued work."""
+def needed(town: Town, rigs: Iterable[Rig], waiting: Iterable[Row], agents: Iterable[str]) -> list[Wanted]:
+    """Of a town that has a remote: the commands of these rigs, of queued work, and of these agents of the town.
+
+    An agent whose file cannot be used is left out: `unreadable` has it.
+    """
     agreed = {entry.id for entry in trust.entries(town)}
     found = [one for rig in rigs for one in _of_rig(rig)]
     rows = [row for row in waiting if row.agent == "exec"]
     found += [_Found("command", bead.id, bead.command) for bead in queries.load_rows(town, rows) if bead.command]
+    for name in agents:
+        with suppress(InvalidFile, NotFound):
+            preset = load_preset(name, Path(town.root))
+            found.append(_Found("agent", name, preset.content_hash(), preset))
     return [_wanted(town, one, one.id in agreed) for one in found]
 
 

@@ -1,13 +1,19 @@
-"""Work that a file alone gives to somebody: why it cannot start there."""
+"""Work that a file alone gives to somebody: why it cannot start there, and what that hangs on."""
 
 from __future__ import annotations
 
-from gastown.model import address
-from gastown.model.errors import GtError, NotFound
+import hashlib
+
+from gastown.model import address, times
+from gastown.model.errors import GtError, NotFound, UsageError
+from gastown.model.rig import Rig
 from gastown.model.row import Row
 from gastown.model.text import nearest
-from gastown.store import identity, layout
+from gastown.store import files, identity, layout
 from gastown.store.town import Town
+
+# How far back a try that failed is looked for.
+_REACH = 86_400.0
 
 
 def why_not(town: Town, row: Row, to: str) -> str | None:
@@ -48,3 +54,65 @@ def _elsewhere(town: Town, machine: str) -> str:
     if town.exists(layout.machine_file(machine)):
         return f"it is for machine {machine}, whose deacon starts it when the town reaches it"
     return f"there is no machine {machine}"
+
+
+def stop(town: Town, row: Row, to: str) -> tuple[str, str] | None:
+    """What keeps work from starting for a worker it can be given to, and the command that deals with it.
+
+    What can be told beforehand is told as it is now; else what the last try said, if all it hangs on is as it was then.
+    """
+    try:
+        rig = town.rig(str(address.rig_of(address.parse(to))))
+        return _unready(town, rig, row, to) or _refused(town, row, to)
+    except GtError as error:
+        return error.message, f"gt sling {row.id}"
+
+
+def _unready(town: Town, rig: Rig, row: Row, to: str) -> tuple[str, str] | None:
+    from gastown.services import launch, trust, worksite
+
+    bead = town.bead(row.id)
+    try:
+        name = launch.agent_name(town, rig, bead, launch.worker_doc(town, rig.name, to), None)
+    except UsageError as error:
+        return error.message, "gt config set agent NAME"
+    try:
+        launch.check_command(town, launch.choose(town, name, None), bead.id, bead.command)
+        worksite.check_setup(town, rig)
+    except trust.Untrusted as error:
+        return error.message, f"gt trust show {error.number}"
+    return None
+
+
+def _refused(town: Town, row: Row, to: str) -> tuple[str, str] | None:
+    key = tried_key(town, row, to)
+    why = ""
+    for event in town.events(times.text(town.clock() - _REACH)):
+        data = event.get("data")
+        if event.get("bead") == row.id and isinstance(data, dict) and data.get("key") == key:
+            why = str(data.get("why") or event.get("text", ""))
+    return (why, f"gt sling {row.id}") if why else None
+
+
+def tried_key(town: Town, row: Row, to: str) -> str:
+    """Under which a try that failed is remembered: another once anything changed that it hangs on.
+
+    That is what the work asks for, the settings of the town and the rig, the agents, and what is trusted here.
+    """
+    who = address.parse(to)
+    rig = str(address.rig_of(who))
+    worker = layout.worker_file(rig, "polecats", address.name_of(who))
+    agents = (f"agents/{name}" for name in sorted(town.names("agents")) if name.endswith(".yaml"))
+    digest = hashlib.sha256(repr((row.agent, row.machine, row.target, _agent_of(town, worker))).encode())
+    for path in (layout.TOWN_FILE, layout.rig_file(rig), f"{layout.LOCAL}/trust.yaml", *agents):
+        data = files.read_or_none(layout.absolute(town.root, path)) or b""
+        digest.update(f"\0{path}\0{len(data)}\0".encode("utf-8", "surrogateescape") + data)
+    return f"tried:{row.id}:{to}:{digest.hexdigest()[:12]}"
+
+
+def _agent_of(town: Town, worker: str) -> str:
+    # Not the whole file: that a try makes or changes it is no reason to try again.
+    try:
+        return str(town.load(worker).get("agent", "")) if town.exists(worker) else ""
+    except GtError as error:
+        return error.message

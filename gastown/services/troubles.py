@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from gastown.model import times
+from gastown.model import ids, times
 from gastown.model.errors import GtError, InvalidFile
 from gastown.model.rig import Rig
 from gastown.model.row import Row
@@ -172,9 +172,14 @@ def _given(town: Town, view: View, index: Index) -> list[Problem]:
 
     found = []
     for row in sorted(rows, key=queries.work_order):
-        why = "" if _is_for_another(town, row) else given.why_not(town, row, str(row.assignee))
+        if _is_for_another(town, row):
+            continue
+        to, command = str(row.assignee), f"gt sling {row.id}"
+        why = given.why_not(town, row, to)
+        if why == "" and (stop := given.stop(town, row, to)):
+            why, command = stop
         if why:
-            found.append(Problem("given", row.id, f"it does not start for {row.assignee}: {why}", f"gt sling {row.id}"))
+            found.append(Problem("given", row.id, f"it does not start for {to}: {why}", command))
     return found
 
 
@@ -192,16 +197,24 @@ def _untrusted(town: Town, index: Index, rigs: list[Rig]) -> list[Problem]:
     here = machine_name(town)
     open_rows = (row for row in index.live if row.status == "open" and QUEUED in row.labels)
     waiting = [row for row in open_rows if row.machine in (None, here)]
-    if not waiting and not any(rig.gates or rig.setup for rig in rigs):
+    named = [_default_agent(town), *(rig.agent for rig in rigs), *(row.agent for row in waiting)]
+    # A built-in one came with gt.
+    agents = sorted({one for one in named if one and town.exists(f"agents/{one}.yaml")})
+    if not waiting and not agents and not any(rig.gates or rig.setup for rig in rigs):
         return []
     from gastown.services import commands
 
-    found = [one for one in commands.needed(town, rigs, waiting) if not one.trusted]
+    found = [one for one in commands.needed(town, rigs, waiting, agents) if not one.trusted]
     if not found:
         return []
     names = ", ".join(f"{one.kind} of {one.subject}" for one in found[:3]) + (", …" if len(found) > 3 else "")
     text = f"nobody on this machine has agreed to: {names}"
     return [Problem("untrusted", counted(len(found), "command"), text, "gt trust list")]
+
+
+def _default_agent(town: Town) -> str | None:
+    name = town.setting("agent")
+    return name if isinstance(name, str) and ids.is_name(name) else None
 
 
 def _escalations(view: View, index: Index) -> list[Problem]:

@@ -23,9 +23,13 @@ Command = str | Sequence[str]
 
 
 class Untrusted(Refused):
-    """A command that nobody on this machine has agreed to. It may run once somebody has."""
+    """A command that nobody on this machine has agreed to. It may run once somebody has; `number` is its id."""
 
     code = "untrusted"
+
+    def __init__(self, message: str, hint: str, number: str) -> None:
+        super().__init__(message, hint)
+        self.number = number
 
 
 _ORDER = ("id", "kind", "subject", "command", "at", "by")
@@ -95,6 +99,7 @@ def require(town: Town, kind: str, subject: str, command: Command, *, text: str 
         raise Untrusted(
             f"the {kind} of {subject} is not trusted on this machine: {shown(command) if text is None else text}",
             f"read it (gt trust show {number}), then: gt trust add {number}",
+            number,
         )
 
 

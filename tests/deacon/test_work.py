@@ -104,6 +104,67 @@ def test_work_for_another_machine_is_told_and_kept(site: Ground) -> None:
     assert site.town.bead(bead).machine == "faraway"
 
 
+def plan(site: Ground, bead: str) -> list[dict[str, object]]:
+    return [one for one in run_gt("deacon", "plan", "--json", cwd=site.root).json if one["subject"] == bead]
+
+
+def given_problem(site: Ground, bead: str) -> dict[str, str]:
+    found = run_gt("status", "--json", cwd=site.root).json["problems"]
+    return next(one for one in found if one["kind"] == "given" and one["subject"] == bead)
+
+
+def test_work_given_where_no_agent_is_named_starts_as_soon_as_one_is(site: Ground) -> None:
+    (site.root / "agents").mkdir(exist_ok=True)
+    (site.root / "agents/shy.yaml").write_text("name: shy\ncommand: [sleep, '1000']\n")
+    bead = site.bead()
+    site.start()
+    site.edit(bead, "status: open", "status: open\n\nassignee: app/birch")
+    site.event("note", about(bead))
+    problem = given_problem(site, bead)
+    assert "it does not start for app/birch: which agent?" in problem["text"]
+    assert problem["command"] == "gt config set agent NAME"
+    (later,) = plan(site, bead)
+    assert (later["action"], "which agent?" in str(later["why"])) == ("later", True)
+    run_gt("config", "set", "agent", "shy", cwd=site.root)
+    assert site.event("sling", about(bead))["data"]["to"] == "app/birch"
+    assert len([one for one in site.mail() if bead in one]) == 1
+
+
+def test_work_given_to_an_agent_nobody_trusts_starts_as_soon_as_somebody_does(site: Ground, tmp_path: Path) -> None:
+    (site.root / "agents").mkdir(exist_ok=True)
+    bead = site.bead()
+    git("clone", "-q", "--bare", str(site.root), str(tmp_path / "town.git"), cwd=tmp_path)
+    run_gt("sync", "--remote", str(tmp_path / "town.git"), cwd=site.root)
+    # As a pull leaves it: nobody here has written it.
+    (site.root / "agents/shy.yaml").write_text("name: shy\ncommand: [sleep, '1000']\n")
+    git("add", "agents", cwd=site.root)
+    git("commit", "-qm", "from elsewhere", cwd=site.root)
+    site.start()
+    site.edit(bead, "status: open", "status: open\n\nassignee: app/birch\n\nagent: shy")
+    site.event("note", about(bead))
+    problem = given_problem(site, bead)
+    number = problem["command"].split()[-1]
+    assert "the agent of shy is not trusted on this machine: sleep 1000" in problem["text"]
+    assert problem["command"] == f"gt trust show {number}"
+    run_gt("trust", "add", number, cwd=site.root)
+    assert site.event("sling", about(bead))["data"]["to"] == "app/birch"
+
+
+def test_what_is_said_of_work_that_began_to_start_and_could_not_is_true(site: Ground) -> None:
+    (site.root / "agents").mkdir(exist_ok=True)
+    (site.root / "agents/shy.yaml").write_text("name: shy\ncommand: [sleep, '1000']\n")
+    run_gt("config", "set", "agent", "shy", cwd=site.root)
+    run_gt("rig", "config", "app", "setup", "[exit 3]", cwd=site.root)
+    bead = site.bead()
+    site.start()
+    site.edit(bead, "status: open", "status: open\n\nassignee: app/birch")
+    site.event("note", about(bead))
+    assert site.town.bead(bead).assignee is None
+    (letter,) = [one for one in site.mail() if bead in one]
+    assert "exit 3" in letter
+    assert f"it is open and nobody's now: gt sling {bead}" in letter
+
+
 def test_queued_work_starts_when_its_need_has_landed(site: Ground, repo: Path) -> None:
     first = site.bead("first")
     second = site.bead("second", needs=[first])

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from gastown.services import escalate, polecats, status, trust
+from gastown.services import commands, config, escalate, polecats, status, trust
+from gastown.services import given as given_
 from gastown.store import layout
 from gastown.store.town import Town
 from tests.conftest import git
@@ -60,6 +61,60 @@ def test_work_of_a_person_or_of_another_machine_is_no_problem(rig: Town) -> None
 
     rig.transact("machine", retire)
     assert problems(rig) == [("given", bead, f"gt sling {bead}")]
+
+
+def agent(town: Town, name: str, command: str = "sleep") -> None:
+    with town.change("agent") as change:
+        change.put(f"agents/{name}.yaml", {"name": name, "command": [command, "1000"]})
+        change.emit("edit", "an agent")
+
+
+def test_work_given_where_its_agent_cannot_run_says_why_and_what_to_do(rig: Town) -> None:
+    bead = given(rig, "green/amber")
+    assert problems(rig) == [("given", bead, "gt config set agent NAME")]
+    agent(rig, "shy", "no-such-program")
+    config.set_value(rig, "agent", "shy")
+    assert problems(rig) == [("given", bead, f"gt sling {bead}")]
+    (problem,) = [one for one in status.status(rig, rig).problems if one.kind == "given"]
+    assert "there is no command no-such-program" in problem.text
+    agent(rig, "shy")
+    assert problems(rig) == []
+
+
+def test_a_try_that_failed_is_named_until_anything_it_hangs_on_has_changed(rig: Town) -> None:
+    agent(rig, "shy")
+    config.set_value(rig, "agent", "shy")
+    bead = given(rig, "green/amber")
+    assert problems(rig) == []
+
+    def refuse() -> None:
+        key = given_.tried_key(rig, rig.index().by_id[bead], "green/amber")
+        rig.transact("note", lambda change: change.emit("note", "cannot", bead=bead, key=key, why="no room"))
+
+    for mend in (
+        lambda: config.set_value(rig, "deacon.quiet", "20m"),
+        lambda: agent(rig, "other"),
+        lambda: trust.record(rig, "gate", "green/test", "true"),
+        lambda: config.set_value(rig, "rig.green.capacity", "3"),
+    ):
+        refuse()
+        assert problems(rig) == [("given", bead, f"gt sling {bead}")]
+        assert "it does not start for green/amber: no room" in [one.text for one in status.status(rig, rig).problems]
+        mend()
+        assert problems(rig) == []
+
+
+def test_an_agent_of_the_town_or_a_rig_that_nobody_agreed_to_is_named(rig: Town) -> None:
+    agent(rig, "shy")
+    agent(rig, "coy")
+    agent(rig, "unused")
+    config.set_value(rig, "agent", "shy")
+    config.set_value(rig, "rig.green.agent", "coy")
+    git("remote", "add", "origin", "/nowhere", cwd=rig.root)
+    (problem,) = [one for one in status.status(rig, rig).problems if one.kind == "untrusted"]
+    assert problem.text == "nobody on this machine has agreed to: agent of coy, agent of shy"
+    commands.agree(rig, [], everything=True)
+    assert problems(rig) == []
 
 
 def test_commands_from_elsewhere_wait_for_a_person(rig: Town) -> None:

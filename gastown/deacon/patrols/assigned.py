@@ -23,7 +23,8 @@ _AGAIN = 600.0
 class Given:
     """A bead that somebody was given by hand. `problem` says why it cannot be slung; `quiet`: and nobody is told.
 
-    `told` is when its person was told last, `holds` is why nothing may start at all now.
+    `told` is when its person was told last, `holds` is why nothing may start at all now. `tried` is when it was
+    tried as all it hangs on is now, `why` what the last try said.
     """
 
     bead: str
@@ -32,18 +33,26 @@ class Given:
     told: float | None = None
     tried: float | None = None
     holds: str = ""
+    why: str = ""
 
 
 @dataclass(frozen=True)
 class Sling(Action):
-    """Give a bead to the one who was written into it."""
+    """Give a bead to the one who was written into it. `told` is what the last try said."""
 
     to: str = ""
+    told: str = ""
     slow = True
 
     def apply(self, town: Town) -> None:
-        """As `gt sling BEAD ADDRESS`; blocked or over capacity it waits in the queue. A refusal is told by mail."""
+        """As `gt sling BEAD ADDRESS`; blocked or over capacity it waits in the queue.
+
+        A refusal is told by mail, once.
+        """
         _unhook(town, self.subject)
+        row = town.index().by_id.get(self.subject)
+        # As things are before the try: whoever mends them meanwhile need not wait.
+        key = given.tried_key(town, row, self.to) if row else ""
         try:
             report = sling.sling(town, [self.subject], self.to, queue_blocked=True)
         except GtError as error:
@@ -54,10 +63,16 @@ class Sling(Action):
             raise GtError(found[0].message, found[0].hint)  # nobody is bothered: it is tried again by itself
         refused = [f"{one.message}\n{one.hint}".strip() for one in found]
         if refused:
-            key = f"tried:{self.subject}:{self.to}"
-            text = f"{self.subject} cannot be given to {self.to}: {refused[0].splitlines()[0]}"
-            body = f"{refused[0]}\n\nIt was given to {self.to} by editing its file; it stays as it is.\n"
-            telling.tell(town, "note", key, text, body=body, bead=self.subject)
+            why = refused[0].splitlines()[0]
+            text = f"{self.subject} cannot be given to {self.to}: {why}"
+            if why == self.told:
+                telling.note(town, "note", key, text, bead=self.subject, why=why, worker=self.to)
+                return
+            now = "it stays as it is, and is tried again when that is mended."
+            if town.bead(self.subject).assignee != self.to:  # its start had begun
+                now = f"it is open and nobody's now: gt sling {self.subject}"
+            body = f"{refused[0]}\n\nIt was given to {self.to} by editing its file; {now}\n"
+            telling.tell(town, "note", key, text, body=body, bead=self.subject, why=why, worker=self.to)
 
 
 @dataclass(frozen=True)
@@ -98,8 +113,9 @@ def gather(world: World) -> list[Given]:
         if problem is None or (problem and bead_id not in wishes):
             continue
         told = world.memory.when(key_of(bead_id, to, problem)) if problem else None
-        tried = world.memory.when(f"tried:{bead_id}:{to}")
-        found.append(Given(bead_id, to, problem, told, tried, "; ".join(world.holds)))
+        tried = world.memory.when(given.tried_key(world.town, row, to)) if not problem else None
+        why = world.memory.refusals.get((bead_id, to), "")
+        found.append(Given(bead_id, to, problem, told, tried, "; ".join(world.holds), why))
     return found
 
 
@@ -120,7 +136,10 @@ def _waits(world: World, row: Row) -> bool:
 
 
 def decide(evidence: list[Given], settings: Settings, now: float) -> list[Action]:
-    """Sling what can be slung, tell the rest once; what was refused is tried again after ten minutes."""
+    """Sling what can be slung, tell the rest once; what was refused is tried again after ten minutes.
+
+    Once anything changed that it hangs on, it counts as not tried yet.
+    """
     actions: list[Action] = []
     for one in evidence:
         if one.problem:
@@ -129,9 +148,9 @@ def decide(evidence: list[Given], settings: Settings, now: float) -> list[Action
         elif one.holds:
             actions.append(Later(one.bead, one.holds, at=now + settings.rescan))
         elif one.tried is not None and now - one.tried < _AGAIN:
-            actions.append(Later(one.bead, f"{one.to} could not take it a moment ago", at=one.tried + _AGAIN))
+            actions.append(Later(one.bead, f"{one.to} could not take it: {one.why}", at=one.tried + _AGAIN))
         else:
-            actions.append(Sling(one.bead, f"its assignee was set to {one.to} by hand", to=one.to))
+            actions.append(Sling(one.bead, f"its assignee was set to {one.to} by hand", to=one.to, told=one.why))
     return actions
 
 
