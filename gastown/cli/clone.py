@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from gastown.cli.context import Ctx
+from gastown.cli.interrupt import interruptible
 from gastown.cli.options import Json
 from gastown.cli.output import put, put_json, say
 from gastown.model.errors import GtError, InvalidFile, UsageError
@@ -24,7 +25,8 @@ def clone(
     """Join a town from this machine: clone it, name this machine in it, make plain git right in it."""
     from gastown.services import clone as service
 
-    done = service.clone(url, path, name=machine)
+    with interruptible("interrupted; nothing was made"):
+        done = service.clone(url, path, name=machine)
     if json:
         put_json({"root": done.root, "town": done.name, "machine": done.machine, "rigs": list(done.rigs)})
         return

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gastown.cli.context import Ctx
+from gastown.cli.interrupt import interruptible
 from gastown.cli.options import Json
 from gastown.cli.output import problems, put, put_json, say
 from gastown.model.errors import UsageError
@@ -40,13 +41,14 @@ def sync(
     from gastown.services.exchange import exchange
 
     gt: Ctx = ctx.obj
-    if remote is not None:
-        attach_remote(gt.town, remote)
-    if continue_:
-        _finish(gt)
-        if wire.remote_of(gt.town.repo) is None:
-            return 0
-    done = exchange(gt.town, accept_rewrite=accept_rewrite, timeout=timeout)
+    with interruptible("interrupted; the next gt sync does what is left"):
+        if remote is not None:
+            attach_remote(gt.town, remote)
+        if continue_:
+            _finish(gt)
+            if wire.remote_of(gt.town.repo) is None:
+                return 0
+        done = exchange(gt.town, accept_rewrite=accept_rewrite, timeout=timeout)
     if json:
         put_json({**_json(done.sync), **_claims(done.tenure)})
     else:

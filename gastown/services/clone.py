@@ -154,9 +154,11 @@ def attach_remote(town: Town, url: str) -> None:
         branch = ref.removeprefix("refs/heads/")
         git.run(["push", "--progress", "--no-verify", "--set-upstream", REMOTE, f"{ref}:refs/heads/{branch}"],
                 cwd=town.root, silence=SILENCE)  # fmt: skip
-    except GtError as error:
+    except BaseException as error:
         if not there:
             git.run(["remote", "remove", REMOTE], cwd=town.root, check=False)
+        if not isinstance(error, GtError):
+            raise
         raise GtError(f"the town could not be sent to {git.mask(url)}:\n{error.message}", error.hint) from None
     news.note_met(town.root, town.clock())
     wiring.wire(town)

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,6 +17,7 @@ from gastown.services import clone, wiring
 from gastown.services.init import make_town
 from gastown.services.sync import sync
 from gastown.store.town import Town, open_town
+from tests.conftest import PROJECT, gt_argv
 from tests.store.towns import assert_sound, git
 
 ME = ("-c", "user.name=a", "-c", "user.email=a@b")
@@ -214,3 +220,67 @@ def test_a_remote_given_by_git_alone_is_filled_by_the_first_sync(remote, tmp_pat
     exchange(town)
     assert git(remote, "rev-parse", "main") == git(town.root, "rev-parse", "HEAD")
     assert trust.is_trusted(town, "gate", "app/test", "make test")
+
+
+@dataclass
+class Mute:
+    """A server that takes a call and says nothing. `url` is a town there."""
+
+    socket: socket.socket
+    url: str
+
+    def called(self) -> socket.socket:
+        """Wait until somebody calls, and has said what they want."""
+        call = self.socket.accept()[0]
+        call.settimeout(20)
+        with call.makefile("rb") as wire:
+            asked = wire.read(4)
+            assert b"git-upload-pack" in wire.read(int(asked, 16) - 4)
+        return call
+
+
+@pytest.fixture
+def mute() -> Iterator[Mute]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
+        yield Mute(server, f"git://127.0.0.1:{server.getsockname()[1]}/town.git")
+
+
+def start(*args: str, cwd: Path) -> subprocess.Popen[str]:
+    def listen() -> None:  # tests that run in the background of a shell ignore it, and so would their children
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    env = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    return subprocess.Popen([*gt_argv(), *args], cwd=cwd, env=env, stderr=subprocess.PIPE, text=True, preexec_fn=listen)
+
+
+def ended(call: subprocess.Popen[str], wire: socket.socket, number: int) -> str:
+    """End a command by a signal; what it said. Its git must be gone by then: the wire is closed."""
+    with wire:
+        call.send_signal(number)
+        said = call.communicate(timeout=20)[1]
+        assert call.returncode == 128 + number
+        assert wire.recv(1) == b""
+    return said
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_clone_leaves_neither_a_folder_nor_a_git(tmp_path: Path, mute: Mute, number: int) -> None:
+    call = start("clone", mute.url, "new", cwd=tmp_path)
+    assert ended(call, mute.called(), number) == "interrupted; nothing was made\n"
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_interrupted_clone_leaves_an_empty_folder_that_was_there(tmp_path: Path, mute: Mute) -> None:
+    (tmp_path / "mine").mkdir()
+    call = start("clone", mute.url, "mine", cwd=tmp_path)
+    ended(call, mute.called(), signal.SIGTERM)
+    assert os.listdir(tmp_path / "mine") == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_sync_says_so_and_ends_its_git(town: Town, mute: Mute, number: int) -> None:
+    git(town.root, "remote", "set-url", "origin", mute.url)
+    call = start("sync", cwd=Path(town.root))
+    assert ended(call, mute.called(), number) == "interrupted; the next gt sync does what is left\n"
+    assert_sound(town.root)
