@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from gastown.model.errors import GtError
+from gastown.runtime.held import HeldSignals
 from gastown.store import files
 
 MIN_GIT = (2, 30)
@@ -137,6 +138,7 @@ def run(
     if cwd is not None and not os.path.isdir(cwd):
         raise GtError(f"there is no folder {os.fspath(cwd)} to run git in", "it was moved or removed: `gt doctor`")
     files.fault_point()
+    held = HeldSignals()
     try:
         process = subprocess.Popen(
             command,
@@ -148,10 +150,14 @@ def run(
             start_new_session=True,
             pass_fds=pass_fds,
         )
-    except FileNotFoundError:
-        raise _missing() from None
+    except BaseException as error:
+        held.release()
+        if isinstance(error, FileNotFoundError):
+            raise _missing() from None
+        raise
     with process:
         try:
+            held.release()
             if on_start is not None:
                 on_start(process.pid)
             out, err = _collect(process, input, timeout, silence, on_progress)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,3 +113,24 @@ def test_sources_are_made_absolute_only_if_they_are_paths(tmp_path: Path) -> Non
     assert git.absolute("a:b", tmp_path) == str(tmp_path / "a:b")
     for url in ("https://h/x.git", "git@host:org/x.git", "file:///x"):
         assert git.absolute(url, tmp_path) == url
+
+
+def test_a_signal_just_as_git_is_started_ends_that_git(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raised within Popen it would leave a child whose pid nobody knows."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Interrupted(subprocess.Popen):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            started.append(self)
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(git.subprocess, "Popen", Interrupted)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            git.run(["-c", "alias.hang=!sleep 1000", "hang"], cwd=project)
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert started[0].returncode == -signal.SIGTERM
