@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from gastown.model import groups, ids
-from gastown.model.errors import GtError, InvalidFile
+from gastown.model import ids
+from gastown.model.errors import GtError
 from gastown.model.text import counted
 from gastown.runtime import git, processes, sessions, tmux
-from gastown.services import holds, lint, machine, rigdoctor, wiring
+from gastown.services import holds, lint, machine, rigdoctor, sound, wiring
 from gastown.services.findings import FAIL, FIXED, NOTE, OK, WARN, Finding, Fix, Found
-from gastown.store import files, gitindex, identity, journal, layout, schema
+from gastown.store import files, gitindex, identity, journal, layout
 from gastown.store.town import Town
 
 _GRACE = 5.0
@@ -212,43 +212,13 @@ def _restore(town: Town, paths: list[str]) -> None:
 
 
 def _files(town: Town) -> Iterator[Found]:
-    """Every YAML file but the beads, against its schema."""
-    count = bad = 0
-    unusable = {one.path: [one] for one in town.rigs()[1]}
-    for path in _yaml_files(town):
-        count += 1
-        for problem in _wrong(town, path) or unusable.get(path, []):
-            bad += 1
-            yield Finding("files", FAIL, str(problem), problem.hint), None
-    if not bad:
-        yield Finding("files", OK, f"{counted(count, 'valid file')} besides the beads"), None
-
-
-def _yaml_files(town: Town) -> Iterator[str]:
-    yield layout.TOWN_FILE
-    if town.exists(groups.PATH):
-        yield groups.PATH
-    for folder in ("agents", layout.MACHINES):
-        yield from (f"{folder}/{name}" for name in sorted(town.names(folder)) if name.endswith(".yaml"))
-    for rig in sorted(town.names(layout.RIGS)):
-        if not ids.is_name(rig):
-            continue
-        if town.exists(layout.rig_file(rig)):
-            yield layout.rig_file(rig)
-        for kind in ("polecats", "crew"):
-            folder = f"{layout.RIGS}/{rig}/{kind}"
-            yield from (f"{folder}/{name}" for name in sorted(town.names(folder)) if name.endswith(".yaml"))
-
-
-def _wrong(town: Town, path: str) -> list[InvalidFile]:
-    kind = schema.kind_of(path)
-    try:
-        doc = town.load(path)
-        if path == groups.PATH:
-            groups.groups_of(doc)
-    except InvalidFile as problem:
-        return [problem]
-    return schema.validate(kind, doc, path) if kind else []
+    """Every file but the beads and the mail: each kind as its schema says, and that it can be read at all."""
+    wrong = sound.problems(town)
+    for problem in wrong:
+        yield Finding("files", FAIL, str(problem), problem.hint), None
+    if not wrong:
+        count = counted(sum(1 for _ in sound.paths(town)), "valid file")
+        yield Finding("files", OK, f"{count} besides the beads"), None
 
 
 def _beads(town: Town) -> Iterator[Found]:

@@ -45,6 +45,7 @@ def status(town: Town, view: View, index: Index | None = None) -> Status:
         bad += bad_workers
         summaries.append(_summary(rig, index, ready, workers))
     bad += _groups(view) + _settings(view)
+    bad += _others(town, bad) if view.revision is None else []
     problems = troubles.found(town, view, index, rigs, summaries, bad, remote=bool(remote))
     return Status(
         view.name,
@@ -75,6 +76,14 @@ def _groups(view: View) -> list[InvalidFile]:
     except InvalidFile as problem:
         return [problem]
     return []
+
+
+def _others(town: Town, named: list[InvalidFile]) -> list[InvalidFile]:
+    """What `gt doctor` finds wrong in files that are not named yet."""
+    from gastown.services import sound
+
+    paths = {one.path for one in named}
+    return [one for one in sound.problems(town, known=True) if one.path not in paths]
 
 
 def _settings(view: View) -> list[InvalidFile]:

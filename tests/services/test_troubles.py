@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
-from gastown.services import commands, config, escalate, polecats, status, trust
+from gastown.services import commands, config, doctor, escalate, polecats, status, trust
 from gastown.services import given as given_
 from gastown.store import layout
 from gastown.store.town import Town
-from tests.conftest import git
+from tests.conftest import PROJECT, git
 from tests.services.test_status import with_worker
 
 
@@ -57,7 +63,8 @@ def test_work_of_a_person_or_of_another_machine_is_no_problem(rig: Town) -> None
     assert problems(rig) == []
 
     def retire(change):
-        change.put(layout.machine_file("brick"), {"name": "brick", "id": "b" * 16, "retired": {"at": change.at}})
+        doc = {"name": "brick", "id": "b" * 16, "retired": {"at": change.at, "by": "anvil"}}
+        change.put(layout.machine_file("brick"), doc)
 
     rig.transact("machine", retire)
     assert problems(rig) == [("given", bead, f"gt sling {bead}")]
@@ -155,3 +162,69 @@ def test_work_handed_in_while_status_looks_is_not_stalled(town: Town) -> None:
         now.move("merging")
         change.save(now)
     assert [one.state for one in polecats.polecats(town, "green", index=seen)] == ["working"]
+
+
+def break_agent(town: Town) -> str:
+    return write(town, "agents/shy.yaml", "name: shy\ncommand: touch\n")
+
+
+def break_placeholder(town: Town) -> str:
+    return write(town, "agents/coy.yaml", "name: coy\ncommand: [touch, '{nonsense}']\n")
+
+
+def break_machine(town: Town) -> str:
+    return write(town, "machines/brick.yaml", "name: brick\nid: [\n")
+
+
+def break_formula(town: Town) -> str:
+    return write(town, "formulas/ship.toml", "steps = [\n")
+
+
+def break_formula_bytes(town: Town) -> str:
+    return write(town, "formulas/ship.toml", b"\xff\xfe")
+
+
+def break_feed(town: Town) -> str:
+    Path(town.root, "feed/2026-11-22/far-0001.jsonl").mkdir(parents=True)
+    return "feed/2026-11-22/far-0001.jsonl"
+
+
+def break_feed_link(town: Town) -> str:
+    Path(town.root, "feed/2026-11-22").mkdir(parents=True)
+    os.mkfifo(Path(town.root, "feed/2026-11-22/far-0001.jsonl"))
+    return "feed/2026-11-22/far-0001.jsonl"
+
+
+def write(town: Town, path: str, text: str | bytes) -> str:
+    place = Path(town.root, path)
+    place.parent.mkdir(exist_ok=True)
+    place.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        break_agent, break_placeholder, break_machine, break_formula, break_formula_bytes, break_feed, break_feed_link,
+    ],
+)  # fmt: skip
+def test_the_status_names_every_broken_file_that_the_doctor_names(town: Town, spoil: Callable[[Town], str]) -> None:
+    assert problems(town) == []
+    path = spoil(town)
+    for _ in range(2):  # what was found good is remembered, what is broken is not
+        assert problems(town) == [("invalid_file", path, f"$EDITOR {path}")]
+    (found,) = [one for one in doctor.examine(town) if one.check == "files"]
+    assert found.state == "error"
+    assert path in found.text
+
+
+def test_a_healthy_status_does_not_load_what_judges_files(town: Town) -> None:
+    write(town, "agents/shy.yaml", "name: shy\ncommand: [sleep, '1']\n")
+    write(town, "formulas/ship.toml", "name = 'ship'\n")
+    status.status(town, town)
+    script = (
+        "import sys\nfrom gastown.cli.main import main\nassert main(['status']) == 0\n"
+        "assert not {'jsonschema', 'tomllib'} & set(sys.modules), sorted(sys.modules)\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=town.root, env={**os.environ, "PYTHONPATH": str(PROJECT)},
+                   check=True)  # fmt: skip
