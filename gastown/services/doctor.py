@@ -12,7 +12,7 @@ from gastown.model import ids
 from gastown.model.errors import GtError
 from gastown.model.text import counted
 from gastown.runtime import git, processes, sessions, tmux
-from gastown.services import holds, lint, machine, rigdoctor, sound, wiring
+from gastown.services import holds, ignored, lint, machine, rigdoctor, sound, wiring
 from gastown.services.findings import FAIL, FIXED, NOTE, OK, WARN, Finding, Fix, Found
 from gastown.store import files, gitindex, identity, journal, layout
 from gastown.store.town import Town
@@ -32,7 +32,7 @@ def examine(town: Town, *, fix: bool = False) -> list[Finding]:
         town.require_own()
     found, mended = [], []
     here = (_git, _tmux, _identity, _machine, _disk, _journal, _locks)
-    looks = (_leftovers, _feed, _files, _beads, _plain_git, rigdoctor.look, _sessions, _held, _claims)
+    looks = (_leftovers, _feed, _files, _ignored, _beads, _plain_git, rigdoctor.look, _sessions, _held, _claims)
     for check in (*here, *looks):
         for finding, mend in _looked(check, town):
             if mend is not None and fix:
@@ -219,6 +219,14 @@ def _files(town: Town) -> Iterator[Found]:
     if not wrong:
         count = counted(sum(1 for _ in sound.paths(town)), "valid file")
         yield Finding("files", OK, f"{count} besides the beads"), None
+
+
+def _ignored(town: Town) -> Iterator[Found]:
+    found = ignored.hiding(town)
+    for one in found:
+        yield Finding("ignored", WARN, one.text, f"take it out of {one.file}, or write it so that it names less"), None
+    if not found:
+        yield Finding("ignored", OK, "git overlooks none of the town's files"), None
 
 
 def _beads(town: Town) -> Iterator[Found]:

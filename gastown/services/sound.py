@@ -26,7 +26,7 @@ def problems(town: Town, *, known: bool = False) -> list[InvalidFile]:
 
     With `known` a file is not judged again that was found good with these very bytes: what judges is dear to load.
     """
-    good = _Good(town.root) if known else None
+    good = Good(town.root) if known else None
     found = [one for path in paths(town) for one in _judged(town, path, good)]
     if good is not None:
         good.keep()
@@ -53,7 +53,7 @@ def _in(town: Town, folder: str, suffix: str) -> list[str]:
     return [f"{folder}/{name}" for name in sorted(town.names(folder)) if name.endswith(suffix) and name[0] != "."]
 
 
-def _judged(town: Town, path: str, good: _Good | None) -> list[InvalidFile]:
+def _judged(town: Town, path: str, good: Good | None) -> list[InvalidFile]:
     try:
         data = files.read(layout.absolute(town.root, path))
     except OSError as error:
@@ -130,11 +130,11 @@ def _why_closed(path: str) -> str:
     return "" if os.access(path, os.R_OK) else "Permission denied"
 
 
-class _Good:
+class Good:
     """What was found good by this version of gt: the bytes of each file. A hint: `gt doctor` does not go by it."""
 
-    def __init__(self, root: str) -> None:
-        self._path = layout.cache(root, "sound")
+    def __init__(self, root: str, name: str = "sound") -> None:
+        self._path = layout.cache(root, name)
         self._magic = f"gt-sound 1 {gastown.__version__} {sys.implementation.cache_tag} {marshal.version}\n".encode()
         self._before = self._load()
         self._now: dict[str, bytes] = {}

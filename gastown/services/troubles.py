@@ -38,6 +38,7 @@ def found(
     problems += _given(town, view, index)
     problems += _untrusted(town, index, rigs) if remote else []
     problems += _escalations(view, index)
+    problems += _ignored(town) if view.revision is None else []
     problems += [_to_choose(row) for row in sorted(index.disputed, key=queries.work_order)]
     problems += [Problem("invalid_file", one.path, one.reason, f"$EDITOR {one.path}") for one in bad]
     return tuple(problems)
@@ -223,6 +224,20 @@ def _escalations(view: View, index: Index) -> list[Problem]:
     beads = queries.load_rows(view, sorted(rows, key=queries.work_order))
     new = [one for one in beads if not one.doc.get("acked")]
     return [Problem("escalation", one.id, one.title, f"gt escalate ack {one.id}") for one in new]
+
+
+def _ignored(town: Town) -> list[Problem]:
+    """What keeps hand edits from being committed at all. Git is asked when the .gitignore is not the one it was."""
+    from gastown.services import ignored, sound
+
+    good, now = sound.Good(town.root, "ignores"), ignored.known(town)
+    if good.has(".gitignore", now):
+        return []
+    found = ignored.hiding(town)
+    if not found:
+        good.add(".gitignore", now)
+        good.keep()
+    return [Problem("ignored", one.file, one.text, f"$EDITOR {one.file}") for one in found]
 
 
 def _to_choose(row: Row) -> Problem:

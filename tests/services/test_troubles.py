@@ -228,3 +228,34 @@ def test_a_healthy_status_does_not_load_what_judges_files(town: Town) -> None:
     )
     subprocess.run([sys.executable, "-c", script], cwd=town.root, env={**os.environ, "PYTHONPATH": str(PROJECT)},
                    check=True)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("file", "pattern", "hidden"),
+    [
+        (".gitignore", "*", "town.yaml"), (".gitignore", "*.yaml", "town.yaml"),
+        (".gitignore", "/mail/*/new/", "mail/overseer/new/"), (".gitignore", "rigs/*/beads", "rigs/green/beads/"),
+    ],
+)  # fmt: skip
+def test_a_pattern_that_hides_the_towns_files_is_named(rig: Town, file: str, pattern: str, hidden: str) -> None:
+    assert problems(rig) == []
+    with open(Path(rig.root, file), "a") as out:
+        out.write(f"{pattern}\n")
+    line = len(Path(rig.root, file).read_text().splitlines())
+    assert ("ignored", file, f"$EDITOR {file}") in problems(rig)
+    (found,) = [one for one in doctor.examine(rig) if one.check == "ignored"]
+    assert found.state == "warning"
+    assert f"{file}:{line} has `{pattern}`, which hides the town's own files from git" in found.text
+    assert hidden in found.text
+
+
+def test_a_file_that_is_hidden_now_is_named_and_counted(town: Town) -> None:
+    assert problems(town) == []
+    Path(town.root, ".git/info").mkdir(exist_ok=True)
+    Path(town.root, ".git/info/exclude").write_text("*shy*\n")
+    write(town, "agents/shy.yaml", "name: shy\ncommand: [sleep, '1']\n")
+    (found,) = [one for one in doctor.examine(town) if one.check == "ignored"]
+    assert ".git/info/exclude:1 has `*shy*`" in found.text
+    assert "1 hidden now, as agents/shy.yaml" in found.text
+    Path(town.root, ".git/info/exclude").write_text("")
+    assert [one.state for one in doctor.examine(town) if one.check == "ignored"] == ["ok"]
