@@ -10,6 +10,7 @@ import functools
 import math
 import os
 import re
+import shlex
 import signal
 import subprocess
 import threading
@@ -61,7 +62,7 @@ class GitFailed(GtError):
     code = "git_failed"
 
     def __init__(self, args: Sequence[str], cwd: StrPath | None, status: int, err: bytes, hint: str = "") -> None:
-        self.command = mask(" ".join(["git", *args]))
+        self.command = mask(shlex.join(["git", *args]))
         self.cwd = os.fspath(cwd) if cwd is not None else os.getcwd()
         self.status = status
         self.tail = tail(err)

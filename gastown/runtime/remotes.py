@@ -5,6 +5,7 @@ Nothing is believed because a push said so: the remote ref is read back afterwar
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -87,7 +88,7 @@ def _ls_remote(args: list[str], remote: str, cwd: StrPath, timeout: float) -> li
         said = git.tail(result.err)
         raise RemoteUnreachable(
             f"cannot read {git.mask(remote)}" + (f":\n{said}" if said else ""),
-            f"check the address, the network and your access: git ls-remote {git.mask(remote)}",
+            f"check the address, the network and your access: git ls-remote {shlex.quote(git.mask(remote))}",
         )
     return result.text.splitlines()
 

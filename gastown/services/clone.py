@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import time
 from collections.abc import Callable
@@ -98,14 +99,15 @@ def _only_town(repo: Repo, source: str) -> bytes:
     under = f"refs/remotes/{REMOTE}/"
     names = git.text(["for-each-ref", "--format=%(refname)", under], cwd=repo.root).split()
     if not names:
-        raise Refused(f"{source} is empty: there is no town in it", f"in your town: gt sync --remote {source}")
+        hint = f"in your town: gt sync --remote {shlex.quote(source)}"
+        raise Refused(f"{source} is empty: there is no town in it", hint)
     found = [one for one in names if _holds_town(repo, one)]
     branches = [one.removeprefix(under) for one in found]
     if len(branches) != 1:
         what = f"towns on several branches ({', '.join(branches)})" if branches else "no town on any branch"
         raise Refused(
             f"{source} has {what}, and its HEAD names none of its branches",
-            f"point it at the town's: git -C {source} symbolic-ref HEAD refs/heads/BRANCH",
+            f"point it at the town's: git -C {shlex.quote(source)} symbolic-ref HEAD refs/heads/BRANCH",
         )
     git.run(["branch", "--quiet", "--track", branches[0], found[0]], cwd=repo.root)
     git.run(["symbolic-ref", "HEAD", f"refs/heads/{branches[0]}"], cwd=repo.root)
@@ -142,7 +144,7 @@ def attach_remote(town: Town, url: str) -> None:
     """
     there = git.run(["config", "--get", f"remote.{REMOTE}.url"], cwd=town.root, check=False).text
     if there and there != url:
-        raise Refused(f"the town has the remote {there} already", f"git remote set-url {REMOTE} {url}")
+        raise Refused(f"the town has the remote {there} already", f"git remote set-url {REMOTE} {shlex.quote(url)}")
     head = town.repo.head()[1]
     if head is not None:
         outgoing.require_welcome(town.repo, head, None)

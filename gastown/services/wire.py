@@ -84,9 +84,11 @@ class Wire:
         return RemoteUnreachable(f"the remote {self.remote} said nothing for {self.timeout:g} s", self._hint())
 
     def _hint(self) -> str:
+        import shlex
+
         return (
             "everything is committed here and goes out with the next sync; check the network, the address and your "
-            f"access: git ls-remote {self.remote}"
+            f"access: git ls-remote {shlex.quote(self.remote)}"
         )
 
     def push(self, spec: str, *, lease: str | None = None) -> Result:

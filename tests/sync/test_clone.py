@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from gastown.model.errors import GtError, Refused
+from gastown.runtime import remotes
 from gastown.services import clone, wiring
 from gastown.services.init import make_town
 from gastown.services.sync import sync
@@ -284,3 +286,18 @@ def test_an_interrupted_sync_says_so_and_ends_its_git(town: Town, mute: Mute, nu
     call = start("sync", cwd=Path(town.root))
     assert ended(call, mute.called(), number) == "interrupted; the next gt sync does what is left\n"
     assert_sound(town.root)
+
+
+def test_a_command_in_a_hint_is_one_that_a_shell_takes(tmp_path: Path, town: Town) -> None:
+    url = "ext::sh -c 'touch x'"
+    with pytest.raises(Refused) as refused:
+        clone.attach_remote(town, url)
+    assert shlex.split(refused.value.hint) == ["git", "remote", "set-url", "origin", url]
+    empty = tmp_path / "an empty one.git"
+    git(tmp_path, "init", "-q", "--bare", str(empty))
+    with pytest.raises(Refused) as refused:
+        clone.clone(str(empty), str(tmp_path / "second"))
+    assert shlex.split(refused.value.hint)[-1] == str(empty)
+    with pytest.raises(remotes.RemoteUnreachable) as unreachable:
+        remotes.look(url, cwd=town.root)
+    assert shlex.split(unreachable.value.hint.rpartition("access: ")[2]) == ["git", "ls-remote", url]
