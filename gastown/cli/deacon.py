@@ -92,7 +92,7 @@ def status(ctx: typer.Context, json: Json = False) -> int:
     else:
         put("no deacon runs (gt up starts it)")
     if not json:
-        put_lines(f"nothing new starts: {safe(why)}" for why in holds)
+        put_lines(f"nothing starts by itself: {safe(why)}" for why in holds)
     return 0 if found else 1
 
 
@@ -199,7 +199,7 @@ def scheduler_status(ctx: typer.Context, json: Json = False) -> None:
         put_json(found.as_json())
         return
     for why in found.holds:
-        put(f"nothing new starts: {safe(why)}")
+        put(f"nothing starts by itself: {safe(why)}")
     if found.rooms:
         slots = found.rooms[0].slots
         put(f"{found.machine}: {slots.used} of {slots.most} slots in use")

@@ -59,7 +59,10 @@ def _holds(town: Town, view: View) -> list[Problem]:
     from gastown.services import holds
 
     name = machine_name(town) or "?"
-    return [Problem(one.kind, name, f"nothing new starts: {one.why}", one.ends) for one in holds.every(town.root)]
+    stops = [Problem(one.kind, name, f"nothing new starts: {one.why}", one.ends) for one in holds.stops(town.root)]
+    text = f"nothing starts by itself, only what a person slings: {holds.paused(town.root)}"
+    paused = [Problem("paused", name, text, "gt scheduler resume")] if holds.paused(town.root) else []
+    return stops + paused
 
 
 def _syncing(town: Town, view: View, *, remote: bool) -> list[Problem]:

@@ -91,6 +91,8 @@ def test_status_says_so_first_and_what_ends_it(work: Lab, monkeypatch: pytest.Mo
 def test_a_paused_machine_still_takes_what_a_person_slings(work: Lab) -> None:
     scheduler.pause(work.town)
     assert work.one(work.bead().id, agent=work.sleeper()).to == "app/amber"
+    (said,) = [one.text for one in statuses.status(work.town, work.town).problems if one.kind == "paused"]
+    assert said.startswith("nothing starts by itself, only what a person slings: the scheduler was paused by")
 
 
 def test_a_marker_that_cannot_be_read_still_stops(work: Lab) -> None:
