@@ -288,5 +288,7 @@ def machine(view: View, name: str, here: str, rows: Iterable[Row] = ()) -> Machi
     if not is_name(name) or not view.exists(layout.machine_file(name)):
         known = [file.removesuffix(".yaml") for file in view.names(layout.MACHINES) if file.endswith(".yaml")]
         near = nearest(name, known)
-        raise NotFound(f"no machine {name!r}", "" if near else "machines: " + ", ".join(known), near)
+        hint = f"did you mean {' or '.join(near)}?" if near else "machines: " + ", ".join(known)
+        hint += "; one that has just joined is known here once it has synced: gt sync there, then here"
+        raise NotFound(f"no machine {name!r}", hint, near)
     return Machine(name, name == here, view.load(layout.machine_file(name)), tuple(_held(rows)[name]))

@@ -611,3 +611,11 @@ def test_an_unknown_machine_has_no_state(ground: Ground) -> None:
     with pytest.raises(NotFound):
         machine.require_active(here, "nowhere")
     assert identity.standing(here.root, here.clock()).own
+
+
+def test_a_machine_that_has_not_synced_yet_is_asked_for_with_what_to_do(ground: Ground) -> None:
+    here = ground.towns["anvil"]
+    made = bead(here, "For the other")
+    ran = run_gt("sling", made, "--machine", "brick", "--", "true", cwd=here.root, code=6)
+    assert "no machine 'brick'" in ran.err
+    assert "one that has just joined is known here once it has synced: gt sync there, then here" in ran.err
