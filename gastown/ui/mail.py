@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from gastown.model import times
 from gastown.model.incoming import Content
-from gastown.model.text import safe, safe_block
+from gastown.model.text import clip, safe, safe_block
 from gastown.services.mailbox import Letter
 from gastown.ui import style
 from gastown.ui.tables import columns
@@ -15,12 +15,17 @@ HEAD = ("NR", "", "PRI", "FROM", "AGE", "ID", "SUBJECT")
 _PRIORITY = {"urgent": "red", "high": "yellow", "low": "dim"}
 
 
+# Nobody's message makes the list unreadable. What is cut stands in `gt mail read N`, and in --json.
+_SENDER, _ID, _SUBJECT = 60, 100, 300
+
+
 def table(letters: Sequence[Letter], *, now: float, colour: bool, numbers: bool = True) -> list[str]:
     """Messages as columns: number, mark (N new, R answered, F flagged, else .), priority, sender, age, id, subject."""
     cells = [
         (
-            str(one.number) if numbers else one.address, mark(one), one.head.priority, one.head.sender or "unknown",
-            times.ago(now - one.date), short_id(one, letters), subject(one),
+            str(one.number) if numbers else one.address, mark(one), one.head.priority,
+            clip(one.head.sender or "unknown", _SENDER), times.ago(now - one.date), clip(short_id(one, letters), _ID),
+            clip(subject(one), _SUBJECT),
         )
         for one in letters
     ]  # fmt: skip

@@ -272,3 +272,14 @@ def test_an_agent_reads_its_own_mail_only(green: Town, gt: Runner) -> None:
     assert gt("mail", "inbox", "mayor", env=AS_AMBER).out.split()[1] == "N"
     assert gt("--as", "mayor", "mail", "read", "1").code == 0
     assert runstate.heartbeat(green.root, AMBER) is None
+
+
+def test_one_endless_name_subject_or_sender_does_not_widen_the_inbox(town: Town, gt: Runner) -> None:
+    short = b"From: ann@example.org\nSubject: Short\n\nx\n"
+    drop(town, "overseer", "1769850000.M1P1Q1.host", short)
+    drop(town, "overseer", "y" * 230, b"From: " + b"z" * 500 + b"@example.org\nSubject: " + b"s" * 100_000 + b"\n\nx\n")
+    lines = gt("mail", "inbox").lines
+    assert len(lines) == 2
+    assert max(map(len, lines)) < 600
+    assert len(next(line for line in lines if "Short" in line)) < 250
+    assert "s" * 1000 in gt("mail", "inbox", "--json").out
