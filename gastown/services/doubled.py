@@ -45,7 +45,7 @@ def twice(change: Change, paths: Iterable[str]) -> list[Lost]:
     for group in groups.values():
         if len(group) > 1 and not wanted.isdisjoint(group):
             for stays, goes in _places(change, group):
-                lost, kept = _sides(change.town.repo, goes, stays)
+                lost, kept = sides(change.town.repo, goes, stays)
                 losts.append(Lost(goes, change.read(goes) or b"", None, lost, kept, stays, home=stays))
     return losts
 
@@ -133,13 +133,13 @@ def _losers(change: Change, paths: list[str]) -> list[Lost]:
     losts = []
     for path in paths:
         if path != first:
-            lost, kept = _sides(change.town.repo, path, first)
+            lost, kept = sides(change.town.repo, path, first)
             losts.append(Lost(path, docs[path][1], None, lost, kept, keeper=first))
     return losts
 
 
-def _sides(repo: Repo, lost: str, kept: str) -> tuple[str, str]:
-    """The commits from before the two came together: one that has only the lost bead, one that has only the other."""
+def sides(repo: Repo, lost: str, kept: str) -> tuple[str, str]:
+    """The commits from before two files came together: one that has only the first, one that has only the other."""
     tips = [sha.decode() for sha in _tips(repo)]
 
     def has(tip: str, path: str) -> bool:

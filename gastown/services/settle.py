@@ -19,7 +19,7 @@ from gastown.model.errors import GtError
 from gastown.model.merge import Doc, Settled, text_of
 from gastown.model.merge_bead import RENUMBERED, first_id
 from gastown.runtime import git
-from gastown.services import doubled, mailjoin, renumber
+from gastown.services import doubled, mailjoin, rejoin, renumber
 from gastown.services.renumber import Lost
 from gastown.store import filemerge, files, layout, moves, runstate, treediff
 
@@ -134,6 +134,8 @@ def after(town: Town, *, finished: bool = False) -> After:
     if mark == head.decode() and not names:
         return After()
     came = _came(town, mark)
+    if came.ids:
+        town.transact("sync", lambda change: _rejoin(change, came), actor="deacon")
     # One bead under two ids first: whoever gives one of them away must find all that was said of it there.
     town.transact("sync", lambda change: renumber.settle(change, doubled.twice(change, came.beads)), actor="deacon")
     notes = _notes(town.root, names)
@@ -152,6 +154,11 @@ def after(town: Town, *, finished: bool = False) -> After:
 
 def _mark(root: str) -> str:
     return layout.run(root, "settled.json")
+
+
+def _rejoin(change: Change, came: _Came) -> None:
+    for path, one in rejoin.join(change, came.ids):
+        _tell(change, path, one)
 
 
 def _settle(change: Change, notes: list[dict[str, Any]], came: _Came) -> After:
@@ -251,6 +258,8 @@ def _tell(change: Change, path: str, one: Settled) -> None:
     if one.key == "id" and bead is None:
         bead, path = one.kept, ""
         text = f"two beads were made as {one.lost}; the later one is now {one.kept}"
+    elif one.key == "place":
+        text = f"{bead} lay in two files; it is at {one.kept}, and {one.lost} is gone"
     else:
         text = f"{bead or path}{': ' + one.key if one.key else ''} was changed in two places; both are kept"
     where = {"path": path} if path else {}

@@ -49,7 +49,7 @@ def found(side: Mapping[str, bytes | None], base: Callable[[], Iterable[tuple[st
     moved: dict[str, str] = {}
     for path, doc in added:
         for where, before in known.get(text_of(doc.get("created")), ()):
-            if where not in moved and same_bead(before, doc):
+            if where not in moved and same_bead(before, doc) and _id(where) != _id(path):
                 moved[where] = path
     return moved
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from gastown.model.merge import Settled
-from gastown.store import collisions, layout, moves
+from gastown.store import collisions, layout, moves, oneplace
 from gastown.store.collisions import Renumbered
 from gastown.store.moves import Files, Followed
 from gastown.store.treediff import Entry
@@ -18,7 +18,7 @@ _ROUNDS = 8
 class SameIds:
     """Alters what two sides changed (`mine`, `other`) and what they changed it from (`old`), all by path.
 
-    `was` (ours, theirs) is filled with the path in git of a bead that lies elsewhere now, `dropped` with paths our
+    `was` (ours, theirs) is filled with the paths in git of a bead that lies elsewhere now, `dropped` with paths our
     side gave up.
     """
 
@@ -32,13 +32,14 @@ class SameIds:
     ) -> None:
         self.old, self.mine, self.other = old, mine, other
         self.data, self.blob = data, blob
-        self.was: tuple[dict[str, str], dict[str, str]] = {}, {}
+        self.was: tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]] = {}, {}
         self.dropped: set[str] = set()
         self.settled: list[tuple[str, Settled]] = []
 
     def settle(self, ids: Callable[[], Iterable[str]]) -> dict[str, str]:
         """Old id to new id of what was renumbered now. `ids` gives every id of both trees; asked only if needed."""
         new_ids: dict[str, str] = {}
+        self._gather()
         for _ in range(_ROUNDS):
             # A new id may be another bead's on the other side, and a bead that follows may meet one there.
             fresh = self._part(lambda: self._taken(ids))
@@ -61,10 +62,30 @@ class SameIds:
         ):
             self._overlay(side, done)
             paths = {layout.bead_of_path(path): path for path in done.files}
-            was |= {paths[new]: moves.beside(paths[new], old) for old, new in done.new_ids.items()}
+            for old, new in done.new_ids.items():
+                self._note_way(was, moves.beside(paths[new], old), paths[new])
             for old, new in done.new_ids.items():
                 self.settled.append((log, Settled("id", new, old)))
         return left.new_ids | right.new_ids
+
+    def _note_way(self, was: dict[str, tuple[str, ...]], old: str, new: str) -> None:
+        was[new] = was.get(old, (old,))
+
+    # -- moved or copied by hand ---------------------------------------------------------------------
+    def _gather(self) -> None:
+        """A bead that a person put into another folder lies in one place on all sides, before and after."""
+        for one in list(oneplace.places(self.old, self.mine, self.other, self.data)):
+            for path in one.paths:
+                # None of it is left there: what may lie there now on a side did not come from this bead.
+                self.old[path] = None
+            self.old[one.at] = None if one.old is None else self.blob(one.old)
+            for number, side in enumerate((self.mine, self.other)):
+                content = one.sides[number]
+                for path in one.left[number]:
+                    self._drop(side, path)
+                side[one.at] = None if content is None else self.blob(content)
+                self.was[number][one.at] = one.paths
+            self.settled += [(one.at, told) for told in one.told]
 
     # -- renumbered before ---------------------------------------------------------------------------
     def _follow_moves(self, taken: Callable[[], set[str]]) -> bool:
@@ -85,7 +106,8 @@ class SameIds:
                     moved, own, self._beads(side), lambda path: self.data(base.get(path)), used.__contains__
                 )
                 changed |= self._put(side, done)
-                self.was[number].update({new: old for old, new in moved.items()})
+                for old, new in moved.items():
+                    self._note_way(self.was[number], old, new)
         return changed
 
     def _moved(self, side: Side) -> dict[str, str]:

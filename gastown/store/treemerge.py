@@ -242,7 +242,7 @@ class _Merge:
         base, ours, theirs = self._data(self.old.get(path)), self._data(mine), self._data(other)
         assert ours is not None
         assert theirs is not None
-        left, right = (log.meta(path, was.get(path)) for log, was in zip(self.logs, self.was, strict=True))
+        left, right = (log.meta(path, *was.get(path, ())) for log, was in zip(self.logs, self.was, strict=True))
         merged = merge_file(path, base, ours, theirs, mine=left, other=right, confirmed=confirmed)
         self.settled += [(path, one) for one in merged.settled]
         done: Side = {path: self._blob(merged.data, mine[0])}

@@ -1,0 +1,144 @@
+"""One bead that lies in two files under one id, because a person moved or copied it: one file again."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from gastown.model.merge import Doc, Settled
+from gastown.model.merge_bead import first_id, same_bead
+from gastown.services import doubled
+from gastown.services.renumber import readable
+from gastown.store import git, moves, oneplace, treemerge
+from gastown.store.change import Change
+from gastown.store.gitrepo import Repo
+
+
+@dataclass(frozen=True)
+class _Ends:
+    """Where a bead `stays`, where it `goes`, and what it was before the two parted, as far as anybody knows."""
+
+    stays: str
+    goes: str
+    base: bytes | None
+
+
+def join(change: Change, ids: Iterable[str]) -> list[tuple[str, Settled]]:
+    """Make every bead among `ids` that lies in several files one file; (path, what was decided).
+
+    Where it was moved to counts; a copy gives way to what was copied; of two moves the least path. The same in every
+    clone. A bead with a file that cannot be read is left alone: until it is mended nobody can tell which is which.
+    """
+    wanted, found = set(ids), dict[str, list[str]]()
+    for row in change.index().rows if wanted else ():
+        if row.id in wanted:
+            found.setdefault(row.id, []).append(row.path)
+    told: list[tuple[str, Settled]] = []
+    for _, paths in sorted(found.items()):
+        while len(paths) > 1 and (pair := _pair(change, sorted(paths))):
+            ends = _ends(change.town.repo, *pair)
+            told += _join(change, ends)
+            paths.remove(ends.goes)
+    return told
+
+
+def _pair(change: Change, paths: list[str]) -> tuple[str, str, Doc] | None:
+    """Two of the paths where one bead lies, and what it says; None if each is another bead."""
+    docs = [(path, doc) for path in paths if (doc := readable(path, change.read(path))) is not None]
+    pairs = (
+        (path, other, doc)
+        for number, (path, doc) in enumerate(docs)
+        for other, there in docs[number + 1 :]
+        if same_bead(doc, there)
+    )
+    return next(pairs, None)
+
+
+def _join(change: Change, ends: _Ends) -> Iterator[tuple[str, Settled]]:
+    versions = {path: change.read(path) or b"" for path in (ends.stays, ends.goes)}
+    data, settled = oneplace.joined(ends.stays, ends.base, versions)
+    change.write(ends.stays, data)
+    change.remove(ends.goes)
+    yield ends.stays, Settled("place", ends.stays, ends.goes)
+    yield from ((ends.stays, one) for one in settled)
+
+
+def _ends(repo: Repo, one: str, other: str, doc: Doc) -> _Ends:
+    """Which of two places a bead keeps, by what git knows of them."""
+    sure = next((ends for pair in ((one, other), (other, one)) if (ends := _put_beside(repo, *pair, doc))), None)
+    return sure or _moved(repo, one, other, doc) or _Ends(one, other, _made(repo, one, doc))
+
+
+def _put_beside(repo: Repo, path: str, there: str, doc: Doc) -> _Ends | None:
+    """If the newest commit that added `path` did so while the bead lay `there`: it goes from `path`.
+
+    It is a copy; or a change to what was moved away, which a rebase, pick or stash brought back.
+    """
+    added = _added(repo, path)
+    if not added:
+        return None
+    before = _at(repo, f"{added}^", there, doc)
+    if before is None or _at(repo, added, there, doc) is None:
+        return None
+    return _Ends(there, path, _nearest(repo, f"{added}^", path, _at(repo, added, path, doc) or b"", doc) or before)
+
+
+def _nearest(repo: Repo, start: str, path: str, data: bytes, doc: Doc) -> bytes | None:
+    """What a change that came back began from: of all that lay there before, what differs from it by fewest lines."""
+    args = ["log", "--full-history", "--topo-order", "--no-renames", "--diff-filter=AM", "--format=%H", start]
+    commits = git.run([*args, "--", path], cwd=repo.root)[1].decode().split()
+    found = [version for commit in commits if (version := _at(repo, commit, path, doc)) is not None]
+    lines = Counter(data.splitlines())
+
+    def differ(version: bytes) -> int:
+        there = Counter(version.splitlines())
+        return (lines - there).total() + (there - lines).total()
+
+    return min(found, key=differ, default=None)
+
+
+def _moved(repo: Repo, one: str, other: str, doc: Doc) -> _Ends | None:
+    """If a merge brought the two together: it stays where one side moved it."""
+    tips = doubled.sides(repo, one, other)
+    bases = treemerge.bases(repo, tips[0].encode(), tips[1].encode()) if all(tips) else []
+    if not bases:
+        return None
+    parted = {path: _at(repo, bases[0].decode(), path, doc) for path in (one, other)}
+    was = [path for path, data in parted.items() if data is not None]
+    if len(was) != 1:
+        # Both moved it from a third place.
+        return _Ends(one, other, _elsewhere(repo, bases[0], one, doc))
+    return _Ends(other if was[0] == one else one, was[0], parted[was[0]])
+
+
+def _elsewhere(repo: Repo, commit: bytes, path: str, doc: Doc) -> bytes | None:
+    """The bead in a commit, in whatever day's folder it lay."""
+    name = path.rpartition("/")[2]
+    args = ["ls-tree", "-r", "-z", "--name-only", commit.decode(), "--", path.rsplit("/", 2)[0]]
+    listed = git.run(args, cwd=repo.root)[1].decode().split("\0")
+    found = (_at(repo, commit.decode(), at, doc) for at in listed if at.endswith(f"/{name}"))
+    return next(filter(None, found), None)
+
+
+def _made(repo: Repo, path: str, doc: Doc) -> bytes | None:
+    """The bead as it was made."""
+    where = moves.beside(path, first_id(doc))
+    args = ["log", "--full-history", "--topo-order", "--reverse", "--diff-filter=A", "--format=%H", "HEAD", "--", where]
+    commits = git.run(args, cwd=repo.root)[1].decode().split()
+    return next((data for commit in commits if (data := _at(repo, commit, where, doc))), None)
+
+
+def _added(repo: Repo, path: str) -> str:
+    """The newest commit that added a path; "" for none."""
+    args = ["log", "-1", "--full-history", "--topo-order", "--no-renames", "--diff-filter=A", "--format=%H", "HEAD"]
+    return git.run([*args, "--", path], cwd=repo.root)[1].decode().strip()
+
+
+def _at(repo: Repo, commit: str, path: str, doc: Doc) -> bytes | None:
+    """What a commit has of this very bead at a path."""
+    args = ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}^{{commit}}"]
+    code, out = git.run(args, cwd=repo.root, check=False)
+    data = repo.blob(repo.commit(out.strip()).tree, path) if code == 0 else None
+    there = readable(path, data)
+    return data if there is not None and same_bead(there, doc) else None

@@ -1,0 +1,249 @@
+"""A bead whose file a person moved or copied to another day's folder is one bead, and lies in one place everywhere."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gastown.services.sync import sync
+from gastown.services.unfinished import finish
+from gastown.store.town import Town
+from tests.conftest import git
+from tests.sync.ground import Ground, bead, check_clean, note, plain, tree, update
+
+TEXT = "one\n\ntwo\n\nthree\n\nfour\n\nfive\n"
+
+
+def move(town: Town, bead_id: str, day: str) -> str:
+    """`git mv` to another day's folder, committed by hand; the new path."""
+    old = str(town.bead_path(bead_id))
+    new = f"rigs/greenplace/beads/{day}/{bead_id}.yaml"
+    os.makedirs(Path(town.root, new).parent, exist_ok=True)
+    plain(town, "mv", old, new)
+    plain(town, "commit", "--quiet", "-m", f"{bead_id} moved")
+    return new
+
+
+def copy(town: Town, bead_id: str, day: str) -> str:
+    """`cp` to another day's folder, committed by hand; the path of the copy."""
+    new = f"rigs/greenplace/beads/{day}/{bead_id}.yaml"
+    os.makedirs(Path(town.root, new).parent, exist_ok=True)
+    shutil.copy(Path(town.root, str(town.bead_path(bead_id))), Path(town.root, new))
+    plain(town, "add", "--all")
+    plain(town, "commit", "--quiet", "-m", f"{bead_id} copied")
+    return new
+
+
+def places(town: Town) -> list[str]:
+    return [row.path for row in town.index().rows]
+
+
+def quiet(*towns: Town) -> None:
+    """Sync until all hold the same, and nothing is broken."""
+    for _ in range(2):
+        for town in towns:
+            sync(town)
+    assert len({tree(town) for town in towns}) == 1
+    for town in towns:
+        check_clean(town)
+
+
+def said(town: Town, bead_id: str) -> set[str]:
+    return {one["text"] for one in town.bead(bead_id).notes}
+
+
+def test_a_move_here_and_a_change_there_are_one_bead_in_its_new_place(ground: Ground, clock) -> None:
+    here = ground.towns["anvil"]
+    one = bead(here, "One", description=TEXT, labels=["a", "b"])
+    sync(here)
+    there = ground.add("brick")
+    clock.advance(60)
+    note(here, one, "said before the move")
+    new = move(here, one, "2026-11-25")
+    update(here, one, description=TEXT.replace("one", "ONE"), labels=["a"])
+    note(there, one, "said there")
+    update(there, one, description=TEXT.replace("five", "FIVE"), labels=["a", "b", "c"])
+    sync(here)
+    assert sync(there).new_ids == {}
+    quiet(here, there)
+    assert places(here) == [new]
+    assert said(here, one) == {"said before the move\n", "said there\n"}
+    assert here.bead(one).description == TEXT.replace("one", "ONE").replace("five", "FIVE")
+    assert here.bead(one).labels == ["a", "c"]
+
+
+def test_a_reopening_that_came_with_the_move_stands_against_the_close_it_knew(ground: Ground, clock) -> None:
+    here = ground.towns["anvil"]
+    one = bead(here, "One", status="deferred")
+    sync(here)
+    there = ground.add("brick")
+    before = Path(here.root, str(here.bead_path(one))).read_bytes()
+    for town in (here, there):
+        with town.change("close") as change:
+            found = change.bead(one)
+            found.close(at=change.at, by="overseer", reason="done")
+            change.save(found)
+    clock.advance(60)
+    old, new = str(here.bead_path(one)), f"rigs/greenplace/beads/2026-11-25/{one}.yaml"
+    os.makedirs(Path(here.root, new).parent)
+    plain(here, "mv", old, new)
+    Path(here.root, new).write_bytes(before.replace(b"status: deferred", b"status: open"))
+    plain(here, "commit", "--quiet", "--all", "-m", "moved and reopened", "--date", f"@{int(clock())}")
+    quiet(there, here)
+    assert here.bead(one).status == "open"
+
+
+ORDERS = list(itertools.permutations(range(3)))
+
+
+@pytest.mark.parametrize("turns", ORDERS)
+def test_moves_to_different_days_and_a_copy_end_in_one_place_whoever_syncs_first(
+    ground: Ground, clock, turns: tuple[int, ...]
+) -> None:
+    here = ground.towns["anvil"]
+    one, two = bead(here, "One", description=TEXT), bead(here, "Two", description=TEXT)
+    kept = str(here.bead_path(two))
+    sync(here)
+    towns = [here, ground.add("brick"), ground.add("cobalt")]
+    clock.advance(60)
+    first = move(here, one, "2026-11-25")
+    move(towns[1], one, "2026-11-26")
+    copy(towns[1], two, "2026-11-22")
+    for number, town in enumerate(towns):
+        words = ("one", "three", "five")[number]
+        for bead_id in (one, two):
+            if (number, bead_id) != (1, two):
+                note(town, bead_id, f"said of {town.machine}")
+                update(town, bead_id, description=TEXT.replace(words, words.upper()))
+    for number in turns:
+        assert sync(towns[number]).new_ids == {}
+    quiet(*towns)
+    assert sorted(places(here)) == sorted([first, kept])
+    assert said(here, one) == {f"said of {town.machine}\n" for town in towns}
+    assert here.bead(one).description == TEXT.replace("one", "ONE").replace("three", "THREE").replace("five", "FIVE")
+    assert said(here, two) == {"said of anvil\n", "said of cobalt\n"}
+    assert here.bead(two).description == TEXT.replace("one", "ONE").replace("five", "FIVE")
+
+
+def test_a_bead_that_was_renumbered_once_and_is_moved_keeps_the_id_it_got(ground: Ground, clock) -> None:
+    here = ground.towns["anvil"]
+    parent = bead(here, "Parent")
+    sync(here)
+    there = ground.add("brick")
+    bead(here, "From anvil", parent=parent)
+    clock.advance(60)
+    bead(there, "From brick", parent=parent)
+    quiet(here, there)
+    one = f"{parent}.2"
+    before = said(here, one)
+    new = move(here, one, "2026-11-25")
+    note(there, one, "said there")
+    quiet(here, there)
+    assert new in places(there)
+    assert said(there, one) == before | {"said there\n"}
+
+
+def test_a_move_and_a_removal_leave_the_bead_where_it_was_moved(ground: Ground) -> None:
+    here = ground.towns["anvil"]
+    one = bead(here, "One")
+    sync(here)
+    there = ground.add("brick")
+    new = move(here, one, "2026-11-25")
+    plain(there, "rm", "--quiet", str(there.bead_path(one)))
+    plain(there, "commit", "--quiet", "-m", "gone")
+    quiet(there, here)
+    assert places(here) == places(there) == [new]
+
+
+WAYS = [("pull", "--no-rebase", "--no-edit"), ("pull", "--rebase"), ("pull", "--rebase", "--autostash"), ("stash",)]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=" ".join)
+@pytest.mark.parametrize("how", [move, copy])
+def test_plain_git_brings_a_moved_bead_and_a_change_together_as_a_sync_does(
+    ground: Ground, clock, way: tuple[str, ...], how
+) -> None:
+    here = ground.towns["anvil"]
+    one = bead(here, "One", description=TEXT)
+    before = str(here.bead_path(one))
+    sync(here)
+    there, third = ground.add("brick"), ground.add("cobalt")
+    clock.advance(60)
+    update(here, one, description=TEXT.replace("one", "ONE"))
+    new = how(here, one, "2026-11-25")
+    if how is move:
+        note(here, one, "said here")
+    plain(here, "push", "--quiet")
+    edited = Path(there.root, before)
+    changed = edited.read_bytes().replace(b"five", b"FIVE")
+    edited.write_bytes(changed)
+    if way[0] == "stash":
+        plain(there, "stash")
+        plain(there, "pull", "--no-rebase")
+        plain(there, "stash", "pop", code=None)
+        if edited.exists():
+            plain(there, "add", "--all")
+        plain(there, "commit", "--quiet", "--all", "-m", "edited")
+    else:
+        plain(there, "commit", "--quiet", "--all", "-m", "edited")
+        plain(there, *way, code=None)
+        if there.repo.under_way():
+            finish(there)
+    note(third, one, "said elsewhere")
+    quiet(there, here, third)
+    assert places(there) == [new if how is move else before]
+    assert there.bead(one).description == TEXT.replace("one", "ONE").replace("five", "FIVE")
+    assert said(there, one) == {"said elsewhere\n"} | ({"said here\n"} if how is move else set())
+
+
+@pytest.mark.parametrize("days", [("2026-11-25", "2026-11-26"), ("2026-11-26", "2026-11-25")])
+def test_plain_git_brings_two_moves_of_one_bead_together(ground: Ground, clock, days: tuple[str, str]) -> None:
+    here = ground.towns["anvil"]
+    one = bead(here, "One", description=TEXT)
+    sync(here)
+    there = ground.add("brick")
+    for town, day, word in zip((here, there), days, ("one", "five"), strict=True):
+        move(town, one, day)
+        update(town, one, description=TEXT.replace(word, word.upper()))
+    plain(here, "push", "--quiet")
+    plain(there, "pull", "--no-rebase", "--no-edit")
+    quiet(there, here)
+    assert places(here) == [f"rigs/greenplace/beads/2026-11-25/{one}.yaml"]
+    assert here.bead(one).description == TEXT.replace("one", "ONE").replace("five", "FIVE")
+
+
+def test_what_a_clone_without_gt_made_of_a_move_is_settled_by_the_first_that_knows(ground: Ground, clock) -> None:
+    here = ground.towns["anvil"]
+    one = bead(here, "One", description=TEXT)
+    before = str(here.bead_path(one))
+    sync(here)
+    there = ground.add("brick")
+    git("clone", "--quiet", str(ground.remote), "plain", cwd=ground.base)
+    other = Town(str(ground.base / "plain"), "overseer", clock)
+    clock.advance(60)
+    update(here, one, description=TEXT.replace("one", "ONE"))
+    new = move(here, one, "2026-11-25")
+    sync(here)
+    edited = Path(other.root, before)
+    changed = edited.read_bytes().replace(b"five", b"FIVE")
+    edited.write_bytes(changed)
+    plain(other, "commit", "--quiet", "--all", "-m", "edited")
+    config = ("-c", "merge.renames=false", "-c", "pull.twohead=recursive")
+    plain(other, *config, "pull", "--quiet", "--no-rebase", "--no-edit", code=None)
+    edited.write_bytes(changed)
+    plain(other, "add", "--all")
+    plain(other, "commit", "--quiet", "-m", "both stay")
+    assert edited.exists()
+    assert Path(other.root, new).exists()
+    plain(other, "push", "--quiet")
+    copied = ground.twin(there, "copy")
+    for town in (there, copied, here):
+        assert sync(town).new_ids == {}
+        assert places(town) == [new]
+        assert town.bead(one).description == TEXT.replace("one", "ONE").replace("five", "FIVE")
+        check_clean(town)
+    assert Path(there.root, new).read_bytes() == Path(copied.root, new).read_bytes()
