@@ -169,7 +169,10 @@ def _settle(change: Change, notes: list[dict[str, Any]], came: _Came) -> After:
     for note in notes:
         for path, *one in note.get("settled") or ():
             _tell(change, path, Settled(*one))
-    return After(new_ids, tuple(mailjoin.join(change, came.boxes)))
+    mail, told = mailjoin.join(change, came.boxes)
+    for path, one in told:
+        _tell(change, path, one)
+    return After(new_ids, tuple(mail))
 
 
 def _is_old(root: str, name: str) -> bool:
@@ -260,6 +263,8 @@ def _tell(change: Change, path: str, one: Settled) -> None:
         text = f"two beads were made as {one.lost}; the later one is now {one.kept}"
     elif one.key == "place":
         text = f"{bead} lay in two files; it is at {one.kept}, and {one.lost} is gone"
+    elif one.key == "message":
+        text = f"a message was edited in two places: {one.kept} has one version, {one.lost} the other"
     else:
         text = f"{bead or path}{': ' + one.key if one.key else ''} was changed in two places; both are kept"
     where = {"path": path} if path else {}

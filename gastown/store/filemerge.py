@@ -69,6 +69,13 @@ def merge_file(
         from gastown.model.merge_feed import merge_feed
 
         return Merged(merge_feed(ours, theirs))
+    if path.startswith(layout.MAIL + "/"):
+        from gastown.model import merge_maildir as mail
+
+        if mail.parse(path):
+            woven = mail.merged_lines(base, ours, theirs)
+            # What is beside a message becomes a message of its own (services.mailjoin), and is told then.
+            return Merged(woven) if woven is not None else Merged(ours, (), theirs)
     if is_document(path):
         merged = _documents(path, base, ours, theirs, mine or Meta(), other or Meta(), confirmed)
         if merged is not None:

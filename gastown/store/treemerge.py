@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from dulwich.objects import ShaFile
@@ -267,15 +267,19 @@ class _Merge:
         done: Side = dict.fromkeys(paths)
         if place is not None:
             box, unique, _ = places.parse(paths[0]) or ("", "", None)
-            done[places.path_of(box, unique, place)] = self._content(old, mine, other)
+            at = places.path_of(box, unique, place)
+            before = self._data(next(iter(old.values()), None))
+            versions = [data for entry in (*mine.values(), *other.values()) if (data := self._data(entry)) is not None]
+            content, apart = places.merge_contents(before, versions)
+            done[at] = self._blob(content)
+            for name, data in (places.apart(unique, version) for version in apart):
+                beside = places.path_of(box, name, place)
+                done[beside] = self._blob(data)
+                self.settled.append((at, Settled("message", at, beside)))
         return done
 
     def _of(self, side: Side) -> Callable[[str], Entry | None]:
         return lambda path: side[path] if path in side else self.old.get(path)
-
-    def _content(self, old: Mapping[str, Entry], mine: Mapping[str, Entry], other: Mapping[str, Entry]) -> Entry:
-        known, there = set(old.values()), [*mine.values(), *other.values()]
-        return max([entry for entry in there if entry not in known] or there)
 
     def _beside_folders(self, final: Side) -> Side:
         """A file of theirs where we have a folder, or below a file of ours, is kept under a name beside it."""

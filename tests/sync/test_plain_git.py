@@ -11,9 +11,11 @@ import pytest
 
 from gastown.model.errors import GtError, Refused
 from gastown.services import settle, unfinished, wiring
+from gastown.services.mailbox import content, letters
 from gastown.services.sync import sync
 from gastown.store import identity
 from gastown.store.town import Town
+from gastown.store.view import LiveView
 from tests.conftest import Clock, git, run_gt
 from tests.sync.ground import Ground, bead, check_clean, contents, note, plain, update
 
@@ -31,10 +33,12 @@ def synced(ground: Ground) -> tuple[Town, Town]:
     return here, there
 
 
-def alike(ground: Ground, here: Town, way: tuple[str, ...]) -> Town:
-    """Pull here in a plain way, and hold that it comes to what a sync comes to."""
+def alike(ground: Ground, here: Town, way: tuple[str, ...], *, stops: bool = False) -> Town:
+    """Pull here in a plain way, and hold that it comes to what a sync comes to; `stops`: git may leave it to gt."""
     other = ground.twin(here, "other")
-    plain(here, *way)
+    plain(here, *way, code=None if stops else 0)
+    if here.repo.under_way():
+        unfinished.finish(here)
     sync(other)
     assert contents(here) == contents(other)
     told = [sorted(event["text"] for event in town.events() if event["type"] == "sync_conflict_resolved")
@@ -411,6 +415,54 @@ def test_a_message_that_both_sides_moved(ground: Ground, name: str, way: tuple[s
     town = alike(ground, here, way)
     found = [path for path in contents(town) if unique in path]
     assert found == [f"mail/{merged}"]
+
+
+def edit_mail(town: Town, old: str, new: str, words: tuple[str, str]) -> None:
+    """What a person does who changes a message in an editor and moves it; committed."""
+    path = Path(town.root, "mail", old)
+    assert words[0] in path.read_text()
+    path.write_text(path.read_text().replace(*words))
+    commit_mail(town, old, new)
+
+
+@WAYS
+@pytest.mark.parametrize("seen", ["mayor/new/{}", "mayor/cur/{}:2,S"], ids=["where it lies", "and read"])
+def test_edits_of_one_message_in_two_places_are_both_in_it(ground: Ground, seen: str, way: tuple[str, ...]) -> None:
+    with ground.towns["anvil"].change("mail") as change:
+        change.deliver("mayor", "hello", "one\n\ntwo\n\nthree\n")
+    here, there = synced(ground)
+    unique = here.mail_names("mayor", "new")[0]
+    edit_mail(there, f"mayor/new/{unique}", f"mayor/new/{unique}", ("one", "ONE"))
+    sync(there)
+    edit_mail(here, f"mayor/new/{unique}", seen.format(unique), ("three", "THREE"))
+    town = alike(ground, here, way, stops="cur" in seen)
+    assert [path for path in contents(town) if unique in path] == [f"mail/{seen.format(unique)}"]
+    assert Path(town.root, "mail", seen.format(unique)).read_text().endswith("ONE\n\ntwo\n\nTHREE\n")
+
+
+@WAYS
+@pytest.mark.parametrize("seen", ["mayor/new/{}", "mayor/cur/{}:2,S"], ids=["where it lies", "and read"])
+def test_edits_of_one_message_that_contradict_each_other_are_two_messages(
+    ground: Ground, seen: str, way: tuple[str, ...]
+) -> None:
+    with ground.towns["anvil"].change("mail") as change:
+        change.deliver("mayor", "hello", "one\n")
+    here, there = synced(ground)
+    unique = here.mail_names("mayor", "new")[0]
+    edit_mail(there, f"mayor/new/{unique}", f"mayor/new/{unique}", ("one", "their words"))
+    sync(there)
+    edit_mail(here, f"mayor/new/{unique}", seen.format(unique), ("one", "our words"))
+    town = alike(ground, here, way, stops="cur" in seen)
+    found, _ = letters(LiveView(town.root), "mayor")
+    assert sorted(content(town, one).text for one in found) == ["our words\n", "their words\n"]
+    assert len({one.id for one in found}) == len({one.unique for one in found}) == 2
+    assert {one.head.subject for one in found} == {"hello"}
+    (told,) = [event for event in town.events() if event["type"] == "sync_conflict_resolved"]
+    assert {told["data"][key] for key in ("kept", "lost")} == {path for one in found for path in one.paths}
+    sync(town)
+    sync(there)
+    assert contents(there) == contents(town)
+    assert len(letters(LiveView(there.root), "mayor")[0]) == 2
 
 
 @WAYS
