@@ -14,6 +14,7 @@ from gastown.model.errors import UsageError
 from gastown.model.text import counted, safe
 
 if TYPE_CHECKING:
+    from gastown.model.errors import InvalidFile
     from gastown.services.sync import SyncReport
     from gastown.services.tenure import Tenure
 
@@ -35,7 +36,10 @@ def sync(
     timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long the remote may be silent.")] = 120.0,
     json: Json = False,
 ) -> int:
-    """Commit hand edits, fetch, merge, push: afterwards this clone and the remote hold the same."""
+    """Commit hand edits, fetch, merge, push: afterwards this clone and the remote hold the same.
+
+    Exits 1 if a file cannot be used: an edit that stayed out, or what came.
+    """
     from gastown.services import wire
     from gastown.services.clone import attach_remote
     from gastown.services.exchange import exchange
@@ -59,7 +63,18 @@ def sync(
         say(f"hint: {safe(odd.hint)}")
     for error in done.tenure.trouble:
         say(f"error: {safe(error.message)}")
-    return 1 if problems(list(done.sync.invalid)) or done.tenure.trouble else 0
+    bad = problems(done.sync.invalid) + _came(gt, done.sync.unusable)
+    return 1 if bad or done.tenure.trouble else 0
+
+
+def _came(gt: Ctx, found: tuple[InvalidFile, ...]) -> int:
+    """Name files that came and cannot be used, with what to do; how many there were."""
+    from gastown.services import lint
+
+    for one in found:
+        say(f"warning: it came and cannot be used: {safe(one)}")
+        say(f"  {safe(lint.remedy(gt.town.repo, one))}")
+    return len(found)
 
 
 def _finish(gt: Ctx) -> None:
@@ -80,13 +95,16 @@ def _finish(gt: Ctx) -> None:
 def _json(report: SyncReport) -> dict[str, object]:
     return {
         "head": report.head, "remote": report.remote, "committed": list(report.committed),
-        "invalid": [{"path": one.path, "line": one.line, "key": one.key, "reason": one.reason}
-                    for one in report.invalid],
+        "invalid": _problems(report.invalid), "unusable": _problems(report.unusable),
         "busy": list(report.busy), "pulled": report.pulled, "pushed": report.pushed, "merged": report.merged,
         "settled": [{"path": path, "key": one.key, "kept": one.kept, "lost": one.lost}
                     for path, one in report.settled],
         "new_ids": report.new_ids, "tries": report.tries,
     }  # fmt: skip
+
+
+def _problems(found: tuple[InvalidFile, ...]) -> list[dict[str, object]]:
+    return [{"path": one.path, "line": one.line, "key": one.key, "reason": one.reason} for one in found]
 
 
 def _show(report: SyncReport) -> None:

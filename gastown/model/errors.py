@@ -77,22 +77,28 @@ class InvalidFile(GtError):
     """One committed file cannot be used. It is reported and left alone, never taken for empty.
 
     `path` is relative to the town, `line` is 1-based (0: unknown), `key` the offending
-    key ("" if none), `reason` one sentence, `hint` what to do about it (without one: mend it, or go back).
+    key ("" if none), `reason` one sentence, `hint` what to do about it (without one: mend it, or go back; `by_git`).
     """
 
     code = "invalid_file"
 
     def __init__(self, path: str, reason: str, *, line: int = 0, key: str = "", hint: str = "") -> None:
         where = path + (f":{line}" if line else "") + (f" ({key})" if key else "")
-        mend = f"mend {path} in an editor, or go back to what git has: git checkout -- {path}"
-        mend += f" (an older version, if that is in git already: git log -p -- {path})"
+        mend = f"mend {path} in an editor, or go back to an older version: git log -p -- {path}"
+        mend += f" (if this one is in no commit yet: git checkout -- {path})"
         super().__init__(f"{where}: {reason}", hint or mend)
-        self._mended_by_git = not hint
+        self.by_git = not hint
         self.path = path
         self.reason = reason
         self.line = line
         self.key = key
 
-    def remedy(self, *, is_new: bool) -> str:
-        """The hint where it is known whether git has an earlier version of the file to go back to."""
-        return f"mend {self.path} in an editor, or remove it" if is_new and self._mended_by_git else self.hint
+    def remedy(self, *, is_new: bool, version: str = "") -> str:
+        """The hint where it is known whether git has an earlier version of the file to go back to, and which."""
+        if not self.by_git or not (is_new or version):
+            return self.hint
+        if is_new:
+            return f"mend {self.path} in an editor, or remove it"
+        take = f"git checkout {version} -- {self.path}"
+        mend = f"mend {self.path} in an editor, or take its last version that can be used: {take}"
+        return f"{mend} (all of them: git log -p -- {self.path})"

@@ -23,7 +23,7 @@ TOWN_PREFIX = "hq"
 ID_LOOKS = "an id is a prefix, a dash and 4 to 10 of a-z and 0-9, such as gp-x7k2m"
 # What to do when two files have one id.
 ONE_BEAD = (
-    "an id means one bead: gt sync gives the later one an id of its own, in a town with a remote; "
+    "an id means one bead: in a town with a remote, gt sync joins copies of one and gives the later of two its own id; "
     "else remove the file that is not meant, or give its bead another id, in the file and as its name"
 )
 

@@ -215,7 +215,7 @@ def _files(town: Town) -> Iterator[Found]:
     """Every file but the beads and the mail: each kind as its schema says, and that it can be read at all."""
     wrong = sound.problems(town)
     for problem in wrong:
-        yield Finding("files", FAIL, str(problem), problem.hint), None
+        yield Finding("files", FAIL, str(problem), lint.remedy(town.repo, problem)), None
     if not wrong:
         count = counted(sum(1 for _ in sound.paths(town)), "valid file")
         yield Finding("files", OK, f"{count} besides the beads"), None
@@ -231,15 +231,12 @@ def _ignored(town: Town) -> Iterator[Found]:
 
 def _beads(town: Town) -> Iterator[Found]:
     index = town.index()
-    _, head = town.repo.head()
-    tree = town.repo.commit(head).tree if head and index.problems else None
     lost = [*lint.misplaced(town), *lint.doubled(row.path for row in index.rows)]
     for problem in lost:
         yield Finding("beads", FAIL, str(problem), problem.hint), None
     for problem in index.problems:
         problem = lint.in_view(problem, town)
-        hint = problem.remedy(is_new=town.repo.find(tree, problem.path) is None)
-        yield Finding("beads", FAIL, str(problem), hint), None
+        yield Finding("beads", FAIL, str(problem), lint.remedy(town.repo, problem)), None
     prefixes = {rig.name: rig.prefix for rig in town.rigs()[0]}
     doubtful = 0
     for row in index.rows:

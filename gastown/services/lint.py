@@ -11,10 +11,13 @@ from gastown.model.beadcheck import Misnamed
 from gastown.model.errors import InvalidFile, NotFound
 from gastown.model.ids import is_name
 from gastown.model.row import Row
-from gastown.store import layout, schema
+from gastown.store import git, layout, schema
 from gastown.store import yaml as yaml_store
+from gastown.store.gitrepo import Repo
 from gastown.store.view import View
 
+# How far back a version is looked for that can be used.
+_VERSIONS = 20
 FRESH = ("open", "deferred", "closed")
 
 
@@ -136,6 +139,26 @@ def problems(view: View, paths: Iterable[str]) -> list[InvalidFile]:
         except OSError as error:
             found.append(InvalidFile(path, f"cannot be read: {error.strerror}"))
     return found
+
+
+def remedy(repo: Repo, problem: InvalidFile) -> str:
+    """What to do about a file that cannot be used: mend it, or go back to the last version in git that can be."""
+    path = problem.path
+    _, head = repo.head()
+    if not problem.by_git or head is None:
+        return problem.hint
+    if repo.find(repo.commit(head).tree, path) is None:
+        return problem.remedy(is_new=True)
+    listed = git.run(["log", "-n", str(_VERSIONS), "--format=%H", "--", path], cwd=repo.root)[1].split()
+    good = next((one.decode() for one in listed if _usable(path, repo.blob(repo.commit(one).tree, path))), "")
+    return problem.remedy(is_new=False, version=good[:10])
+
+
+def _usable(path: str, data: bytes | None) -> bool:
+    try:
+        return data is not None and parse(path, data) is not None
+    except InvalidFile:
+        return False
 
 
 def all_paths(view: View) -> list[str]:

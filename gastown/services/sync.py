@@ -13,10 +13,10 @@ from gastown.model.errors import GtError, InvalidFile, RaceLost, Refused
 from gastown.model.merge import Settled
 from gastown.runtime import git
 from gastown.runtime.remotes import PushRejected
-from gastown.services import claims, footing, handedits, outgoing, settle, takeable, unfinished, wire
+from gastown.services import claims, footing, handedits, lint, outgoing, settle, takeable, unfinished, wire
 from gastown.services.footing import SEEN
 from gastown.services.wire import Wire
-from gastown.store import files, mergewrite, treediff, treemerge
+from gastown.store import files, layout, mergewrite, treediff, treemerge
 from gastown.store.gitrepo import Repo, new_commit
 from gastown.store.town import Town
 
@@ -28,15 +28,16 @@ Step = Callable[[str], None]
 class SyncReport:
     """What a sync did. `pulled`, `pushed`: commits that came and went; `invalid`: edits that stay out;
 
-    `busy`: files that are being edited right now; `settled`: (path, conflict) that were decided;
-    `new_ids`: beads that had to be renumbered; `tries`: how often somebody else was faster; `first`: the remote was
-    empty, so all that the town holds was made here.
+    `unusable`: files that came and cannot be used; `busy`: files that are being edited right now; `settled`: (path,
+    conflict) that were decided; `new_ids`: beads that had to be renumbered; `tries`: how often somebody else was
+    faster; `first`: the remote was empty, so all that the town holds was made here.
     """
 
     head: str = ""
     remote: str = ""
     committed: tuple[str, ...] = ()
     invalid: tuple[InvalidFile, ...] = ()
+    unusable: tuple[InvalidFile, ...] = ()
     busy: tuple[str, ...] = ()
     pulled: int = 0
     pushed: int = 0
@@ -78,7 +79,9 @@ def sync(
             done = handedits.commit(town, changed)
             report = replace(report, committed=done.committed, invalid=done.invalid, busy=done.busy)
         report = _settled(town, report)
-        return _until_alike(town, line, report, tell, accept_rewrite, rng or random.Random())
+        _, head = mergewrite.require_branch(town.repo)
+        report = _until_alike(town, line, report, tell, accept_rewrite, rng or random.Random())
+        return replace(report, unusable=tuple(_unusable(town, head))) if report.pulled else report
 
 
 def joined(first: SyncReport, then: SyncReport) -> SyncReport:
@@ -86,9 +89,20 @@ def joined(first: SyncReport, then: SyncReport) -> SyncReport:
     return replace(
         then, committed=(*first.committed, *then.committed), pulled=first.pulled + then.pulled,
         pushed=first.pushed + then.pushed, merged=first.merged or then.merged,
+        unusable=tuple({one.path: one for one in (*first.unusable, *then.unusable)}.values()),
         settled=(*first.settled, *then.settled), new_ids={**first.new_ids, **then.new_ids},
         tries=first.tries + then.tries, first=first.first,
     )  # fmt: skip
+
+
+def _unusable(town: Town, before: bytes) -> list[InvalidFile]:
+    """What cannot be used of the files that are not as they were at a commit."""
+    repo = town.repo
+    _, head = mergewrite.require_branch(repo)
+    changed = treediff.changes(repo, repo.commit(before).tree, repo.commit(head).tree)
+    found = [one for one in town.index().problems if one.path in changed]  # beads, which it has read anyway
+    others = sorted(path for path, (_, now) in changed.items() if now is not None and not layout.bead_of_path(path))
+    return found + lint.problems(town, [path for path in others if town.exists(path)])
 
 
 def take(town: Town, *, timeout: float = wire.TIMEOUT, accept_rewrite: bool = False) -> SyncReport:

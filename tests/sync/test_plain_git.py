@@ -1063,3 +1063,29 @@ def test_conflict_markers_are_refused_by_the_hook_and_read_by_nobody(ground: Gro
     assert f"{made}.yaml:1" in refused.stderr
     git("reset", "--quiet", "--hard", cwd=here.root)
     run_gt("lint", cwd=here.root)
+
+
+def test_a_file_that_came_with_conflict_markers_is_named_by_the_sync_that_brings_it(ground: Ground, bare_clone) -> None:
+    here = ground.towns["anvil"]
+    made = bead(here, "One")
+    sync(here)
+    good = git("rev-parse", "HEAD", cwd=here.root)
+    there = bare_clone()
+    by_editor(there, made, "title: One\n", "<<<<<<< HEAD\ntitle: One\n=======\ntitle: Two\n>>>>>>> theirs\n")
+    by_editor(there, made, "title: Two\n", "title: Three\n")
+    (Path(there.root) / "rigs/greenplace/rig.yaml").write_text("name: [\n")
+    git("commit", "--quiet", "--all", "--message", "broken", cwd=there.root)
+    plain(there, "push")
+    path = str(here.bead_path(made))
+    ran = run_gt("sync", cwd=here.root, code=1)
+    assert f"cannot be used: {path}:" in ran.err
+    assert "cannot be used: rigs/greenplace/rig.yaml" in ran.err
+    assert f"git checkout {good[:10]} -- {path}" in ran.err
+    # The same from the doctor: what is committed is not brought back from there.
+    said = run_gt("doctor", cwd=here.root, code=None)
+    assert f"git checkout {good[:10]} -- {path}" in said.out
+    assert "git checkout -- " not in said.out + ran.err
+    run_gt("sync", cwd=here.root)  # it came before, and nothing does now
+    plain(here, "checkout", good[:10], "--", path, "rigs/greenplace/rig.yaml")
+    run_gt("sync", cwd=here.root)
+    run_gt("lint", cwd=here.root)
