@@ -92,6 +92,11 @@ def new_id(prefix: str, count: int, taken: Callable[[str], bool], randbelow: Cal
             return candidate
 
 
+def order(bead_id: str) -> list[tuple[int, str]]:
+    """What ids are sorted by so that a parent's children stand in the order of their numbers."""
+    return [(len(part), part) for part in bead_id.split(".")]
+
+
 def child_id(parent: str, siblings: Iterable[str]) -> str:
     """The next `<parent>.<n>` after the highest that exists."""
     numbers = [

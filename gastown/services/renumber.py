@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from gastown.model import ids
 from gastown.model.errors import InvalidFile
 from gastown.model.merge import Doc, text_of
 from gastown.model.merge_bead import (
@@ -52,7 +53,7 @@ class Lost:
 def settle(change: Change, losts: Iterable[Lost]) -> dict[str, str]:
     """Give each its new id, and let what its own side made of it follow; returns old id -> new id."""
     losts = [one for one in losts if not _undone(change, one)]
-    work = _Renumbering(change, sorted(losts, key=lambda one: (one.id, _born(one), one.path)))
+    work = _Renumbering(change, sorted(losts, key=lambda one: (ids.order(one.id), _born(one), one.path)))
     if losts:
         work.choose()
         work.place()

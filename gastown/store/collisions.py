@@ -33,7 +33,7 @@ def settle(
     a path was there before; `taken` gives all the ids either side has. The same whichever side is ours.
     """
     mine, other = _new(ours, base), _new(theirs, base)
-    clashes = sorted(one for one in mine.keys() & other.keys() if not _one(mine[one], other[one]))
+    clashes = sorted((one for one in mine.keys() & other.keys() if not _one(mine[one], other[one])), key=ids.order)
     left, right = Renumbered(), Renumbered()
     if not clashes:
         return left, right
@@ -80,7 +80,7 @@ def _renumber(bead_id: str, lost: Found, own: dict[str, Found], side: Renumbered
     side.new_ids[bead_id] = new
     side.given_up.add(lost[0])
     used.add(new)
-    for below in sorted(own):
+    for below in sorted(own, key=ids.order):
         if below.startswith(bead_id + ".") and below not in side.new_ids:
             moved = new + below[len(bead_id) :]
             side.new_ids[below] = moved

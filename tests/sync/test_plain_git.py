@@ -194,6 +194,21 @@ def test_two_beads_with_one_id_and_what_belongs_to_them(ground: Ground, clock: C
 
 
 @WAYS
+def test_many_that_get_new_numbers_stay_in_their_order(ground: Ground, clock: Clock, way: tuple[str, ...]) -> None:
+    parent = bead(ground.towns["anvil"], "Parent")
+    here, there = synced(ground)
+    for town in (there, here):
+        for number in range(1, 12):
+            bead(town, f"{town.machine} {number}", parent=parent)
+        clock.advance(60)
+    sync(there)
+    town = alike(ground, here, way)
+    ids = {row.title: row.id for row in town.index().rows}
+    assert [ids[f"brick {number}"] for number in range(1, 12)] == [f"{parent}.{number}" for number in range(1, 12)]
+    assert [ids[f"anvil {number}"] for number in range(1, 12)] == [f"{parent}.{number}" for number in range(12, 23)]
+
+
+@WAYS
 def test_one_id_on_two_days(ground: Ground, clock: Clock, way: tuple[str, ...]) -> None:
     """The files lie in different folders: git sees no conflict at all."""
     parent = bead(ground.towns["anvil"], "Parent")
