@@ -17,11 +17,15 @@ from gastown.store.gitrepo import Repo
 
 @dataclass(frozen=True)
 class _Ends:
-    """Where a bead `stays`, where it `goes`, and what it was before the two parted, as far as anybody knows."""
+    """Where a bead `stays`, where it `goes`, and what it was before the two parted, as far as anybody knows.
+
+    `sure`: git knows that it was moved.
+    """
 
     stays: str
     goes: str
     base: bytes | None
+    sure: bool = False
 
 
 def join(change: Change, ids: Iterable[str]) -> list[tuple[str, Settled]]:
@@ -66,36 +70,43 @@ def _join(change: Change, ends: _Ends) -> Iterator[tuple[str, Settled]]:
 
 def _ends(repo: Repo, one: str, other: str, doc: Doc) -> _Ends:
     """Which of two places a bead keeps, by what git knows of them."""
-    sure = next((ends for pair in ((one, other), (other, one)) if (ends := _put_beside(repo, *pair, doc))), None)
-    return sure or _moved(repo, one, other, doc) or _Ends(one, other, _made(repo, one, doc))
+    beside = next((ends for pair in ((one, other), (other, one)) if (ends := _put_beside(repo, *pair, doc))), None)
+    return beside or _moved(repo, one, other, doc) or _Ends(one, other, _made(repo, one, doc))
 
 
 def _put_beside(repo: Repo, path: str, there: str, doc: Doc) -> _Ends | None:
     """If the newest commit that added `path` did so while the bead lay `there`: it goes from `path`.
 
-    It is a copy; or a change to what was moved away, which a rebase, pick or stash brought back.
+    It is a copy; or a change to what was moved away, which a rebase, pick or stash brought back. Where it never lay
+    at `path` before, a rebase may have made one of a move: then it stays where it was moved.
     """
     added = _added(repo, path)
-    if not added:
+    if not added or _at(repo, f"{added}^", there, doc) is None or _at(repo, added, there, doc) is None:
         return None
-    before = _at(repo, f"{added}^", there, doc)
-    if before is None or _at(repo, added, there, doc) is None:
-        return None
-    return _Ends(there, path, _nearest(repo, f"{added}^", path, _at(repo, added, path, doc) or b"", doc) or before)
+    before = _versions(repo, f"{added}^", path, doc)
+    base = _nearest([*before, *_versions(repo, f"{added}^", there, doc)], _at(repo, added, path, doc) or b"")
+    moved = None if before else _moved(repo, min(path, there), max(path, there), doc)
+    if moved is not None and (moved.stays, moved.sure) == (path, True):
+        return _Ends(path, there, base)
+    return _Ends(there, path, base)
 
 
-def _nearest(repo: Repo, start: str, path: str, data: bytes, doc: Doc) -> bytes | None:
-    """What a change that came back began from: of all that lay there before, what differs from it by fewest lines."""
+def _versions(repo: Repo, start: str, path: str, doc: Doc) -> list[bytes]:
+    """All that the bead was at a path up to a commit, the newest first."""
     args = ["log", "--full-history", "--topo-order", "--no-renames", "--diff-filter=AM", "--format=%H", start]
     commits = git.run([*args, "--", path], cwd=repo.root)[1].decode().split()
-    found = [version for commit in commits if (version := _at(repo, commit, path, doc)) is not None]
+    return [version for commit in commits if (version := _at(repo, commit, path, doc)) is not None]
+
+
+def _nearest(versions: list[bytes], data: bytes) -> bytes | None:
+    """What a version began from: of all there were, the one it differs from by fewest lines."""
     lines = Counter(data.splitlines())
 
     def differ(version: bytes) -> int:
         there = Counter(version.splitlines())
         return (lines - there).total() + (there - lines).total()
 
-    return min(found, key=differ, default=None)
+    return min(versions, key=differ, default=None)
 
 
 def _moved(repo: Repo, one: str, other: str, doc: Doc) -> _Ends | None:
@@ -109,7 +120,7 @@ def _moved(repo: Repo, one: str, other: str, doc: Doc) -> _Ends | None:
     if len(was) != 1:
         # Both moved it from a third place.
         return _Ends(one, other, _elsewhere(repo, bases[0], one, doc))
-    return _Ends(other if was[0] == one else one, was[0], parted[was[0]])
+    return _Ends(other if was[0] == one else one, was[0], parted[was[0]], sure=True)
 
 
 def _elsewhere(repo: Repo, commit: bytes, path: str, doc: Doc) -> bytes | None:

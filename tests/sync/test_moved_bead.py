@@ -200,6 +200,24 @@ def test_plain_git_brings_a_moved_bead_and_a_change_together_as_a_sync_does(
     assert said(there, one) == {"said elsewhere\n"} | ({"said here\n"} if how is move else set())
 
 
+def test_a_move_that_is_rebased_over_a_change_takes_nothing_of_it_back(ground: Ground, clock) -> None:
+    here = ground.towns["anvil"]
+    one = bead(here, "One", description=TEXT)
+    sync(here)
+    there = ground.add("brick")
+    clock.advance(60)
+    update(here, one, description=TEXT.replace("one", "ONE"), labels=["said"])
+    plain(here, "push", "--quiet")
+    new = move(there, one, "2026-11-25")
+    update(there, one, description=TEXT.replace("five", "FIVE"))
+    plain(there, "pull", "--rebase", code=None)
+    finish(there)
+    quiet(there, here)
+    assert places(here) == [new]
+    assert here.bead(one).description == TEXT.replace("one", "ONE").replace("five", "FIVE")
+    assert here.bead(one).labels == ["said"]
+
+
 @pytest.mark.parametrize("days", [("2026-11-25", "2026-11-26"), ("2026-11-26", "2026-11-25")])
 def test_plain_git_brings_two_moves_of_one_bead_together(ground: Ground, clock, days: tuple[str, str]) -> None:
     here = ground.towns["anvil"]
