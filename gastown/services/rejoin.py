@@ -70,7 +70,11 @@ def _join(change: Change, ends: _Ends) -> Iterator[tuple[str, Settled]]:
 
 def _ends(repo: Repo, one: str, other: str, doc: Doc) -> _Ends:
     """Which of two places a bead keeps, by what git knows of them."""
-    beside = next((ends for pair in ((one, other), (other, one)) if (ends := _put_beside(repo, *pair, doc))), None)
+    # What came last made two of one; what it was put beside may have been put there so once itself.
+    pairs = [(one, other), (other, one)]
+    if _added(repo, one) != _added(repo, one, other):
+        pairs.reverse()
+    beside = next((ends for pair in pairs if (ends := _put_beside(repo, *pair, doc))), None)
     return beside or _moved(repo, one, other, doc) or _Ends(one, other, _made(repo, one, doc))
 
 
@@ -140,10 +144,10 @@ def _made(repo: Repo, path: str, doc: Doc) -> bytes | None:
     return next((data for commit in commits if (data := _at(repo, commit, where, doc))), None)
 
 
-def _added(repo: Repo, path: str) -> str:
-    """The newest commit that added a path; "" for none."""
+def _added(repo: Repo, *paths: str) -> str:
+    """The newest commit that added one of the paths; "" for none."""
     args = ["log", "-1", "--full-history", "--topo-order", "--no-renames", "--diff-filter=A", "--format=%H", "HEAD"]
-    return git.run([*args, "--", path], cwd=repo.root)[1].decode().strip()
+    return git.run([*args, "--", *paths], cwd=repo.root)[1].decode().strip()
 
 
 def _at(repo: Repo, commit: str, path: str, doc: Doc) -> bytes | None:
