@@ -51,6 +51,7 @@ class Actor:
             (self.create, 3), (self.child, 5), (self.note, 5), (self.value, 5), (self.label, 3), (self.need, 3),
             (self.text, 4), (self.status, 4), (self.send, 3), (self.move_mail, 5), (self.setting, 2),
             (self.edit_by_hand, 5), (self.remove_by_hand, 1), (self.resolve, 1),
+            (self.put_elsewhere, 1),
         ]  # fmt: skip
 
     def word(self, kind: str) -> str:
@@ -338,6 +339,22 @@ class Actor:
         Path(self.town.root, row.path).unlink()
         self.ledger.removed.add(gone)
         return f"remove {row.id} by hand"
+
+    def put_elsewhere(self) -> str:
+        """A bead's file moved or copied to another day's folder, as it is."""
+        bead_id = self._bead()
+        if bead_id is None:
+            return ""
+        path = Path(self.town.root, self.town.bead(bead_id).path)
+        target = path.parent.with_name(f"2026-01-{self.rng.randrange(1, 29):02d}") / path.name
+        if target.exists():
+            return ""
+        target.parent.mkdir(exist_ok=True)
+        copied = self.rng.random() < 0.5
+        self._save(target, path.read_text())
+        if not copied:
+            path.unlink()
+        return f"{'copy' if copied else 'move'} {bead_id} to {target.parent.name}"
 
     def _save(self, path: Path, text: str) -> None:
         """By rename as vim does, or in place; finished a while ago, or just now."""
