@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from typing import TYPE_CHECKING
 
-from gastown.model.errors import GtError
 from gastown.model.ids import is_id, is_name
+from gastown.services import claims, wire
+from gastown.services.claims import Unreadable
 from gastown.store import layout, runstate
 
 if TYPE_CHECKING:
@@ -15,25 +15,8 @@ if TYPE_CHECKING:
 _REFINERY = "refinery."
 
 
-class Unreadable(GtError):
-    """What stands at a claim's ref is no claim: nobody knows who has the bead, so it counts as somebody's."""
-
-    code = "claim_unreadable"
-
-    def __init__(self, ref: str, why: str, remote: str) -> None:
-        command = f"git push {remote} {shlex.quote(f':{ref}')}"
-        super().__init__(
-            f"the claim {ref} at {remote} cannot be read ({why}), and nobody can take what it stands for",
-            f"if no machine works on it, remove it: {command}",
-        )
-        self.command = command
-        self.ref, self.why, self.remote = ref, why, remote
-
-
 def look(town: Town) -> list[Unreadable]:
     """Every ref below those of claims, as last fetched, that cannot be read as one; kept for `noted`."""
-    from gastown.services import claims
-
     found = [one for line in claims.mirrored(town) if (one := _odd(town, *line.split(" ", 1)))]
     if found or noted(town.root):
         note = [[one.ref, one.why, one.remote] for one in found]
@@ -52,8 +35,6 @@ def _note(root: str) -> str:
 
 
 def _odd(town: Town, sha: str, mirror: str) -> Unreadable | None:
-    from gastown.services import claims, wire
-
     remote = wire.remote_of(town.repo) or "origin"
     ref = mirror.replace(f"refs/remotes/{remote}/", "refs/heads/", 1)
     name = ref.removeprefix(wire.CLAIMS).removeprefix(claims.BRANCHES)

@@ -13,8 +13,7 @@ from gastown.model.text import safe
 from gastown.runtime import clones, git
 from gastown.runtime.rescue import PREFIX
 from gastown.services import attempts, claims, hook, oddclaims, worksite
-from gastown.services.claims import Claim, Offline
-from gastown.services.oddclaims import Unreadable
+from gastown.services.claims import Claim, Offline, Unreadable
 from gastown.store import layout, runstate
 from gastown.store.change import Change
 from gastown.store.town import Town
