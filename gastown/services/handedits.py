@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shlex
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gastown.model.errors import InvalidFile
 from gastown.model.text import safe
@@ -69,8 +71,38 @@ def commit(town: Town, paths: list[str]) -> HandEdits:
         )
         if done:
             bead = layout.bead_of_path(done[0]) if len(done) == 1 else None
-            change.emit("hand_edit", f"{names} edited by hand", bead=bead, paths=done)
+            assign = _assigned(town.repo, tree, {path: found[path] for path in done if path in found})
+            facts: dict[str, Any] = {"paths": done} | ({"assign": assign} if assign else {})
+            change.emit("hand_edit", f"{names} edited by hand", bead=bead, **facts)
     return HandEdits(tuple(done), tuple(invalid), tuple(sorted(busy)))
+
+
+def given_to(old: Mapping[str, object] | None, new: Mapping[str, object]) -> str:
+    """Whom an edit gives its bead to (`assignee:` set by hand is a sling); "" if it does not."""
+    before = old or {}
+    to, status = str(new.get("assignee") or ""), new.get("status", "open")
+    if status == "hooked" and before.get("status", "open") != "hooked":
+        return to
+    return to if status == "open" and to != str(before.get("assignee") or "") else ""
+
+
+def _assigned(repo: Repo, tree: bytes | None, edited: Mapping[str, bytes | None]) -> dict[str, str]:
+    """Whom edits give their beads to, by bead: the deacon starts them, whoever commits the edit."""
+    found = {}
+    for path, data in edited.items():
+        bead = layout.bead_of_path(path)
+        new = _doc(path, data) if bead else None
+        to = given_to(_doc(path, repo.blob(tree, path)), new) if new else ""
+        if bead and to:
+            found[bead] = to
+    return found
+
+
+def _doc(path: str, data: bytes | None) -> dict[str, Any] | None:
+    try:
+        return lint.parse(path, data) if data is not None else None
+    except InvalidFile:
+        return None
 
 
 def is_editable(path: str) -> bool:

@@ -103,12 +103,15 @@ def _versions(repo: Repo, start: str, path: str, doc: Doc) -> list[bytes]:
 
 
 def _nearest(versions: list[bytes], data: bytes) -> bytes | None:
-    """What a version began from: of all there were, the one it differs from by fewest lines."""
+    """What a version began from: of all there were, the one of which it has most, and adds least to.
+
+    What it began from too much would count as taken out by it.
+    """
     lines = Counter(data.splitlines())
 
-    def differ(version: bytes) -> int:
+    def differ(version: bytes) -> tuple[int, int]:
         there = Counter(version.splitlines())
-        return (lines - there).total() + (there - lines).total()
+        return (there - lines).total(), (lines - there).total()
 
     return min(versions, key=differ, default=None)
 

@@ -218,6 +218,25 @@ def test_a_move_that_is_rebased_over_a_change_takes_nothing_of_it_back(ground: G
     assert here.bead(one).labels == ["said"]
 
 
+def test_a_note_that_is_rebased_over_a_move_takes_out_no_other_note(ground: Ground, clock) -> None:
+    """What was noted elsewhere before the move is nothing that this side ever had."""
+    here = ground.towns["anvil"]
+    one = bead(here, "One", description=TEXT)
+    sync(here)
+    there = ground.add("brick")
+    clock.advance(60)
+    note(here, one, "said elsewhere")
+    sync(here)
+    move(here, one, "2026-11-25")
+    sync(here)
+    clock.advance(60)
+    note(there, one, "said here")
+    plain(there, "pull", "--rebase", code=None)
+    finish(there)
+    quiet(there, here)
+    assert said(here, one) == {"said elsewhere\n", "said here\n"}
+
+
 @pytest.mark.parametrize("days", [("2026-11-25", "2026-11-26"), ("2026-11-26", "2026-11-25")])
 def test_plain_git_brings_two_moves_of_one_bead_together(ground: Ground, clock, days: tuple[str, str]) -> None:
     here = ground.towns["anvil"]

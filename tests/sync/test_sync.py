@@ -121,6 +121,18 @@ def test_hand_edits_go_along_and_invalid_ones_stay_out(ground: Ground) -> None:
     assert git("log", "-1", "--format=%an", "--", path, cwd=there.root) == "Pat Overseer"
 
 
+def test_work_given_by_hand_is_remembered_by_a_sync_that_commits_the_edit(ground: Ground) -> None:
+    """The deacon starts it, and tries again what could not start: it knows by the feed."""
+    here = ground.towns["anvil"]
+    made, other = bead(here, "One"), bead(here, "Other")
+    for one, words in ((made, "status: open\n\nassignee: greenplace/toast"), (other, "status: deferred")):
+        path = Path(here.root, str(here.bead_path(one)))
+        path.write_text(path.read_text().replace("status: open", words))
+    sync(here)
+    (told,) = [event["data"] for event in here.events() if event["type"] == "hand_edit"]
+    assert told["assign"] == {made: "greenplace/toast"}
+
+
 def test_an_edit_that_lies_there_is_never_overwritten_and_is_merged_later(ground: Ground) -> None:
     here = ground.towns["anvil"]
     made = bead(here, "One", description="first\n\nsecond\n")

@@ -283,11 +283,7 @@ def given_to(edit: Edit) -> str:
     """Whom an edit gives its bead to (`assignee:` set by hand is a sling); "" if it does not."""
     if edit.kind != "bead" or edit.new is None:
         return ""
-    old = edit.old or {}
-    to, status = str(edit.new.get("assignee") or ""), edit.new.get("status", "open")
-    if status == "hooked" and old.get("status", "open") != "hooked":
-        return to
-    return to if status == "open" and to != str(old.get("assignee") or "") else ""
+    return handedits.given_to(edit.old, edit.new)
 
 
 def _released(edit: Edit) -> bool:
