@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 
 from gastown.model.errors import InvalidFile
 from gastown.model.merge import Doc, text_of
-from gastown.model.merge_bead import collision_loses, first_id, former_ids, same_bead
+from gastown.model.merge_bead import collision_loses, first_id, former_ids
+from gastown.services import references
 from gastown.services.renumber import Lost, readable
 from gastown.store import filemerge, git, layout, moves, treediff, treemerge
 from gastown.store.change import Change
@@ -80,22 +81,10 @@ def spoken_of(change: Change, pairs: Iterable[tuple[str, str]]) -> list[Lost]:
         for old, new in _moved(repo, repo.commit(bases[0]).tree, repo.commit(kept.encode()).tree).items():
             said = repo.blob(tree, old)
             doc = readable(old, said)
-            home = _lies(change, doc, new) if doc is not None else None
+            home = references.lies(change, doc, new) if doc is not None else None
             if said is not None and home is not None and home != old:
                 found.append(Lost(old, said, None, lost, kept, home=home, there=True))
     return found
-
-
-def _lies(change: Change, doc: Doc, likely: str) -> str | None:
-    """Where a bead lies: at `likely`, or where it came to since, if it had to give up that id as well."""
-    made = doc.get("created") or {}
-    said = str(made.get("at", "")), str(made.get("by", ""))
-    rows = (row.path for row in change.index().rows if (row.created, row.created_by) == said)
-    for path in (likely, *rows):
-        now = readable(path, change.read(path))
-        if now is not None and same_bead(doc, now):
-            return path
-    return None
 
 
 def _moved(repo: Repo, base: bytes, tree: bytes) -> dict[str, str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gastown.model.errors import InvalidFile
 from gastown.model.merge import Doc
-from gastown.model.merge_bead import renumber, same_bead
+from gastown.model.merge_bead import former_ids, renumber, same_bead
 from gastown.store import git, layout, orders, treediff
 from gastown.store import yaml as yaml_store
 from gastown.store.change import Change
@@ -38,6 +38,67 @@ def follow(change: Change, tips: tuple[str, str], ids: dict[str, str], places: d
             _refer(change, tips, path, places.get(path, path), before, ids)
 
 
+def lies(change: Change, doc: Doc, likely: str) -> str | None:
+    """Where a bead lies: at `likely`, or where it came to since, if it had to give up that id as well; else None."""
+    made = doc.get("created")
+    said = (str(made.get("at", "")), str(made.get("by", ""))) if isinstance(made, dict) else ("", "")
+    rows = (row.path for row in change.index().rows if (row.created, row.created_by) == said)
+    for path in (likely, *rows):
+        now = _bead(path, change.read(path))
+        if now is not None and same_bead(doc, now):
+            return path
+    return None
+
+
+def replay(change: Change, before: str, onto: str) -> None:
+    """Let references follow that followed before a rebase, in a merge which that rebase left out.
+
+    `before`: the branch's newest commit before it, `onto`: what it was put on. A reference that neither of them has
+    was made anew from an old commit; the id that stood in its place means the same bead, which was called so once.
+    """
+    repo = change.town.repo
+    tree = repo.commit(onto.encode()).tree
+    for path, data in said(repo, before, onto).items():
+        mine = _bead(path, data)
+        at = lies(change, mine, path) if mine is not None else None
+        now = _bead(at, change.read(at)) if at is not None else None
+        if mine is None or at is None or now is None:
+            continue
+        theirs = _bead(path, repo.blob(tree, path))
+        fresh = _put_forward(change, now, mine, theirs if theirs is not None and same_bead(now, theirs) else {})
+        if fresh != now:
+            _put(change, at, change.read(at) or b"", fresh)
+
+
+def _put_forward(change: Change, now: Doc, mine: Doc, theirs: Doc) -> Doc:
+    fresh = dict(now)
+    for key in (*_ONE, *_MANY):
+        stands, stood, known = (_ids(one.get(key)) for one in (now, mine, theirs))
+        again = {old: new for old in stands - stood - known for new in stood - stands if old in _former(change, new)}
+        if again:
+            ids = sorted({again.get(one, one) for one in stands})
+            fresh[key] = ids if key in _MANY else ids[0]
+    return fresh
+
+
+def _ids(value: object) -> set[str]:
+    return {str(one) for one in value} if isinstance(value, list) else {value} if isinstance(value, str) else set()
+
+
+def _former(change: Change, bead_id: str) -> list[str]:
+    """The ids that the bead with that id had before."""
+    path = next(change.town.bead_paths(bead_id), None)
+    doc = _bead(path, change.read(path)) if path else None
+    return [] if doc is None else former_ids(doc)
+
+
+def _bead(path: str, data: bytes | None) -> Doc | None:
+    try:
+        return yaml_store.load(data, path) if data is not None else None
+    except InvalidFile:
+        return None
+
+
 def replace(change: Change, ids: dict[str, str]) -> None:
     """An id (old -> new) that means nothing any more is spoken of by nobody."""
     rows = change.index().rows if ids else ()
@@ -55,24 +116,20 @@ def _put(change: Change, path: str, old: bytes, doc: Doc) -> None:
 
 
 def _refer(change: Change, tips: tuple[str, str], path: str, where: str, before: bytes, ids: dict[str, str]) -> None:
-    repo = change.town.repo
-    now, other = change.read(where), repo.blob(repo.commit(tips[1].encode()).tree, path)
-    if now is None:
+    repo, mine = change.town.repo, _bead(path, before)
+    at = lies(change, mine, where) if mine is not None else None
+    now = change.read(at) if at is not None else None
+    if mine is None or at is None or now is None:
         return
-    try:
-        doc, mine = yaml_store.load(now, where), yaml_store.load(before, path)
-        theirs = yaml_store.load(other, path) if other is not None else {}
-    except InvalidFile:
-        return
-    if not same_bead(doc, mine):
-        return
+    doc = yaml_store.load(now, at)
+    theirs = _bead(path, repo.blob(repo.commit(tips[1].encode()).tree, path)) or {}
     theirs = theirs if same_bead(doc, theirs) else {}
     if _referring(doc, mine, theirs, ids) != doc:
         # What followed once and was turned back since is a person's word, not the merge's.
-        done = set().union(*(_followed(one, ids) for one in _since(repo, tips, where)))
+        done = set().union(*(_followed(one, ids) for one in _since(repo, tips, at)))
         fresh = _referring(doc, mine, theirs, {old: new for old, new in ids.items() if old not in done})
         if fresh != doc:
-            _put(change, where, now, fresh)
+            _put(change, at, now, fresh)
 
 
 def _since(repo: Repo, tips: tuple[str, str], path: str) -> Iterator[Doc]:

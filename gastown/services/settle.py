@@ -19,7 +19,7 @@ from gastown.model.errors import GtError
 from gastown.model.merge import Doc, Settled, text_of
 from gastown.model.merge_bead import RENUMBERED, first_id
 from gastown.runtime import git
-from gastown.services import doubled, mailjoin, rejoin, renumber
+from gastown.services import doubled, mailjoin, references, rejoin, renumber
 from gastown.services.renumber import Lost
 from gastown.store import filemerge, files, layout, moves, runstate, treediff
 
@@ -136,6 +136,9 @@ def after(town: Town, *, finished: bool = False) -> After:
     came = _came(town, mark)
     if came.ids:
         town.transact("sync", lambda change: _rejoin(change, came), actor="deacon")
+    if came.rebased:
+        before, onto = came.rebased
+        town.transact("sync", lambda change: references.replay(change, before, onto), actor="deacon")
     # One bead under two ids first: whoever gives one of them away must find all that was said of it there.
     town.transact("sync", lambda change: renumber.settle(change, doubled.twice(change, came.beads)), actor="deacon")
     notes = _notes(town.root, names)
@@ -200,13 +203,15 @@ def _stashed(town: Town) -> list[str]:
 class _Came:
     """Mailboxes that got files, ids of beads that were added, paths of beads that may lie in the files twice now.
 
-    `joined`: the commits that plain git brought together, in pairs, both ways round.
+    `joined`: the commits that plain git brought together, in pairs, both ways round. `rebased`: where the branch was
+    before a rebase that ends right now, and what it was put on.
     """
 
     boxes: set[str]
     ids: set[str]
     beads: list[str]
     joined: list[tuple[str, str]]
+    rebased: tuple[str, ...] = ()
 
 
 def _came(town: Town, mark: object) -> _Came:
@@ -218,7 +223,9 @@ def _came(town: Town, mark: object) -> _Came:
         old = repo.commit(str(mark).encode()).tree if mark else None
     except (KeyError, ValueError):
         old = None
-    came = _Came(set(), set(), [], _joined(town, str(mark)) if old is not None else [])
+    rebased = tuple(filter(None, (_rebased(town, name) for name in ("orig-head", "onto"))))
+    joined = _joined(town, str(mark), rebased) if old is not None else []
+    came = _Came(set(), set(), [], joined, rebased if len(rebased) == 2 else ())
     for path, (before, now) in treediff.changes(repo, old, repo.commit(head).tree).items():
         bead, spot = layout.bead_of_path(path), places.parse(path)
         if now is not None and spot is not None:
@@ -233,13 +240,11 @@ def _came(town: Town, mark: object) -> _Came:
     return came
 
 
-def _joined(town: Town, mark: str) -> list[tuple[str, str]]:
+def _joined(town: Town, mark: str, rebased: tuple[str, ...]) -> list[tuple[str, str]]:
     """What merges and rebases of a person's own git joined since `mark`. In a sync's merges all of it is done."""
     listed = git.run(["log", "--merges", "--format=%P%x00%s", f"{mark}..HEAD"], cwd=town.root, check=False)
     pairs = [line.partition("\0")[0].split() for line in listed.text.splitlines() if "\0sync: merge " not in line]
-    onto, before = (_rebased(town, name) for name in ("onto", "orig-head"))
-    if onto and before:
-        pairs.append([onto, before])
+    pairs.append([*rebased])
     return [pair for one in pairs if len(one) == 2 for pair in ((one[0], one[1]), (one[1], one[0]))]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gastown.services.sync import sync
+from gastown.services.sync import sync, take
 from gastown.store.town import Town
 from tests.conftest import git
 from tests.sync.ground import Ground, bead, check_clean, note, plain, tree, update
@@ -110,6 +110,60 @@ def test_a_child_follows_a_bead_that_had_to_give_up_two_ids(ground: Ground, cloc
     assert (titled(here, "First"), home) == (f"{parent}.1", f"{parent}.3")
     assert (here.bead(titled(here, "Below")).parent, here.bead(other).needs) == (home, [home])
     assert here.bead(titled(here, "Below")).id != below
+
+
+RIDES = pytest.mark.parametrize("way", [("pull", "--no-rebase", "--no-edit"), ("pull", "--rebase")], ids=" ".join)
+
+
+@RIDES
+@pytest.mark.parametrize("apart", [60, 86_400])
+def test_what_a_bead_needs_follows_where_both_of_them_get_new_ids(
+    ground: Ground, clock, way: tuple[str, ...], apart: int
+) -> None:
+    here = ground.towns["anvil"]
+    parent = bead(here, "Parent")
+    sync(here)
+    early = type(clock)()
+    there = ground.add("brick", early)
+    sync(here)
+    clock.advance(86_400)
+    moved = bead(here, "Moved", parent=parent)
+    sync(here)
+    early.advance(60)
+    assert bead(there, "First", parent=parent) == moved
+    sync(there)
+    clock.advance(apart)
+    bead(here, "Second", parent=parent, needs=[moved])
+    plain(here, *way)
+    quiet(here, there)
+    ids = [titled(here, title) for title in ("First", "Moved", "Second")]
+    assert ids == [f"{parent}.1", f"{parent}.2", f"{parent}.3"]
+    assert here.bead(ids[2]).needs == [ids[1]]
+
+
+def test_a_rebase_that_leaves_out_a_merge_leaves_no_reference_behind(ground: Ground, clock) -> None:
+    """What followed in the merge is made anew from the commit before it, by the id that is another bead's now."""
+    here = ground.towns["anvil"]
+    parent, other = bead(here, "Parent"), bead(here, "Other")
+    sync(here)
+    there = ground.add("brick")
+    sync(here)
+    bead(there, "First", parent=parent)
+    clock.advance(60)
+    moved = bead(here, "Moved", parent=parent)
+    sync(here)
+    sync(there)
+    clock.advance(60)
+    update(here, other, needs=[moved])
+    bead(here, "Below", parent=moved)
+    take(here)
+    assert here.bead(other).needs == [f"{parent}.2"]
+    clock.advance(60)
+    note(there, parent, "said meanwhile")
+    sync(there)
+    plain(here, "pull", "--rebase")
+    quiet(here, there)
+    assert (here.bead(other).needs, here.bead(titled(here, "Below")).parent) == ([f"{parent}.2"], f"{parent}.2")
 
 
 ORDERS = list(itertools.permutations(range(3)))
