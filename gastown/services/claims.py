@@ -11,7 +11,6 @@ import contextlib
 import os
 import random
 import secrets
-import shlex
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from gastown.model.text import safe
 from gastown.runtime import git
 from gastown.runtime.remotes import RemoteUnreachable
 from gastown.services import wire
+from gastown.services.badclaims import Unreadable
 from gastown.services.wire import Wire
 from gastown.store import layout, runstate
 from gastown.store.gitrepo import Repo, new_commit
@@ -42,21 +42,6 @@ TIMEOUT = 15.0
 TIDY_TIMEOUT = 5.0
 _TRIES = 6
 _REMEMBERED = 8
-
-
-class Unreadable(GtError):
-    """What stands at a claim's ref is no claim: nobody knows who has the bead, so it counts as somebody's."""
-
-    code = "claim_unreadable"
-
-    def __init__(self, ref: str, why: str, remote: str) -> None:
-        command = f"git push {remote} {shlex.quote(f':{ref}')}"
-        super().__init__(
-            f"the claim {ref} at {remote} cannot be read ({why}), and nobody can take what it stands for",
-            f"if no machine works on it, remove it: {command}",
-        )
-        self.command = command
-        self.ref, self.why, self.remote = ref, why, remote
 
 
 @dataclass(frozen=True)

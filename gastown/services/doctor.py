@@ -293,9 +293,9 @@ def _sessions(town: Town) -> Iterator[Found]:
 
 def _claims(town: Town) -> Iterator[Found]:
     """What stands among the claims at the remote and is none, as last fetched."""
-    from gastown.services import oddclaims
+    from gastown.services import badclaims
 
-    for one in oddclaims.noted(town.root):
+    for one in badclaims.noted(town.root):
         yield Finding("claims", WARN, one.message, one.hint), None
 
 

@@ -10,7 +10,8 @@ from gastown.model.errors import GtError, RaceLost
 from gastown.model.queue import Entry
 from gastown.model.rig import Rig
 from gastown.services import claims
-from gastown.services.claims import Claim, Unreadable
+from gastown.services.badclaims import Unreadable
+from gastown.services.claims import Claim
 from gastown.store.change import Change
 from gastown.store.town import Town
 

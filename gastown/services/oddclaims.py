@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from gastown.model.ids import is_id, is_name
 from gastown.services import claims, wire
-from gastown.services.claims import Unreadable
-from gastown.store import layout, runstate
+from gastown.services.badclaims import Unreadable, note
 
 if TYPE_CHECKING:
     from gastown.store.town import Town
@@ -16,22 +15,10 @@ _REFINERY = "refinery."
 
 
 def look(town: Town) -> list[Unreadable]:
-    """Every ref below those of claims, as last fetched, that cannot be read as one; kept for `noted`."""
+    """Every ref below those of claims, as last fetched, that cannot be read as one; kept for `badclaims.noted`."""
     found = [one for line in claims.mirrored(town) if (one := _odd(town, *line.split(" ", 1)))]
-    if found or noted(town.root):
-        note = [[one.ref, one.why, one.remote] for one in found]
-        runstate.write_json(_note(town.root), note, durable=False)
+    note(town.root, found)
     return found
-
-
-def noted(root: str) -> list[Unreadable]:
-    """What `look` found last: one small file is read."""
-    note = runstate.read_json(_note(root))
-    return [Unreadable(*map(str, one)) for one in note if len(one) == 3] if isinstance(note, list) else []
-
-
-def _note(root: str) -> str:
-    return layout.run(root, "claims-unreadable.json")
 
 
 def _odd(town: Town, sha: str, mirror: str) -> Unreadable | None:

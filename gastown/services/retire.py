@@ -172,7 +172,7 @@ def _take_claims(town: Town, name: str, merging: Iterable[str]) -> tuple[list[st
     Others learn first that the work is free. A claim on what waits to be merged stays: by it the refinery knows whose
     work it may land.
     """
-    from gastown.services import claims, exchange, fences
+    from gastown.services import badclaims, claims, exchange, fences
 
     if not claims.needed(town):
         return [], []
@@ -186,7 +186,7 @@ def _take_claims(town: Town, name: str, merging: Iterable[str]) -> tuple[list[st
             # Somebody else may have it by now: theirs stays.
             try:
                 now = claims.current(town, subject, timeout=claims.TIDY_TIMEOUT)
-            except claims.Unreadable:
+            except badclaims.Unreadable:
                 continue  # nobody's, as far as it says; the sync names it
             if now is not None and now.machine == name and claims.release(town, subject, force=True):
                 taken.append(subject)

@@ -12,8 +12,9 @@ from gastown.model.errors import GtError, NotFound, RaceLost
 from gastown.model.text import safe
 from gastown.runtime import clones, git
 from gastown.runtime.rescue import PREFIX
-from gastown.services import attempts, claims, hook, oddclaims, worksite
-from gastown.services.claims import Claim, Offline, Unreadable
+from gastown.services import attempts, badclaims, claims, hook, oddclaims, worksite
+from gastown.services.badclaims import Unreadable
+from gastown.services.claims import Claim, Offline
 from gastown.store import layout, runstate
 from gastown.store.change import Change
 from gastown.store.town import Town
@@ -48,7 +49,7 @@ def settle(town: Town, sent: str) -> Tenure:
     made of it here is kept. A claim is given back only when the remote knows that its work has ended.
     """
     if _settled(town, sent):
-        return Tenure(unreadable=oddclaims.noted(town.root))
+        return Tenure(unreadable=badclaims.noted(town.root))
     found = _settle(town, town.at(sent))
     if not (found.trouble or found.changed):
         mark = {"seen": _seen(town, sent), "at": town.clock()}

@@ -69,12 +69,12 @@ def _syncing(town: Town, view: View, *, remote: bool) -> list[Problem]:
     """Why what is done here does not reach the other machines: a person's git led the town away, or a sync failed."""
     if view.revision is not None:
         return []
-    from gastown.services import footing, news, oddclaims
+    from gastown.services import badclaims, footing, news
 
     led = footing.astray(Refs(town.root))
     if led is not None:
         return [Problem("git", "town", led.text, led.command)]
-    odd = oddclaims.noted(town.root) if remote else []
+    odd = badclaims.noted(town.root) if remote else []
     found = [Problem("claim", one.ref, one.message, one.command) for one in odd]
     failed = news.trouble(town.root) if remote else None
     if failed is None:
