@@ -8,7 +8,7 @@ from gastown.model.errors import InvalidFile
 from gastown.model.merge import Doc, text_of
 from gastown.model.merge_bead import collision_loses, first_id, former_ids
 from gastown.services import references
-from gastown.services.renumber import Lost, readable
+from gastown.services.renumber import Lost
 from gastown.store import filemerge, git, layout, moves, treediff, treemerge
 from gastown.store.change import Change
 from gastown.store.gitrepo import Repo
@@ -58,7 +58,7 @@ def _places(change: Change, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
     """
     found: dict[tuple[str, str], list[tuple[int, int, str]]] = {}
     for path in paths:
-        doc = readable(path, change.read(path))
+        doc = filemerge.bead(path, change.read(path))
         if doc is not None:
             bead = first_id(doc), text_of(doc.get("created"))
             found.setdefault(bead, []).append((-len(former_ids(doc)), len(path), path))
@@ -80,7 +80,7 @@ def spoken_of(change: Change, pairs: Iterable[tuple[str, str]]) -> list[Lost]:
         tree = repo.commit(lost.encode()).tree
         for old, new in _moved(repo, repo.commit(bases[0]).tree, repo.commit(kept.encode()).tree).items():
             said = repo.blob(tree, old)
-            doc = readable(old, said)
+            doc = filemerge.bead(old, said)
             home = references.lies(change, doc, new) if doc is not None else None
             if said is not None and home is not None and home != old:
                 found.append(Lost(old, said, None, lost, kept, home=home, there=True))

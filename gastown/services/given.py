@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 
 from gastown.model import address, times
 from gastown.model.errors import GtError, NotFound, UsageError
@@ -14,6 +15,7 @@ from gastown.store.town import Town
 
 # How far back a try that failed is looked for.
 _REACH = 86_400.0
+_TRIED = "tried:"
 
 
 def why_not(town: Town, row: Row, to: str) -> str | None:
@@ -56,14 +58,28 @@ def _elsewhere(town: Town, machine: str) -> str:
     return f"there is no machine {machine}"
 
 
-def stop(town: Town, row: Row, to: str) -> tuple[str, str] | None:
+def refusals(town: Town) -> dict[str, str]:
+    """What the tries of the last day that failed said, as the feed has it, by `tried_key`."""
+    found = {}
+    for event in town.events(times.text(town.clock() - _REACH)):
+        data = event.get("data")
+        key = str(data.get("key", "")) if isinstance(data, dict) else ""
+        if isinstance(data, dict) and key.startswith(_TRIED):
+            found[key] = str(data.get("why") or event.get("text", ""))
+    return found
+
+
+def stop(town: Town, row: Row, to: str, refused: Callable[[], Mapping[str, str]]) -> tuple[str, str] | None:
     """What keeps work from starting for a worker it can be given to, and the command that deals with it.
 
     What can be told beforehand is told as it is now; else what the last try said, if all it hangs on is as it was then.
+    `refused`: gives the `refusals`.
     """
     try:
         rig = town.rig(str(address.rig_of(address.parse(to))))
-        return _unready(town, rig, row, to) or _refused(town, row, to)
+        found = _unready(town, rig, row, to)
+        why = "" if found else refused().get(tried_key(town, row, to), "")
+        return found or ((why, f"gt sling {row.id}") if why else None)
     except GtError as error:
         return error.message, f"gt sling {row.id}"
 
@@ -84,16 +100,6 @@ def _unready(town: Town, rig: Rig, row: Row, to: str) -> tuple[str, str] | None:
     return None
 
 
-def _refused(town: Town, row: Row, to: str) -> tuple[str, str] | None:
-    key = tried_key(town, row, to)
-    why = ""
-    for event in town.events(times.text(town.clock() - _REACH)):
-        data = event.get("data")
-        if event.get("bead") == row.id and isinstance(data, dict) and data.get("key") == key:
-            why = str(data.get("why") or event.get("text", ""))
-    return (why, f"gt sling {row.id}") if why else None
-
-
 def tried_key(town: Town, row: Row, to: str) -> str:
     """Under which a try that failed is remembered: another once anything changed that it hangs on.
 
@@ -107,7 +113,7 @@ def tried_key(town: Town, row: Row, to: str) -> str:
     for path in (layout.TOWN_FILE, layout.rig_file(rig), f"{layout.LOCAL}/trust.yaml", *agents):
         data = files.read_or_none(layout.absolute(town.root, path)) or b""
         digest.update(f"\0{path}\0{len(data)}\0".encode("utf-8", "surrogateescape") + data)
-    return f"tried:{row.id}:{to}:{digest.hexdigest()[:12]}"
+    return f"{_TRIED}{row.id}:{to}:{digest.hexdigest()[:12]}"
 
 
 def _agent_of(town: Town, worker: str) -> str:

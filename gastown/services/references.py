@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gastown.model.errors import InvalidFile
 from gastown.model.merge import Doc
 from gastown.model.merge_bead import former_ids, renumber, same_bead
-from gastown.store import git, layout, orders, treediff
+from gastown.store import filemerge, git, layout, orders, treediff
 from gastown.store import yaml as yaml_store
 from gastown.store.change import Change
 from gastown.store.gitrepo import Repo
@@ -44,7 +43,7 @@ def lies(change: Change, doc: Doc, likely: str) -> str | None:
     said = (str(made.get("at", "")), str(made.get("by", ""))) if isinstance(made, dict) else ("", "")
     rows = (row.path for row in change.index().rows if (row.created, row.created_by) == said)
     for path in (likely, *rows):
-        now = _bead(path, change.read(path))
+        now = filemerge.bead(path, change.read(path))
         if now is not None and same_bead(doc, now):
             return path
     return None
@@ -59,12 +58,12 @@ def replay(change: Change, before: str, onto: str) -> None:
     repo = change.town.repo
     tree = repo.commit(onto.encode()).tree
     for path, data in said(repo, before, onto).items():
-        mine = _bead(path, data)
+        mine = filemerge.bead(path, data)
         at = lies(change, mine, path) if mine is not None else None
-        now = _bead(at, change.read(at)) if at is not None else None
+        now = filemerge.bead(at, change.read(at)) if at is not None else None
         if mine is None or at is None or now is None:
             continue
-        theirs = _bead(path, repo.blob(tree, path))
+        theirs = filemerge.bead(path, repo.blob(tree, path))
         fresh = _put_forward(change, now, mine, theirs if theirs is not None and same_bead(now, theirs) else {})
         if fresh != now:
             _put(change, at, change.read(at) or b"", fresh)
@@ -88,15 +87,8 @@ def _ids(value: object) -> set[str]:
 def _former(change: Change, bead_id: str) -> list[str]:
     """The ids that the bead with that id had before."""
     path = next(change.town.bead_paths(bead_id), None)
-    doc = _bead(path, change.read(path)) if path else None
+    doc = filemerge.bead(path, change.read(path)) if path else None
     return [] if doc is None else former_ids(doc)
-
-
-def _bead(path: str, data: bytes | None) -> Doc | None:
-    try:
-        return yaml_store.load(data, path) if data is not None else None
-    except InvalidFile:
-        return None
 
 
 def replace(change: Change, ids: dict[str, str]) -> None:
@@ -116,13 +108,13 @@ def _put(change: Change, path: str, old: bytes, doc: Doc) -> None:
 
 
 def _refer(change: Change, tips: tuple[str, str], path: str, where: str, before: bytes, ids: dict[str, str]) -> None:
-    repo, mine = change.town.repo, _bead(path, before)
+    repo, mine = change.town.repo, filemerge.bead(path, before)
     at = lies(change, mine, where) if mine is not None else None
     now = change.read(at) if at is not None else None
     if mine is None or at is None or now is None:
         return
     doc = yaml_store.load(now, at)
-    theirs = _bead(path, repo.blob(repo.commit(tips[1].encode()).tree, path)) or {}
+    theirs = filemerge.bead(path, repo.blob(repo.commit(tips[1].encode()).tree, path)) or {}
     theirs = theirs if same_bead(doc, theirs) else {}
     if _referring(doc, mine, theirs, ids) != doc:
         # What followed once and was turned back since is a person's word, not the merge's.
@@ -137,11 +129,9 @@ def _since(repo: Repo, tips: tuple[str, str], path: str) -> Iterator[Doc]:
     args = ["log", "--full-history", "--format=%H", "HEAD", *(f"^{tip}" for tip in tips), "--", path]
     _, out = git.run(args, cwd=repo.root)
     for commit in out.split():
-        data = repo.blob(repo.commit(commit).tree, path)
-        try:
-            yield yaml_store.load(data, path) if data is not None else {}
-        except InvalidFile:
-            continue
+        doc = filemerge.bead(path, repo.blob(repo.commit(commit).tree, path))
+        if doc is not None:
+            yield doc
 
 
 def _followed(doc: Doc, ids: dict[str, str]) -> set[str]:

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from gastown.model.merge import Doc, Settled
 from gastown.model.merge_bead import first_id, same_bead
 from gastown.services import doubled
-from gastown.services.renumber import readable
-from gastown.store import git, moves, oneplace, treemerge
+from gastown.store import filemerge, git, moves, oneplace, treemerge
 from gastown.store.change import Change
 from gastown.store.gitrepo import Repo
 
@@ -49,7 +48,7 @@ def join(change: Change, ids: Iterable[str]) -> list[tuple[str, Settled]]:
 
 def _pair(change: Change, paths: list[str]) -> tuple[str, str, Doc] | None:
     """Two of the paths where one bead lies, and what it says; None if each is another bead."""
-    docs = [(path, doc) for path in paths if (doc := readable(path, change.read(path))) is not None]
+    docs = [(path, doc) for path in paths if (doc := filemerge.bead(path, change.read(path))) is not None]
     pairs = (
         (path, other, doc)
         for number, (path, doc) in enumerate(docs)
@@ -158,5 +157,5 @@ def _at(repo: Repo, commit: str, path: str, doc: Doc) -> bytes | None:
     args = ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}^{{commit}}"]
     code, out = git.run(args, cwd=repo.root, check=False)
     data = repo.blob(repo.commit(out.strip()).tree, path) if code == 0 else None
-    there = readable(path, data)
+    there = filemerge.bead(path, data)
     return data if there is not None and same_bead(there, doc) else None

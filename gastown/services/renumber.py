@@ -61,14 +61,6 @@ def settle(change: Change, losts: Iterable[Lost]) -> dict[str, str]:
     return work.told
 
 
-def readable(path: str, data: bytes | None) -> Doc | None:
-    """The bead in a file; None if there is none that can be used."""
-    try:
-        return filemerge.load(path, data) if data is not None else None
-    except InvalidFile:
-        return None
-
-
 def _undone(change: Change, one: Lost) -> bool:
     """True if nothing was lost: the merge was given up, and the bead has its id."""
     data = change.read(one.path) if not one.keeper else None
@@ -143,7 +135,7 @@ class _Renumbering:
         leaving = {other.path for other in self.losts if other.keeper}
         for row in self.change.index().rows:
             if row.id != one.id and (row.created, row.created_by) == said and row.path not in leaving:
-                doc = readable(row.path, self.change.read(row.path))
+                doc = filemerge.bead(row.path, self.change.read(row.path))
                 if doc is not None and same_bead(doc, one.doc):
                     return row.path
         return None
@@ -191,7 +183,7 @@ class _Renumbering:
         return there is not None and self._same(path, there, data)
 
     def _same(self, path: str, one: bytes, other: bytes) -> bool:
-        docs = readable(path, one), readable(path, other)
+        docs = filemerge.bead(path, one), filemerge.bead(path, other)
         return docs[0] is not None and docs[1] is not None and same_bead(docs[0], docs[1])
 
     # -- files -----------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 
 from gastown.model import ids, times
 from gastown.model.errors import GtError, InvalidFile
@@ -174,13 +175,13 @@ def _given(town: Town, view: View, index: Index) -> list[Problem]:
         return []
     from gastown.services import given
 
-    found = []
+    found, refused = [], cache(lambda: given.refusals(town))
     for row in sorted(rows, key=queries.work_order):
         if _is_for_another(town, row):
             continue
         to, command = str(row.assignee), f"gt sling {row.id}"
         why = given.why_not(town, row, to)
-        if why == "" and (stop := given.stop(town, row, to)):
+        if why == "" and (stop := given.stop(town, row, to, refused)):
             why, command = stop
         if why:
             found.append(Problem("given", row.id, f"it does not start for {to}: {why}", command))

@@ -123,6 +123,11 @@ def load(path: str, data: bytes) -> Doc:
     return doc
 
 
+def bead(path: str, data: bytes | None) -> Doc | None:
+    """The bead in a file, checked; None if there is none that can be used."""
+    return _load_or(path, data, checked=True) if layout.bead_of_path(path) else None
+
+
 def _load_or(path: str, data: bytes | None, *, checked: bool = False) -> Doc | None:
     """The document, None for none and for what cannot be read."""
     try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from gastown.model.errors import InvalidFile
 from gastown.model.merge import Doc, text_of
 from gastown.model.merge_bead import RENUMBERED, born, former_ids, note_renumbered, renumber, same_bead
 from gastown.store import filemerge, layout, orders
@@ -43,7 +42,7 @@ def found(side: Mapping[str, bytes | None], base: Callable[[], Iterable[tuple[st
         return {}
     known: dict[str, list[tuple[str, Doc]]] = {}
     for path, data in base():
-        doc = _load(path, data)
+        doc = filemerge.bead(path, data)
         if doc is not None:
             known.setdefault(text_of(doc.get("created")), []).append((path, doc))
     moved: dict[str, str] = {}
@@ -56,7 +55,7 @@ def found(side: Mapping[str, bytes | None], base: Callable[[], Iterable[tuple[st
 
 def _told(path: str, data: bytes) -> Doc | None:
     """A bead that knows of having had another id."""
-    doc = _load(path, data) if speaks_of_one(data) else None
+    doc = filemerge.bead(path, data) if speaks_of_one(data) else None
     return doc if doc is not None and former_ids(doc) else None
 
 
@@ -76,7 +75,7 @@ def follow(
     done = Followed()
     ids = {_id(old): _id(new) for old, new in moved.items()}
     for old, new in moved.items():
-        before = _load(old, base(old))
+        before = filemerge.bead(old, base(old))
         if before is None or not _free(new, side, before):
             continue
         done.base[new] = _bytes(new, None, _moved(before, ids, old, new))
@@ -91,7 +90,7 @@ def follow(
             ids[_id(path)] = below
             _take(done, path, beside(path, below), data, ids)
     for path, data in side.items():
-        doc = _load(path, data) if path not in done.dropped else None
+        doc = filemerge.bead(path, data) if path not in done.dropped else None
         fresh = renumber(doc, ids, moved=False) if doc else None
         if doc is not None and fresh is not None and fresh != doc:
             done.files[path] = _bytes(path, data, fresh)
@@ -113,7 +112,7 @@ def agree(
         free = sorted(path for path, side in ((one, theirs), (two, ours)) if side.get(path) is None)
         if not free:
             first = min(one, two)
-            doc = _load(first, (ours if first == one else theirs)[first]) or {}
+            doc = filemerge.bead(first, (ours if first == one else theirs)[first]) or {}
             mine[old] = other[old] = target = beside(old, new_id(_id(first), doc))
             _again(left, one, target, ours)
             _again(right, two, target, theirs)
@@ -130,7 +129,7 @@ def _again(done: Followed, path: str, target: str, side: Files) -> None:
     ids = {_id(path): _id(target)}
     _take(done, path, target, side.get(path), ids)
     for place, data in side.items():
-        doc = _load(place, data) if place != path else None
+        doc = filemerge.bead(place, data) if place != path else None
         fresh = renumber(doc, ids, moved=False) if doc else None
         if doc is not None and fresh is not None and fresh != doc:
             done.files[place] = _bytes(place, data, fresh)
@@ -138,7 +137,7 @@ def _again(done: Followed, path: str, target: str, side: Files) -> None:
 
 def _take(done: Followed, path: str, target: str, data: bytes | None, ids: dict[str, str]) -> None:
     done.dropped.add(path)
-    doc = _load(path, data)
+    doc = filemerge.bead(path, data)
     done.files[target] = None if doc is None else _bytes(target, data, _moved(doc, ids, path, target))
 
 
@@ -153,13 +152,13 @@ def _is(path: str, data: bytes | None, before: Doc) -> bool:
     """True if a side still has that very bead there, changed or removed; not another one."""
     if data is None:
         return True
-    doc = _load(path, data)
+    doc = filemerge.bead(path, data)
     return doc is not None and same_bead(doc, before)
 
 
 def _free(path: str, side: Files, bead: Doc) -> bool:
     """True if no other bead lies there on a side."""
-    doc = _load(path, side.get(path))
+    doc = filemerge.bead(path, side.get(path))
     return doc is None or same_bead(doc, bead)
 
 
@@ -175,16 +174,6 @@ def _below(bead_id: str, ids: Mapping[str, str]) -> str | None:
 
 def _id(path: str) -> str:
     return layout.bead_of_path(path) or ""
-
-
-def _load(path: str, data: bytes | None) -> Doc | None:
-    """The bead at a path; None for what is none."""
-    if data is None or not layout.bead_of_path(path):
-        return None
-    try:
-        return filemerge.load(path, data)
-    except InvalidFile:
-        return None
 
 
 def _bytes(path: str, old: bytes | None, doc: Doc) -> bytes:

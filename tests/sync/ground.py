@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gastown.services.clone import attach_remote, clone
+from gastown.services.sync import sync
 from gastown.store import layout
 from gastown.store.town import Town, open_town
 from tests.conftest import PROJECT, Clock, copy_town, git
@@ -106,3 +107,13 @@ def check_clean(town: Town) -> None:
             assert b"<<<<<<<" not in data, f"{here}/{name}"
             assert not name.endswith(layout.TEMP_SUFFIX)
     assert town.index().problems == []
+
+
+def quiet(*towns: Town) -> None:
+    """Sync until all hold the same, and nothing is broken."""
+    for _ in range(2):
+        for town in towns:
+            sync(town)
+    assert len({tree(town) for town in towns}) == 1
+    for town in towns:
+        check_clean(town)

@@ -13,7 +13,7 @@ from gastown.services.sync import sync
 from gastown.services.unfinished import finish
 from gastown.store.town import Town
 from tests.conftest import git
-from tests.sync.ground import Ground, bead, check_clean, note, plain, tree, update
+from tests.sync.ground import Ground, bead, check_clean, note, plain, quiet, update
 
 TEXT = "one\n\ntwo\n\nthree\n\nfour\n\nfive\n"
 
@@ -40,16 +40,6 @@ def copy(town: Town, bead_id: str, day: str) -> str:
 
 def places(town: Town) -> list[str]:
     return [row.path for row in town.index().rows]
-
-
-def quiet(*towns: Town) -> None:
-    """Sync until all hold the same, and nothing is broken."""
-    for _ in range(2):
-        for town in towns:
-            sync(town)
-    assert len({tree(town) for town in towns}) == 1
-    for town in towns:
-        check_clean(town)
 
 
 def said(town: Town, bead_id: str) -> set[str]:

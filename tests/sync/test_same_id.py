@@ -10,7 +10,7 @@ import pytest
 from gastown.services.sync import sync, take
 from gastown.store.town import Town
 from tests.conftest import git
-from tests.sync.ground import Ground, bead, check_clean, note, plain, tree, update
+from tests.sync.ground import Ground, bead, note, plain, quiet, update
 
 
 def titled(town: Town, title: str) -> str:
@@ -21,16 +21,6 @@ def titled(town: Town, title: str) -> str:
 
 def texts(town: Town, title: str) -> set[str]:
     return {one["text"] for one in town.bead(titled(town, title)).notes}
-
-
-def quiet(*towns: Town) -> None:
-    """Sync until all hold the same, and nothing is broken."""
-    for _ in range(2):
-        for town in towns:
-            sync(town)
-    assert len({tree(town) for town in towns}) == 1
-    for town in towns:
-        check_clean(town)
 
 
 def test_what_is_said_of_a_bead_reaches_it_after_it_was_renumbered_elsewhere(ground: Ground, clock) -> None:
