@@ -189,9 +189,8 @@ class _Renumbering:
     # -- files -----------------------------------------------------------------
     def place(self) -> None:
         """Write each where it belongs, with a note on it and on the bead that keeps the id."""
-        ids = {move.lost.id: move.new for move in self.moves}
         for move in sorted(self.moves, key=lambda move: bool(move.home)):
-            one, own = move.lost, ids | {move.lost.id: move.new}
+            one, own = move.lost, self._meant(move.lost) | {move.lost.id: move.new}
             if move.home:
                 if not one.there:
                     self._join(one, move.home, own)
@@ -203,6 +202,11 @@ class _Renumbering:
                 self.change.remove(one.path)
             if not one.home and not move.below:
                 self._note(one.keeper or one.path, one.id, move.new, born(one.doc))
+
+    def _meant(self, one: Lost) -> dict[str, str]:
+        """Old id -> new id, as its own side means them; by the same id the other side means its own bead."""
+        sides = {one.lost, ""} if one.lost else {move.lost.lost for move in self.moves}
+        return {move.lost.id: move.new for move in self.moves if move.lost.lost in sides}
 
     def _join(self, one: Lost, where: str, ids: dict[str, str]) -> None:
         """It has another id already: what was said of it under this one goes there."""

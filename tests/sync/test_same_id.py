@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gastown.services.sync import sync, take
+from gastown.services.unfinished import finish
 from gastown.store.town import Town
 from tests.conftest import git
 from tests.sync.ground import Ground, bead, note, plain, quiet, update
@@ -129,6 +130,31 @@ def test_what_a_bead_needs_follows_where_both_of_them_get_new_ids(
     ids = [titled(here, title) for title in ("First", "Moved", "Second")]
     assert ids == [f"{parent}.1", f"{parent}.2", f"{parent}.3"]
     assert here.bead(ids[2]).needs == [ids[1]]
+
+
+@pytest.mark.parametrize("way", [(), ("pull", "--no-rebase", "--no-edit"), ("pull", "--rebase")], ids=" ".join)
+def test_each_of_two_children_lies_below_its_own_parent(ground: Ground, clock, way: tuple[str, ...]) -> None:
+    """Each side gives up an id: one that of a parent, the other that of the child below its own."""
+    here = ground.towns["anvil"]
+    parent = bead(here, "Parent")
+    sync(here)
+    later = type(clock)()
+    there = ground.add("brick", later)
+    sync(here)
+    first = bead(there, "First", parent=parent)
+    clock.advance(86_400)
+    bead(here, "Second", parent=parent)
+    bead(here, "Below second", parent=first)
+    later.advance(86_400 + 60)
+    bead(there, "Below first", parent=first)
+    sync(there)
+    if way:
+        plain(here, *way, code=None)
+        finish(here)
+    quiet(here, there)
+    assert (titled(here, "First"), titled(here, "Second")) == (f"{parent}.1", f"{parent}.2")
+    for title in ("First", "Second"):
+        assert here.bead(titled(here, f"Below {title.lower()}")).parent == titled(here, title)
 
 
 def test_a_rebase_that_leaves_out_a_merge_leaves_no_reference_behind(ground: Ground, clock) -> None:
