@@ -208,6 +208,30 @@ def test_a_move_that_is_rebased_over_a_change_takes_nothing_of_it_back(ground: G
     assert here.bead(one).labels == ["said"]
 
 
+@pytest.mark.parametrize("way", [(), *WAYS[:2]], ids=" ".join)
+def test_what_was_said_before_a_move_of_two_commits_stands(ground: Ground, clock, way: tuple[str, ...]) -> None:
+    """The deacon may have committed the move when the file lay in both places."""
+    here = ground.towns["anvil"]
+    one = bead(here, "One", labels=["a"])
+    old = str(here.bead_path(one))
+    sync(here)
+    there = ground.add("brick")
+    clock.advance(60)
+    update(here, one, title="Said here", labels=["a", "b"])
+    new = copy(here, one, "2026-11-25")
+    plain(here, "rm", "--quiet", old)
+    plain(here, "commit", "--quiet", "-m", "moved")
+    sync(here)
+    note(there, one, "said there")
+    if way:
+        plain(there, *way, code=None)
+        finish(there)
+    quiet(there, here)
+    assert places(here) == [new]
+    assert (here.bead(one).title, here.bead(one).labels) == ("Said here", ["a", "b"])
+    assert said(here, one) == {"said there\n"}
+
+
 def test_a_note_that_is_rebased_over_a_move_takes_out_no_other_note(ground: Ground, clock) -> None:
     """What was noted elsewhere before the move is nothing that this side ever had."""
     here = ground.towns["anvil"]
