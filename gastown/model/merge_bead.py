@@ -166,6 +166,11 @@ def same_bead(ours: Doc, theirs: Doc) -> bool:
     return same(ours.get("created"), theirs.get("created")) and first_id(ours) == first_id(theirs)
 
 
+def identity(doc: Doc) -> tuple[str, str]:
+    """What tells a bead from every other (`same_bead`), in words that can be kept, sorted and compared."""
+    return first_id(doc), text_of(doc.get("created"))
+
+
 def _seniority(doc: Doc) -> tuple[str, str, str, str]:
     """Equal times are decided by who made it and as what, which never changes, so that every clone decides alike."""
     created = doc.get("created")

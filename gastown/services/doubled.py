@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from gastown.model.errors import InvalidFile
-from gastown.model.merge import Doc, text_of
-from gastown.model.merge_bead import collision_loses, first_id, former_ids
+from gastown.model.merge import Doc
+from gastown.model.merge_bead import collision_loses, former_ids, identity
 from gastown.services import references
 from gastown.services.renumber import Lost
 from gastown.store import filemerge, git, layout, moves, treediff, treemerge
@@ -60,8 +60,7 @@ def _places(change: Change, paths: Iterable[str]) -> Iterator[tuple[str, str]]:
     for path in paths:
         doc = filemerge.bead(path, change.read(path))
         if doc is not None:
-            bead = first_id(doc), text_of(doc.get("created"))
-            found.setdefault(bead, []).append((-len(former_ids(doc)), len(path), path))
+            found.setdefault(identity(doc), []).append((-len(former_ids(doc)), len(path), path))
     for places in found.values():
         (_, _, stays), *others = sorted(places)
         yield from ((stays, goes) for _, _, goes in others if layout.bead_of_path(goes) != layout.bead_of_path(stays))

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 
 from gastown.model import merge_maildir as places
 from gastown.model.errors import GtError
-from gastown.model.merge import Doc, Settled, text_of
-from gastown.model.merge_bead import RENUMBERED, first_id
+from gastown.model.merge import Doc, Settled
+from gastown.model.merge_bead import RENUMBERED, identity
 from gastown.runtime import git
 from gastown.services import doubled, mailjoin, references, rejoin, renumber
 from gastown.services.renumber import Lost
@@ -71,7 +71,7 @@ def is_lost(root: str, path: str, doc: Doc) -> bool:
 
 
 def _lost_path(root: str, path: str, doc: Doc) -> str:
-    mark = hashlib.sha256(f"{first_id(doc)} {text_of(doc.get('created'))}".encode()).hexdigest()[:12]
+    mark = hashlib.sha256(" ".join(identity(doc)).encode()).hexdigest()[:12]
     return os.path.join(_folder(root), f"{_LOST}{layout.bead_of_path(path)}-{mark}.json")
 
 

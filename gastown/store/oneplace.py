@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from gastown.model.errors import InvalidFile
-from gastown.model.merge import Doc, Settled, text_of
-from gastown.model.merge_bead import born, first_id
+from gastown.model.merge import Doc, Settled
+from gastown.model.merge_bead import born, identity
 from gastown.store import filemerge, layout
 from gastown.store.treediff import Entry
 
@@ -49,7 +49,7 @@ def places(old: Side, mine: Side, other: Side, data: Callable[[Entry | None], by
         if len(paths) < 2 or paths.isdisjoint(mine) or paths.isdisjoint(other):
             continue
         spots = _read(sorted(paths), old, mine, other, data)
-        for one in sorted({_who(doc) for side in spots or () for _, doc in side.values()}):
+        for one in sorted({identity(doc) for side in spots or () for _, doc in side.values()}):
             found = _place(one, spots or (), mine, other)
             if found is not None:
                 yield found
@@ -66,11 +66,6 @@ def joined(path: str, base: bytes | None, versions: Mapping[str, bytes]) -> tupl
         merged = done.data
         settled += done.settled
     return merged, tuple(settled)
-
-
-def _who(doc: Doc) -> tuple[str, str]:
-    """What tells one bead from another (model.merge_bead.same_bead)."""
-    return first_id(doc), text_of(doc.get("created"))
 
 
 def _read(
@@ -92,7 +87,7 @@ def _read(
 
 
 def _place(who: tuple[str, str], spots: tuple[_Spots, ...], mine: Side, other: Side) -> Place | None:
-    own = [{path: data for path, (data, doc) in side.items() if _who(doc) == who} for side in spots]
+    own = [{path: data for path, (data, doc) in side.items() if identity(doc) == who} for side in spots]
     paths = set().union(*own)
     if len(paths) < 2 or paths.isdisjoint(mine) or paths.isdisjoint(other) or not (own[1] or own[2]):
         return None
