@@ -268,12 +268,13 @@ def _read(path: Path, town_dir: Path | None) -> Preset:
         raise InvalidFile(shown, f"cannot be read: {error.strerror}") from error
     doc = yaml.load(data, shown)
     schema.check("agent", doc, shown)
-    _check(doc, path.stem, shown)
+    check(doc, shown)
     return Preset(path.stem, BUILT_IN if own else shown, doc)
 
 
-def _check(doc: Mapping[str, Any], stem: str, shown: str) -> None:
-    """What the schema cannot say: the name, every placeholder, every pattern."""
+def check(doc: Mapping[str, Any], shown: str) -> None:
+    """What the schema cannot say: the name, every placeholder, every pattern. Raises InvalidFile for `shown`."""
+    stem = Path(shown).stem
     if doc["name"] != stem:
         raise InvalidFile(shown, f"the file is named {stem} but the preset {doc['name']}", key="name")
     if "command" not in doc and "command" not in doc["terminal"]:

@@ -12,7 +12,7 @@ from gastown.model import ids
 from gastown.model.errors import GtError
 from gastown.model.text import counted
 from gastown.runtime import git, processes, sessions, tmux
-from gastown.services import holds, ignored, lint, machine, rigdoctor, sound, wiring
+from gastown.services import holds, ignored, lint, machine, rigdoctor, sound, townfiles, wiring
 from gastown.services.findings import FAIL, FIXED, NOTE, OK, WARN, Finding, Fix, Found
 from gastown.store import files, gitindex, identity, journal, layout
 from gastown.store.town import Town
@@ -217,7 +217,7 @@ def _files(town: Town) -> Iterator[Found]:
     for problem in wrong:
         yield Finding("files", FAIL, str(problem), lint.remedy(town.repo, problem)), None
     if not wrong:
-        count = counted(sum(1 for _ in sound.paths(town)), "valid file")
+        count = counted(sum(1 for _ in townfiles.settings(town)), "valid file")
         yield Finding("files", OK, f"{count} besides the beads"), None
 
 

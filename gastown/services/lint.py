@@ -11,6 +11,7 @@ from gastown.model.beadcheck import Misnamed
 from gastown.model.errors import InvalidFile, NotFound
 from gastown.model.ids import is_name
 from gastown.model.row import Row
+from gastown.services import townfiles
 from gastown.store import git, layout, schema
 from gastown.store import yaml as yaml_store
 from gastown.store.gitrepo import Repo
@@ -38,6 +39,32 @@ def in_view(problem: InvalidFile, view: View | None) -> InvalidFile:
     return problem.with_twin(twin) if twin and isinstance(problem, Misnamed) else problem
 
 
+def wrong(path: str, data: bytes) -> list[InvalidFile]:
+    """All that is wrong with a file, where `parse` stops at the first."""
+    if path.endswith(".toml"):
+        return _wrong_toml(path, data)
+    try:
+        parse(path, data)
+    except InvalidFile as first:
+        kind = schema.kind_of(path)
+        try:
+            found = schema.validate(kind, yaml_store.load(data, path), path) if kind else []
+        except InvalidFile:
+            found = []
+        return found if str(first) in map(str, found) else [first]
+    return []
+
+
+def _wrong_toml(path: str, data: bytes) -> list[InvalidFile]:
+    import tomllib
+
+    try:
+        tomllib.loads(data.decode())
+    except ValueError as error:  # no UTF-8 is one, too
+        return [InvalidFile(path, f"is no TOML: {error}")]
+    return []
+
+
 def _parse(path: str, data: bytes) -> dict[str, Any] | None:
     kind = "groups" if path == groups.PATH else schema.kind_of(path)
     if kind is None or not path.endswith(".yaml"):
@@ -60,7 +87,11 @@ def _parse(path: str, data: bytes) -> dict[str, Any] | None:
         from gastown.model import rig
 
         rig.rig_of(doc, path)
-    elif kind in ("worker", "machine", "agent"):
+    elif kind == "agent":
+        from gastown.runtime import presets
+
+        presets.check(doc, path)
+    elif kind in ("worker", "machine"):
         stem = path.rpartition("/")[2].removesuffix(".yaml")
         if not is_name(stem) or doc.get("name", stem) != stem:
             raise InvalidFile(path, f"the file is named {stem} but says {doc.get('name')!r}", key="name")
@@ -75,8 +106,7 @@ def _misplaced(path: str) -> InvalidFile:
 
 def misplaced(view: View) -> list[InvalidFile]:
     """One for each YAML file that lies beside the days' folders of beads, where it is overlooked."""
-    places = ["beads", *(f"{layout.RIGS}/{rig}/beads" for rig in sorted(view.names(layout.RIGS)))]
-    return [_misplaced(f"{place}/{name}") for place in places for name in sorted(view.names(place)) if _is_yaml(name)]
+    return [_misplaced(path) for place in townfiles.bead_places(view) for path in townfiles.inside(view, place)]
 
 
 def doubled(paths: Iterable[str]) -> list[InvalidFile]:
@@ -131,9 +161,7 @@ def problems(view: View, paths: Iterable[str]) -> list[InvalidFile]:
     found = []
     for path in paths:
         try:
-            parse(path, view.read(path), view)
-        except InvalidFile as problem:
-            found.append(problem)
+            found += [in_view(problem, view) for problem in wrong(path, view.read(path))]
         except NotFound:
             found.append(InvalidFile(path, "is a link to nowhere, or was removed just now"))
         except OSError as error:
@@ -162,21 +190,6 @@ def _usable(path: str, data: bytes | None) -> bool:
 
 
 def all_paths(view: View) -> list[str]:
-    """Every YAML file of a town that has a kind."""
-    found = [path for path in (layout.TOWN_FILE, groups.PATH) if path == layout.TOWN_FILE or view.exists(path)]
-    folders = ["agents", layout.MACHINES]
-    bead_places = ["beads"]
-    for rig in sorted(view.names(layout.RIGS)):
-        if is_name(rig):
-            found += [layout.rig_file(rig)] if view.exists(layout.rig_file(rig)) else []
-            folders += [f"{layout.RIGS}/{rig}/polecats", f"{layout.RIGS}/{rig}/crew"]
-            bead_places.append(f"{layout.RIGS}/{rig}/beads")
-    found += [problem.path for problem in misplaced(view)]
-    folders += [f"{place}/{day}" for place in bead_places for day in sorted(view.names(place))]
-    for folder in folders:
-        found += [f"{folder}/{name}" for name in sorted(view.names(folder)) if _is_yaml(name)]
-    return found
-
-
-def _is_yaml(name: str) -> bool:
-    return name.endswith(".yaml") and not name.startswith(".")
+    """Every file of a town that is judged by what it holds."""
+    wrongly = [problem.path for problem in misplaced(view)]
+    return [*townfiles.settings(view), *wrongly, *townfiles.beads(view)]

@@ -6,16 +6,13 @@ import marshal
 import os
 import stat
 import sys
-from collections.abc import Iterator
 
 import gastown
-from gastown.model import groups, ids
 from gastown.model.errors import InvalidFile
+from gastown.services import townfiles
 from gastown.store import files, layout
-from gastown.store import yaml as yaml_store
 from gastown.store.town import Town
 
-_FORMULAS = "formulas"
 _MEND = "mend it, or take it away"
 # A larger file is judged each time.
 _MOST = 65_536
@@ -27,30 +24,10 @@ def problems(town: Town, *, known: bool = False) -> list[InvalidFile]:
     With `known` a file is not judged again that was found good with these very bytes: what judges is dear to load.
     """
     good = Good(town.root) if known else None
-    found = [one for path in paths(town) for one in _judged(town, path, good)]
+    found = [one for path in townfiles.settings(town) for one in _judged(town, path, good)]
     if good is not None:
         good.keep()
     return found + _unreadable_feed(town)
-
-
-def paths(town: Town) -> Iterator[str]:
-    """Every file that is judged by what it holds."""
-    yield layout.TOWN_FILE
-    if town.exists(groups.PATH):
-        yield groups.PATH
-    for folder, suffix in (("agents", ".yaml"), (layout.MACHINES, ".yaml"), (_FORMULAS, ".toml")):
-        yield from _in(town, folder, suffix)
-    for rig in sorted(town.names(layout.RIGS)):
-        if not ids.is_name(rig):
-            continue
-        if town.exists(layout.rig_file(rig)):
-            yield layout.rig_file(rig)
-        for kind in ("polecats", "crew"):
-            yield from _in(town, f"{layout.RIGS}/{rig}/{kind}", ".yaml")
-
-
-def _in(town: Town, folder: str, suffix: str) -> list[str]:
-    return [f"{folder}/{name}" for name in sorted(town.names(folder)) if name.endswith(suffix) and name[0] != "."]
 
 
 def _judged(town: Town, path: str, good: Good | None) -> list[InvalidFile]:
@@ -60,46 +37,12 @@ def _judged(town: Town, path: str, good: Good | None) -> list[InvalidFile]:
         return [InvalidFile(path, f"cannot be read: {error.strerror}", hint=_MEND)]
     if good is not None and good.has(path, data):
         return []
-    found = _wrong(town, path, data)
+    from gastown.services import lint
+
+    found = lint.wrong(path, data)
     if good is not None and not found:
         good.add(path, data)
     return found
-
-
-def _wrong(town: Town, path: str, data: bytes) -> list[InvalidFile]:
-    if path.endswith(".toml"):
-        return _wrong_toml(path, data)
-    from gastown.store import schema
-
-    kind = schema.kind_of(path)
-    try:
-        doc = yaml_store.load(data, path)
-        if path == groups.PATH:
-            groups.groups_of(doc)
-        found = schema.validate(kind, doc, path) if kind else []
-        if kind == "agent" and not found:
-            from pathlib import Path
-
-            from gastown.runtime.presets import load_preset
-
-            load_preset(path.rpartition("/")[2].removesuffix(".yaml"), Path(town.root))
-        elif kind == "rig" and not found:
-            from gastown.model.rig import rig_of
-
-            rig_of(doc, path)
-    except InvalidFile as problem:
-        return [problem]
-    return found
-
-
-def _wrong_toml(path: str, data: bytes) -> list[InvalidFile]:
-    import tomllib
-
-    try:
-        tomllib.loads(data.decode())
-    except ValueError as error:  # no UTF-8 is one, too
-        return [InvalidFile(path, f"is no TOML: {error}", hint=_MEND)]
-    return []
 
 
 def _unreadable_feed(town: Town) -> list[InvalidFile]:

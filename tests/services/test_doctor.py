@@ -7,7 +7,9 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from gastown.services import beads, doctor, handedits, lint, release, rigs, wiring
+import pytest
+
+from gastown.services import beads, doctor, handedits, lint, release, rigs, sound, wiring
 from gastown.services.findings import FAIL, FIXED, NOTE, OK, WARN
 from gastown.services.rigs import NewRig
 from gastown.store import gitindex, layout
@@ -202,6 +204,39 @@ def test_a_file_whose_name_is_no_id_is_told_what_ids_look_like(town: Town) -> No
     path.write_text("id: hq-abcd1\n" + text)
     (problem,) = lint.problems(town, lint.all_paths(town))
     assert "mv -n beads/2026-01-01/hq-nid.yaml beads/2026-01-01/hq-abcd1.yaml" in problem.hint
+
+
+BROKEN = {
+    "town.yaml": "- no map\n",
+    "mail/.groups.yaml": "all: [mayor\n",
+    "agents/odd.yaml": "name: other\ncommand: [sh]\n",
+    "agents/bad.yaml": "name: bad\ncommand: [sh, '{nosuch}']\n",
+    "machines/copied.yaml": "name: other\n",
+    "formulas/open.toml": "a = [\n",
+    "rigs/green/rig.yaml": "name: green\nprefix: 7\n",
+    "rigs/green/polecats/toast.yaml": "rig: [\n",
+}
+
+
+@pytest.mark.parametrize("path", BROKEN)
+def test_a_broken_file_is_named_by_lint_status_and_doctor_alike(town: Town, path: str) -> None:
+    assert not lint.problems(town, lint.all_paths(town))
+    place = Path(town.root, path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(BROKEN[path])
+    found = lint.problems(town, lint.all_paths(town))
+    assert {one.path for one in found} == {path}
+    for known in (False, True, True):
+        assert [str(one) for one in sound.problems(town, known=known)] == [str(one) for one in found]
+    assert [one.text for one in doctor.examine(town) if one.check == "files"] == [str(one) for one in found]
+
+
+def test_a_bead_where_no_rig_can_be_is_named(town: Town) -> None:
+    place = Path(town.root, "rigs/No Rig/beads/2026-01-01/hq-abcd1.yaml")
+    place.parent.mkdir(parents=True)
+    place.write_text("id: hq-abcd1\ntitle: x\ncreated: {at: 2026-01-01T00:00:00Z, by: x}\n")
+    (problem,) = lint.problems(town, lint.all_paths(town))
+    assert "'No Rig' cannot name a rig" in str(problem)
 
 
 def test_circles_that_came_by_a_merge_are_named_with_what_to_do(town: Town) -> None:
