@@ -86,13 +86,18 @@ def _put_beside(repo: Repo, path: str, there: str, doc: Doc) -> _Ends | None:
     added = _added(repo, path)
     if not added or _at(repo, f"{added}^", there, doc) is None or _at(repo, added, there, doc) is None:
         return None
+    data = _at(repo, added, path, doc) or b""
     before = _versions(repo, f"{added}^", path, doc)
-    base = _nearest([*before, *_versions(repo, f"{added}^", there, doc)], _at(repo, added, path, doc) or b"")
+    known = [*before, *_versions(repo, f"{added}^", there, doc)]
     moved = None if before else _moved(repo, min(path, there), max(path, there), doc)
-    if moved is not None and (moved.stays, moved.sure) == (path, True):
-        # A rebase puts what was said here before the move into both files, a merge does not.
-        return moved if _merged(repo, added, path, there) else _Ends(path, there, base)
-    return _Ends(there, path, base)
+    if moved is None or (moved.stays, moved.sure) != (path, True):
+        return _Ends(there, path, _nearest(known, data))
+    tip, _ = doubled.sides(repo, path, there)
+    if git.run(["merge-base", "--is-ancestor", added, tip], cwd=repo.root, check=False)[0] == 0:
+        return moved
+    # A rebase puts what was said here before the move into both files; from what it was moved, only the branch from
+    # before the rebase knows.
+    return _Ends(path, there, _nearest([*_versions(repo, tip, there, doc), *known], data))
 
 
 def _versions(repo: Repo, start: str, path: str, doc: Doc) -> list[bytes]:
@@ -128,12 +133,6 @@ def _moved(repo: Repo, one: str, other: str, doc: Doc) -> _Ends | None:
         # Both moved it from a third place.
         return _Ends(one, other, _elsewhere(repo, bases[0], one, doc))
     return _Ends(other if was[0] == one else one, was[0], parted[was[0]], sure=True)
-
-
-def _merged(repo: Repo, added: str, path: str, there: str) -> bool:
-    """True if the side of a merge that has only `path` holds the commit that added it."""
-    tip, _ = doubled.sides(repo, path, there)
-    return bool(tip) and git.run(["merge-base", "--is-ancestor", added, tip], cwd=repo.root, check=False)[0] == 0
 
 
 def _elsewhere(repo: Repo, commit: bytes, path: str, doc: Doc) -> bytes | None:

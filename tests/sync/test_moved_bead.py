@@ -208,6 +208,29 @@ def test_a_move_that_is_rebased_over_a_change_takes_nothing_of_it_back(ground: G
     assert here.bead(one).labels == ["said"]
 
 
+def test_a_move_of_what_was_changed_here_and_there_is_rebased_with_both(ground: Ground, clock) -> None:
+    """No file of the new history ever held just what was moved: what was said there stands in each of them."""
+    here = ground.towns["anvil"]
+    one = bead(here, "One", description=TEXT, labels=["a"])
+    sync(here)
+    there = ground.add("brick")
+    clock.advance(60)
+    update(here, one, **{"x-word": "said there"})
+    plain(here, "push", "--quiet")
+    update(there, one, title="Said here", description="another\n", labels=["a", "b"])
+    old = str(there.bead_path(one))
+    copy(there, one, "2026-11-25")
+    plain(there, "rm", "--quiet", old)
+    plain(there, "commit", "--quiet", "--amend", "--no-edit")
+    update(there, one, labels=["a"])
+    plain(there, "-c", "merge.renames=false", "pull", "--rebase", code=None)
+    finish(there)
+    quiet(there, here)
+    found = here.bead(one)
+    assert (found.title, found.description, found.labels) == ("Said here", "another\n", ["a"])
+    assert found.doc["x-word"] == "said there"
+
+
 @pytest.mark.parametrize("way", [(), *WAYS[:2]], ids=" ".join)
 def test_what_was_said_before_a_move_of_two_commits_stands(ground: Ground, clock, way: tuple[str, ...]) -> None:
     """The deacon may have committed the move when the file lay in both places."""
