@@ -12,6 +12,7 @@ from gastown.services import doubled
 from gastown.store import filemerge, git, moves, oneplace, treemerge
 from gastown.store.change import Change
 from gastown.store.gitrepo import Repo
+from gastown.store.treediff import Entry
 
 
 @dataclass(frozen=True)
@@ -86,18 +87,18 @@ def _put_beside(repo: Repo, path: str, there: str, doc: Doc) -> _Ends | None:
     added = _added(repo, path)
     if not added or _at(repo, f"{added}^", there, doc) is None or _at(repo, added, there, doc) is None:
         return None
-    data = _at(repo, added, path, doc) or b""
     before = _versions(repo, f"{added}^", path, doc)
     known = [*before, *_versions(repo, f"{added}^", there, doc)]
     moved = None if before else _moved(repo, min(path, there), max(path, there), doc)
     if moved is None or (moved.stays, moved.sure) != (path, True):
-        return _Ends(there, path, _nearest(known, data))
+        return _Ends(there, path, _began(repo, added, path, there, doc, known))
     tip, _ = doubled.sides(repo, path, there)
     if git.run(["merge-base", "--is-ancestor", added, tip], cwd=repo.root, check=False)[0] == 0:
         return moved
     # A rebase puts what was said here before the move into both files; from what it was moved, only the branch from
     # before the rebase knows.
-    return _Ends(path, there, _nearest([*_versions(repo, tip, there, doc), *known], data))
+    known[:0] = _versions(repo, tip, there, doc)
+    return _Ends(path, there, _began(repo, added, path, there, doc, known))
 
 
 def _versions(repo: Repo, start: str, path: str, doc: Doc) -> list[bytes]:
@@ -105,6 +106,36 @@ def _versions(repo: Repo, start: str, path: str, doc: Doc) -> list[bytes]:
     args = ["log", "--full-history", "--topo-order", "--no-renames", "--diff-filter=AM", "--format=%H", start]
     commits = git.run([*args, "--", path], cwd=repo.root)[1].decode().split()
     return [version for commit in commits if (version := _at(repo, commit, path, doc)) is not None]
+
+
+def _began(repo: Repo, added: str, path: str, there: str, doc: Doc, known: list[bytes]) -> bytes | None:
+    """What the version that a commit added began from: a version that was `known` there, or one elsewhere."""
+    data = _at(repo, added, path, doc) or b""
+    if data in known:
+        return data  # put there as it was
+    return _picked(repo, added, path, there, doc) or _nearest(known, data)
+
+
+def _picked(repo: Repo, added: str, path: str, there: str, doc: Doc) -> bytes | None:
+    """What the bead was before the commit that a rebase or a pick made this one from, if this clone has it still."""
+
+    def lies(commit: str) -> Entry | None:
+        return repo.find(repo.commit(commit.encode()).tree, path)
+
+    entry = lies(added)
+    assert entry is not None
+    args = ["log", "--all", "--reflog", "--full-history", "--no-renames", "--diff-filter=AM", "--format=%H"]
+    args += [f"--find-object={entry[1].decode()}", *_fetched(repo), "--", path, there]
+    code, out = git.run(args, cwd=repo.root, check=False)
+    made = (one for one in out.decode().split() if code == 0 and one != added and lies(one) == entry)
+    found = (_at(repo, f"{one}^", where, doc) for one in made for where in (path, there))
+    return next((data for data in found if data is not None), None)
+
+
+def _fetched(repo: Repo) -> list[str]:
+    """What was fetched last: no branch may stand for it."""
+    name = "FETCH_HEAD"
+    return [name] if git.run(["rev-parse", "--verify", "--quiet", name], cwd=repo.root, check=False)[0] == 0 else []
 
 
 def _nearest(versions: list[bytes], data: bytes) -> bytes | None:

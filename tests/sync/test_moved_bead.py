@@ -231,6 +231,27 @@ def test_a_move_of_what_was_changed_here_and_there_is_rebased_with_both(ground: 
     assert found.doc["x-word"] == "said there"
 
 
+def test_a_change_that_is_picked_from_where_the_bead_was_moved_takes_nothing_back(ground: Ground, clock) -> None:
+    """Both sides gave it the same title, so the change is more like what stands there than like what it began from."""
+    here = ground.towns["anvil"]
+    one = bead(here, "One", description=TEXT)
+    sync(here)
+    there = ground.add("brick")
+    clock.advance(60)
+    update(there, one, title="Better", description=TEXT.replace("three", "tres"))
+    move(here, one, "2026-11-25")
+    update(here, one, title="Better")
+    update(here, one, description=TEXT.replace("three", "THREE"), **{"x-word": "said here"})
+    plain(here, "push", "--quiet")
+    plain(there, "fetch", "--quiet")
+    plain(there, "cherry-pick", "origin/main", code=None)
+    finish(there)
+    found = there.bead(one)
+    texts = {found.description, *(one["text"] for one in found.doc.get("conflicts", ()))}
+    assert texts == {TEXT.replace("three", "tres"), TEXT.replace("three", "THREE")}
+    quiet(there, here)
+
+
 @pytest.mark.parametrize("way", [(), *WAYS[:2]], ids=" ".join)
 def test_what_was_said_before_a_move_of_two_commits_stands(ground: Ground, clock, way: tuple[str, ...]) -> None:
     """The deacon may have committed the move when the file lay in both places."""
