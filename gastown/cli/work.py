@@ -19,6 +19,8 @@ from gastown.model.text import safe, safe_block
 Agent = Annotated[str | None, typer.Option("--agent", metavar="PRESET", help="`gt agent list` shows them.")]
 Runtime = Annotated[str | None, typer.Option("--runtime", help="tmux or process; else as town.yaml says.")]
 Names = Annotated[list[str] | None, typer.Argument(metavar="ID|ADDRESS…", help="Beads, or who has them.")]
+# So long `gt done` waits for a person who has led the town away from its branch, in seconds.
+_PATIENCE = 60.0
 
 
 def sling(
@@ -174,6 +176,7 @@ def resume(
         return
     for one in done:
         said = f"session {one.session} " + ("runs already" if one.unchanged else "works on it")
+        said = f"is merged already, at {one.landed[:12]}" if one.landed else said
         put(one.bead if quiet else f"{one.bead}  {one.to}  {said}")
 
 
@@ -281,10 +284,12 @@ def done(
 ) -> None:
     """Hand in the work on your hook; uncommitted work is committed first."""
     from gastown.services import done as service
+    from gastown.services import footing
     from gastown.services import release as sessions
 
     gt: Ctx = ctx.obj
     words = text_from(message, file, stdin)
+    footing.wait_home(gt.town.repo, lambda text: say(safe(text)), _PATIENCE)
     report = service.done(
         gt.town, gt.actor, status=status.lower(), no_changes=no_changes, message=words, bead_id=_own_bead(gt),
         attempt=_attempt(gt),

@@ -21,7 +21,7 @@ from gastown.deacon.table import ERRANDS, PATROLS, SESSIONS, Patrol
 from gastown.deacon.watcher import Watcher
 from gastown.deacon.world import World
 from gastown.model.errors import GtError
-from gastown.services import powers
+from gastown.services import footing, powers
 from gastown.store import layout
 from gastown.store.town import Town
 
@@ -48,6 +48,8 @@ class Deacon:
         self._identity = _identity(town.root)
         # The lock file that makes this the only deacon; without it another one could start beside it.
         self._seat: int | None = None
+        # A person's git has led the town away.
+        self._resting = False
         # When each thing that moved last moved, and first: monotonic.
         self._moved: dict[str, tuple[float, float]] = {}
         self._later: dict[str, float] = {}
@@ -112,6 +114,8 @@ class Deacon:
                 if self.pulse.look():
                     self._moved.setdefault(SESSIONS, (now, now))
                 beat = now + (PULSE if self.pulse.live or self.pulse.finishing else STILL)
+                if self._resting and footing.away(self.town.repo) is None:
+                    rescan = now
             if now >= rescan:
                 since = stamp(self.town.root, mail.STAMP) or self.town.clock()
                 if self.watcher.check():
@@ -190,7 +194,32 @@ class Deacon:
             if patrols:
                 self._round(patrols, World(self.town, self.memory, self.pulse, paths=seen, since=self.town.clock()))
 
+    def _rests(self) -> bool:
+        """True while a person's git has led the town away: by its files there, finished work is unfinished.
+
+        What was written meanwhile comes to the branch once it is back.
+        """
+        found = footing.away(self.town.repo)
+        if found is not None:
+            if not self._resting:
+                self.log.say(f"the deacon rests: {found.text} ({found.command})")
+            self._resting = True
+            return True
+        if self._resting:
+            self.log.say("the town is on its branch again: the deacon goes on")
+        self._resting = False
+        try:
+            if footing.left_behind(self.town.repo):
+                from gastown.services import strayed
+
+                strayed.bring_back(self.town)
+        except (GtError, OSError) as error:
+            self._wrong("git", str(error))
+        return False
+
     def _round(self, patrols: list[Patrol] | tuple[Patrol, ...], world: World) -> None:
+        if self._rests():
+            return
         if world.paths is None or layout.TOWN_FILE in world.paths:
             self._read_settings()
         try:
@@ -309,7 +338,11 @@ def _inode(path: str) -> int | None:
 
 
 def once(town: Town) -> list[tuple[Patrol, Action]]:
-    """What a deacon would do now, and why (`gt deacon plan`). Changes nothing. Raises what a patrol cannot read."""
+    """What a deacon would do now, and why (`gt deacon plan`). Changes nothing.
+
+    Raises Refused where it would rest, as the town is not on its branch, and what a patrol cannot read.
+    """
+    footing.require_home(town.repo)
     memory, pulse = Memory(town.root), Pulse(town)
     memory.update(time.time())
     pulse.look()

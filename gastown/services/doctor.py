@@ -12,7 +12,7 @@ from gastown.model import ids
 from gastown.model.errors import GtError
 from gastown.model.text import counted
 from gastown.runtime import git, processes, sessions, tmux
-from gastown.services import holds, ignored, lint, machine, rigdoctor, sound, townfiles, wiring
+from gastown.services import footing, holds, ignored, lint, machine, rigdoctor, sound, strayed, townfiles, wiring
 from gastown.services.findings import FAIL, FIXED, NOTE, OK, WARN, Finding, Fix, Found
 from gastown.store import files, gitindex, identity, journal, layout
 from gastown.store.town import Town
@@ -31,7 +31,7 @@ def examine(town: Town, *, fix: bool = False) -> list[Finding]:
     if fix:
         town.require_own()
     found, mended = [], []
-    here = (_git, _tmux, _identity, _machine, _disk, _journal, _locks)
+    here = (_git, _tmux, _identity, _machine, _disk, _journal, _locks, _branch)
     looks = (_leftovers, _feed, _files, _ignored, _beads, _plain_git, rigdoctor.look, _sessions, _held, _claims)
     for check in (*here, *looks):
         for finding, mend in _looked(check, town):
@@ -76,6 +76,23 @@ def _git(town: Town) -> Iterator[Found]:
         yield Finding("git", FAIL, f"{text} is too old", f"install git {needed} or newer"), None
     else:
         yield Finding("git", OK, text), None
+
+
+def _branch(town: Town) -> Iterator[Found]:
+    """Whether the town stands where all machines do, and whether all that was written is there."""
+    led = footing.astray(town.repo)
+    waiting = footing.left_behind(town.repo)
+    if led is not None:
+        yield Finding("branch", WARN, led.text, led.command), None
+    elif waiting:
+        text = f"what was written on no branch is not on this one: {', '.join(waiting)}"
+        yield Finding("branch", WARN, text, "gt doctor --fix"), partial(_bring_back, town)
+    else:
+        yield Finding("branch", OK, town.repo.head()[0].removeprefix("refs/heads/")), None
+
+
+def _bring_back(town: Town) -> None:
+    strayed.bring_back(town)
 
 
 def _tmux(town: Town) -> Iterator[Found]:

@@ -12,7 +12,7 @@ from gastown.model.errors import GtError, Refused, UsageError
 from gastown.model.message import header_text
 from gastown.model.rig import Rig
 from gastown.runtime import clones, git, remotes, worktrees
-from gastown.services import hook, landing, origins, queue, worksite
+from gastown.services import footing, hook, landing, origins, queue, worksite
 from gastown.store import layout, runstate
 from gastown.store.change import Change
 from gastown.store.town import Town
@@ -73,6 +73,7 @@ def done(
     a hook that is empty. Run again after it was done: the same report, nothing changes.
     """
     _check_words(actor, status, no_changes, message)
+    footing.require_home(town.repo)
     town.settle()
     bead = hook.read(town, actor)
     if bead is None or (bead_id and bead.id != bead_id):

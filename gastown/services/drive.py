@@ -154,7 +154,8 @@ class _Loop:
         except GtError as error:
             self.say(Step("note", f"{bead_id} could not be resumed: {error.message}", bead=bead_id))
             return False
-        self.say(Step("recovered", f"{bead_id} goes on in session {done.session}", bead=bead_id))
+        said = f"is merged already, at {done.landed[:12]}" if done.landed else f"goes on in session {done.session}"
+        self.say(Step("recovered", f"{bead_id} {said}", bead=bead_id))
         return not done.unchanged
 
     def _died(self, bead: Bead, sid: str) -> bool:

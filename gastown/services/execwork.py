@@ -10,7 +10,7 @@ from gastown.model.bead import Bead
 from gastown.model.errors import GtError, Refused
 from gastown.model.message import header_text
 from gastown.runtime import git, shell, worktrees
-from gastown.services import done, hook, landing, origins, trust, worksite
+from gastown.services import done, footing, hook, landing, origins, trust, worksite
 from gastown.services.done import DoneReport
 from gastown.store import layout
 from gastown.store.town import Town
@@ -24,9 +24,11 @@ def exec_work(
 ) -> int | DoneReport:
     """Run the command of the bead on `actor`'s hook; its exit code if that is not 0, else what `done` reports.
 
-    No shell reads the command; its output goes where ours goes. Raises Refused for an empty hook or a command
+    No shell reads the command; its output goes where ours goes. While a person's git has led the town away from its
+    branch, it waits. Raises Refused for an empty hook or a command
     that nobody here trusts.
     """
+    footing.wait_home(town.repo, say)
     town.settle()
     bead = hook.read(town, actor)
     if bead is None or (bead_id and bead.id != bead_id) or (attempt is not None and attempt != bead.attempt):
@@ -42,6 +44,8 @@ def exec_work(
     if code:
         return code
     _commit(town, actor, bead, path)
+    footing.wait_home(town.repo, say)
+    town.refresh()
     origins.follow(town, rig)
     base = landing.target_now(town, rig, bead.target or rig.branch)
     nothing = worksite.ahead(layout.bare(town.root, rig.name), base, str(bead.branch)) == 0

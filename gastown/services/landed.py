@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from gastown.model.address import is_address
+from gastown.model.bead import Bead
 from gastown.model.errors import GtError
 from gastown.model.queue import Entry
 from gastown.model.rig import Rig
@@ -57,6 +58,15 @@ def _record_one(
     change.emit("merged", said, bead=entry.source or entry.id, rig=rig.name, commit=commit, target=entry.target,
                 merge=entry.id, worker=entry.worker, gates=gates)  # fmt: skip
     return True
+
+
+def close(change: Change, rig: Rig, bead: Bead, target: str, commit: str) -> None:
+    """Close work that stands on the target already, at `commit`, instead of doing it again."""
+    bead.set("target", target)
+    bead.close(at=change.at, by=change.actor, reason="merged", commit=commit)
+    change.save(bead)
+    text = f"{bead.id} is on {target} already, at {commit[:12]}: {bead.title}"
+    change.emit("merged", text, bead=bead.id, rig=rig.name, commit=commit, target=target)
 
 
 def put_away(town: Town, rig: Rig, landed: Sequence[tuple[str, str, str]], *, say: Callable[[str], None]) -> None:

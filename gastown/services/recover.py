@@ -14,7 +14,7 @@ from gastown.model.bead import Bead
 from gastown.model.errors import GtError, NotFound
 from gastown.runtime import presets, sessions
 from gastown.runtime.sessions import SessionRecord
-from gastown.services import attempts, done, hook, launch, worksite
+from gastown.services import attempts, done, footing, hook, launch, worksite
 from gastown.services import landing as landings
 from gastown.store import layout
 from gastown.store.change import Change
@@ -38,8 +38,10 @@ def session_ended(town: Town, sid: str) -> Ended:
     """Called when a session's process is gone, by its runner or by `sweep`; repeating it changes nothing.
 
     Exit status 0 with commits on the branch: handed in on its behalf. Otherwise the bead is stalled, with the end
-    of the output and the exit status in a note. Raises NotFound for an unknown session, GtError while it runs.
+    of the output and the exit status in a note. Raises NotFound for an unknown session, GtError while it runs, and
+    Refused while a person's git has led the town away: the deacon comes back to it when it is on its branch.
     """
+    footing.require_home(town.repo)
     town.settle()
     record = sessions.load(attempts.run_dir(town), sid)
     life = attempts.look_at(town, sid)
@@ -192,6 +194,7 @@ def _note_end(change: Change, bead_id: str, record: SessionRecord) -> None:
 
 def sweep(town: Town) -> list[Ended]:
     """Look at every held bead of this machine: sessions provably over are dealt with, unknown ones told."""
+    footing.require_home(town.repo)
     town.settle()
     found: list[Ended] = []
     for row in town.index().rows:

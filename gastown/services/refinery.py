@@ -12,7 +12,7 @@ from gastown.model.errors import RaceLost, Refused
 from gastown.model.queue import Entry, next_batch
 from gastown.model.rig import Rig
 from gastown.runtime import remotes
-from gastown.services import desk, fences, held, landed, landing, queue, rigs, sentback
+from gastown.services import desk, fences, footing, held, landed, landing, queue, rigs, sentback
 from gastown.services.attempt import Job, attempt, finish_interrupted
 from gastown.services.sentback import SentBack
 from gastown.store import flock, layout, runstate
@@ -48,8 +48,10 @@ class RefineryReport:
 def run_once(town: Town, rig_name: str, *, on_step: Callable[[Step], None] | None = None) -> RefineryReport:
     """Try everything that waits in the rig's queue once; what cannot move now stays, with the reason.
 
-    Raises RaceLost naming the holder while another refinery of this rig runs on this machine.
+    Raises RaceLost naming the holder while another refinery of this rig runs on this machine, and Refused while the
+    town is not on its branch: what waits there may have landed long ago.
     """
+    footing.require_home(town.repo)
     rig = town.rig(rig_name)
     waits = queue.entries(town, rig.name)
     elsewhere = _not_ours(town, rig) or (fences.take_over(town, rig) if waits else "")

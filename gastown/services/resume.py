@@ -9,7 +9,7 @@ from gastown.model.address import name_of, rig_of
 from gastown.model.bead import Bead
 from gastown.model.errors import NotFound, RaceLost, Refused
 from gastown.model.rig import Rig
-from gastown.services import attempts, holds, hook, launch, polecats, trust, worksite
+from gastown.services import attempts, footing, holds, hook, landed, launch, polecats, trust, worksite
 from gastown.services.launch import Agent
 from gastown.store import layout, runstate
 from gastown.store.change import Change
@@ -20,13 +20,17 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Resumed:
-    """A bead and the session that works on it now; `unchanged`: one was running already."""
+    """A bead and the session that works on it now; `unchanged`: one was running already.
+
+    `landed`: the commit of the target that holds the work; then no session was started.
+    """
 
     bead: str
     to: str
     attempt: int
     session: str
     unchanged: bool = False
+    landed: str = ""
 
 
 def find(town: Town, text: str) -> Bead:
@@ -50,6 +54,7 @@ def resume(
 ) -> Resumed:  # fmt: skip
     """Start a new session for a held bead whose session is over. One that lives: nothing changes.
 
+    Work that stands on the target already is closed: a person's git may have taken back what the town said of it.
     `force` starts although nobody knows whether the old session lives. `command` is what the exec agent runs from
     now on. Raises Refused for work that nobody holds, that another machine has, or of whose session nothing is known.
     """
@@ -65,6 +70,11 @@ def resume(
             f"if it surely does not: gt resume {bead.id} --force",
         )
     holds.require_none(town.root)
+    footing.require_home(town.repo)
+    commit = _close_if_landed(town, rig, bead)
+    if commit:
+        say(f"{bead.id} is on {bead.target or rig.branch} already ({commit[:12]}), so it is closed")
+        return Resumed(bead.id, address, bead.attempt, "", landed=commit)
     asked = agent or (launch.EXEC if command else _last_agent(bead))
     name_of_agent = launch.agent_name(town, rig, bead, launch.worker_doc(town, rig.name, address), asked)
     chosen = launch.choose(town, name_of_agent, runtime)
@@ -80,6 +90,27 @@ def resume(
         return _start(town, rig, bead, name, chosen, sid, old, context, say)
     finally:
         attempts.end_start(town, sid)
+
+
+def _close_if_landed(town: Town, rig: Rig, bead: Bead) -> str:
+    """The commit of the target that holds the work, if that and nothing more is on its branch; then it is closed."""
+    base = worksite.newest_base(town, rig, bead.target or rig.branch, fetch=False)
+    commit = worksite.landed_commit(town, rig, bead, base, town.index().rows)
+    if commit is None or worksite.ahead(layout.bare(town.root, rig.name), base.commit, str(bead.branch)):
+        return ""
+
+    def body(change: Change) -> None:
+        now = change.bead(bead.id)
+        session = now.last_session or {}
+        if not now.held or session.get("id") != (bead.last_session or {}).get("id"):
+            raise RaceLost(f"{bead.id} was taken up by somebody else meanwhile", f"gt show {bead.id}")
+        if session and not session.get("ended"):
+            now.update_session(str(session["id"]), ended=change.at, outcome="died")
+        landed.close(change, rig, now, base.target, commit)
+
+    town.transact("merged", body)
+    runstate.set_hook_hint(town.root, str(bead.assignee), None)
+    return commit
 
 
 def _holder(town: Town, bead: Bead) -> tuple[str, Rig, str]:

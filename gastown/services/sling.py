@@ -17,6 +17,7 @@ from gastown.services import (
     dispatch,
     done,
     elsewhere,
+    footing,
     holds,
     launch,
     scheduler,
@@ -76,6 +77,7 @@ def sling(
     if machine is not None and machine != town.machine:
         return elsewhere.send(run, works, titles, machine, dry_run=dry_run)
     holds.require_none(town.root)
+    footing.require_home(town.repo)
     elsewhere.check_home(town, run.rig)
     worksite.check_setup(town, run.rig)
     dispatch.check_settings(town)
@@ -179,7 +181,10 @@ def _act(run: Run, planned: _Planned) -> None:
         done = resuming.resume(
             town, bead, agent=run.wish.agent, runtime=run.wish.runtime, force=run.wish.force, say=run.note
         )
-        run.dispatched.append(Dispatched(done.bead, done.to, done.attempt, done.session, done.unchanged))
+        if done.landed:
+            run.landed.append((done.bead, done.landed))
+        else:
+            run.dispatched.append(Dispatched(done.bead, done.to, done.attempt, done.session, done.unchanged))
         return
     if run.wish.command:
         trust.record(town, "command", bead.id, list(run.wish.command))
@@ -210,6 +215,7 @@ def restart(town: Town, bead_id: str, *, reason: str, context: str, on_step: Say
     run = Run(town, Target(rig.name, name_of(bead.assignee)), rig, wish, on_step or (lambda text: None))
     run.say(f"{bead.id} starts again: {reason}")
     holds.require_none(town.root)
+    footing.require_home(town.repo)
     worksite.check_setup(town, rig)
     agent = launch.choose(town, launch.agent_name(town, rig, bead, None, asked), None)
     launch.check_command(town, agent, bead.id, bead.command)

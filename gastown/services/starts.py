@@ -11,7 +11,7 @@ from gastown.model.bead import Bead
 from gastown.model.errors import GtError
 from gastown.model.rig import Rig
 from gastown.runtime import clones
-from gastown.services import attempts, beads, claim, claims, contest, dispatch, launch, worksite
+from gastown.services import attempts, beads, claim, claims, contest, dispatch, landed, launch, worksite
 from gastown.services import resume as resuming
 from gastown.services.claim import Chosen, Claim, Held, Order, Waits
 from gastown.services.launch import Agent
@@ -199,11 +199,7 @@ def _close_if_landed(run: Run, bead: Bead, base: Base) -> bool:
         now = change.bead(bead.id)
         if now.status == "open":
             dispatch.dequeue(now)
-            now.set("target", base.target)
-            now.close(at=change.at, by=change.actor, reason="merged", commit=commit)
-            change.save(now)
-            text = f"{bead.id} is on {base.target} already, at {commit[:12]}: {bead.title}"
-            change.emit("merged", text, bead=bead.id, rig=run.rig.name, commit=commit, target=base.target)
+            landed.close(change, run.rig, now, base.target, commit)
 
     town.transact("merged", body)
     run.landed.append((bead.id, commit))

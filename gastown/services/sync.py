@@ -13,11 +13,11 @@ from gastown.model.errors import GtError, InvalidFile, RaceLost, Refused
 from gastown.model.merge import Settled
 from gastown.runtime import git
 from gastown.runtime.remotes import PushRejected
-from gastown.services import claims, footing, handedits, lint, outgoing, settle, takeable, unfinished, wire
+from gastown.services import footing, handedits, lint, outgoing, settle, strayed, takeable, treejoin, unfinished, wire
 from gastown.services.footing import SEEN
 from gastown.services.wire import Wire
-from gastown.store import files, layout, mergewrite, treediff, treemerge
-from gastown.store.gitrepo import Repo, new_commit
+from gastown.store import layout, mergewrite, treediff, treemerge
+from gastown.store.gitrepo import Repo
 from gastown.store.town import Town
 
 TRIES = 10
@@ -123,6 +123,7 @@ def _require_rest(town: Town) -> None:
     if found is not None and (town.repo.under_way() or not town.repo.head()[0].startswith("refs/heads/")):
         raise GtError(f"{town.root} cannot be synced: {found.text}", found.command)
     mergewrite.require_branch(town.repo)
+    strayed.bring_back(town)
 
 
 def _fetch(town: Town, line: Wire, ref: str, tell: Step) -> list[str]:
@@ -214,7 +215,10 @@ def _take(town: Town, line: Wire, report: SyncReport, tell: Step, accept_rewrite
         takeable.check_usable(town, line, ref, there)
         tell("merging" if found != [head] else "taking over what is new")
         try:
-            done = _forward(town, head, there) if found == [head] else _merge(town, line, head, there, since)
+            if found == [head]:
+                done = _forward(town, head, there)
+            else:
+                done = treejoin.join(town, head, there, line.remote, since)
         except treediff.Unwelcome as error:
             raise Refused(error.message, takeable.without(town, line, ref)) from None
         if done is not None:
@@ -236,28 +240,6 @@ def _forward(town: Town, head: bytes, there: bytes) -> treemerge.TreeMerge | Non
         moved = mergewrite.move(town.repo, there, (), old=head, who=who, message="gt sync: fast-forward")
     town.refresh()
     return treemerge.TreeMerge(other, []) if moved else None
-
-
-def _merge(
-    town: Town, line: Wire, head: bytes, there: bytes, since: bytes | None = None
-) -> treemerge.TreeMerge | None:
-    """The merge is made outside the town lock and written if the branch is still where it was."""
-    merged = treemerge.merge(town.repo, head, there, confirmed=claims.confirmed(town), since=since)
-    with town.change("sync", actor="deacon") as change:
-        who = author("deacon", town.name)
-        message = f"sync: merge {line.remote} ({there.decode()[:10]}) into {town.machine}\n"
-        commit = new_commit(merged.tree, [head, there], author=who, epoch=change.now, message=message)
-        made = [*merged.made, commit]
-        # Noted first: a kill after the merge must not swallow what was decided in it.
-        note = None
-        if merged.settled:
-            note = settle.told(town.root, merged.settled, proof={"holds": there.decode()})
-        if not mergewrite.move(town.repo, commit.id, made, old=head, who=who, message=f"gt {message}"):
-            if note is not None:
-                files.remove(note)
-            return None
-    town.refresh()
-    return merged
 
 
 # -- sending --------------------------------------------------------------------------------------

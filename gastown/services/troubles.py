@@ -75,6 +75,8 @@ def _syncing(town: Town, view: View, *, remote: bool) -> list[Problem]:
     led = footing.astray(Refs(town.root))
     if led is not None:
         return [Problem("git", "town", led.text, led.command)]
+    if footing.left_behind(Refs(town.root)):
+        return [Problem("git", "town", "what was written on no branch is not on this one yet", "gt doctor --fix")]
     odd = badclaims.noted(town.root) if remote else []
     found = [Problem("claim", one.ref, one.message, one.command) for one in odd]
     failed = news.trouble(town.root) if remote else None

@@ -17,9 +17,10 @@ from collections.abc import Mapping
 from dulwich.objects import ShaFile
 
 from gastown.model.errors import GtError, RaceLost
-from gastown.store import files, gitindex, journal, layout
+from gastown.store import files, git, gitindex, journal, layout
 from gastown.store.gitrepo import FILE_MODE, Change, Repo, ident, new_blob, new_commit
 from gastown.store.journal import FileOp, Plan
+from gastown.store.refs import ASTRAY
 
 _TRIES = 5
 
@@ -33,6 +34,7 @@ def apply(repo: Repo, plan: Plan) -> bytes:
             repo.put(made)
             journal.record(repo.root, ready)
             if _write(repo, ready):
+                _keep(repo, ready)
                 _finish(repo, ready, index)
                 assert ready.new_head is not None
                 return ready.new_head
@@ -59,6 +61,7 @@ def recover(repo: Repo) -> Plan | None:
     for op in plan.ops:
         files.remove(_temp(repo.root, op))
     if plan.new_head and _reached(repo, plan):
+        _keep(repo, plan)
         _finish_files(repo.root, plan)
         _update_index(repo, plan)
         journal.clear(repo.root)
@@ -215,6 +218,20 @@ def _finish(repo: Repo, plan: Plan, index: gitindex.Update | None) -> None:
     with contextlib.suppress(OSError, GtError):
         _update_index(repo, plan, index)
         journal.clear(repo.root)
+
+
+def _keep(repo: Repo, plan: Plan) -> None:
+    """On no branch, this ref alone holds the commit once HEAD is led elsewhere; the next one holds it, too."""
+    if plan.ref != "HEAD" or plan.new_head is None:
+        return
+    git.run(["update-ref", astray(plan.new_head), plan.new_head.decode()], cwd=repo.root)
+    if plan.old_head is not None and repo.ref(astray(plan.old_head)):
+        git.run(["update-ref", "-d", astray(plan.old_head)], cwd=repo.root)
+
+
+def astray(commit: bytes) -> str:
+    """The ref that keeps a commit made on no branch."""
+    return ASTRAY + commit.decode()[:12]
 
 
 def _update_index(repo: Repo, plan: Plan, begun: gitindex.Update | None = None) -> None:

@@ -7,6 +7,8 @@ import os
 from gastown.model.errors import GtError
 from gastown.store import files
 
+# Below it lies what was written on no branch, until the branch has it.
+ASTRAY = "refs/gt/astray/"
 # What git leaves in its folder until it has finished.
 _UNDER_WAY = (
     ("MERGE_HEAD", "merge"), ("rebase-merge", "rebase"), ("rebase-apply", "rebase"),
@@ -82,14 +84,22 @@ class Refs:
 
     def branches_of(self, remote: str) -> list[str]:
         """The branches that a remote had when it was last fetched from, without those that hold claims."""
-        prefix = f"refs/remotes/{remote}/"
+        found = self.below(f"refs/remotes/{remote}/")
+        return [one for one in found if one != "HEAD" and not one.startswith("gt-claims/")]
+
+    def below(self, prefix: str) -> list[str]:
+        """The names of all refs below a prefix that ends in a slash, without it, in order."""
         packed = files.read_or_none(os.path.join(self.common_dir, "packed-refs")) or b""
         names = {line.partition(b" ")[2].decode("utf-8", "replace") for line in packed.splitlines()}
         found = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
         top = self.path(prefix.rstrip("/"))
         for folder, _, loose in os.walk(top):
             found |= {os.path.relpath(os.path.join(folder, name), top) for name in loose if not name.endswith(".lock")}
-        return sorted(one for one in found if one != "HEAD" and not one.startswith("gt-claims/"))
+        return sorted(found)
+
+    def bisecting(self) -> bool:
+        """True while `git bisect` has its way with the work tree."""
+        return os.path.exists(os.path.join(self.git_dir, "BISECT_START"))
 
     def under_way(self) -> str:
         """What git has not finished in the work tree: merge, rebase, cherry-pick, revert; "" if nothing."""

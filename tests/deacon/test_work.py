@@ -56,6 +56,28 @@ def live(site: Ground, bead: str) -> sessions.SessionRecord | None:
     return next((one for one in found.values() if one.bead == bead and one.agent_proc), None)
 
 
+def test_while_a_person_bisects_the_town_the_deacon_rests_and_work_is_done_once(site: Ground, repo: Path) -> None:
+    bead = site.bead()
+    go = site.root.parent / "go"
+    site.command(bead, "sh", "-c", f'while [ ! -e {go} ]; do sleep 0.05; done; date +%N > "$GT_BEAD.txt"')
+    site.start()
+    site.queue(bead)
+    worker = site.until(lambda: live(site, bead))
+    # The first look at older commits comes once the worker lives, as the town knows by then.
+    site.until(lambda: site.town.bead(bead).status == "in_progress")
+    git("bisect", "start", "HEAD", "HEAD~4", cwd=site.root)
+    log = site.root / ".gt/log/deacon.log"
+    site.until(lambda: "the deacon rests: a bisect is under way" in log.read_text())
+    head = git("rev-parse", "HEAD", cwd=site.root)
+    go.touch()
+    site.until(lambda: "waiting until the town" in sessions.log_tail(worker.log, 5))
+    assert git("rev-parse", "HEAD", cwd=site.root) == head, "nothing was written at the older commit"
+    git("bisect", "reset", cwd=site.root)
+    site.event("merged", about(bead), 30.0)
+    assert git("log", "--format=%s", "main", cwd=repo).split() == ["work", "first"]
+    assert not site.events("session_death")
+
+
 def test_an_assignee_set_by_hand_starts_it_and_it_lands(site: Ground, repo: Path) -> None:
     bead = site.bead()
     site.command(bead, *WRITE)

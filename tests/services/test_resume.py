@@ -11,7 +11,7 @@ import pytest
 
 from gastown.model.errors import GtError, Refused
 from gastown.runtime import git
-from gastown.services import release
+from gastown.services import done, refinery, release
 from gastown.store import layout
 from tests.services.work_lab import Lab, eventually
 
@@ -63,6 +63,20 @@ def test_a_resume_that_cannot_start_leaves_it_stalled(work):
     now = work.now(bead)
     assert (now.held, now.last_session["outcome"]) == (True, "start_failed")
     assert not work.resume(bead, agent=work.sleeper()).unchanged
+
+
+def test_work_that_landed_before_a_persons_git_took_the_town_back_is_closed_not_done_again(work):
+    bead = stalled(work)
+    before = git.text(["rev-parse", "HEAD"], cwd=work.root)
+    done.done(work.town, "app/amber")
+    ((_, _, commit),) = refinery.run_once(work.town, "app").landed
+    git.run(["reset", "-q", "--hard", before], cwd=work.root)
+    work.town.refresh()
+    assert work.now(bead).held
+    again = work.resume(bead)
+    assert (again.landed, again.session) == (commit, "")
+    now = work.now(bead)
+    assert (now.status, now.closed["reason"], now.closed["commit"]) == ("closed", "merged", commit)
 
 
 def test_what_nobody_holds_cannot_be_resumed(work):

@@ -6,12 +6,17 @@ from pathlib import Path
 
 import pytest
 
+from gastown.deacon import loop
 from gastown.model.errors import GtError, Refused
-from gastown.services import doctor, status
+from gastown.services import doctor, done, recover, status, strayed
 from gastown.services.exchange import exchange
+from gastown.store import commit
 from gastown.store.town import Town
 from tests.conftest import git, run_gt
 from tests.sync.ground import Ground, bead, note, plain
+from tests.sync.lab import machines
+
+__all__ = ["machines"]
 
 KINDS = ("git", "sync")
 
@@ -52,6 +57,88 @@ def test_work_on_no_branch_is_brought_back(here: Town) -> None:
     exchange(here)
     assert run_gt("note", made, "said here", cwd=here.root).err == ""
     assert told(here) == []
+
+
+def test_what_was_written_at_an_older_commit_is_brought_back_by_itself(ground: Ground, here: Town) -> None:
+    """As when a person bisects the town, and a worker says something meanwhile."""
+    one = bead(here, "The one")
+    old = git("rev-parse", "HEAD", cwd=here.root)
+    note(here, one, "said on the branch")
+    there = ground.add("brick")
+    plain(here, "checkout", "--quiet", old)
+    note(here, one, "said in the past")
+    made = bead(here, "Made in the past")
+    assert git("for-each-ref", "refs/gt/astray", cwd=here.root).count("\n") == 0, "the newest one holds them all"
+    plain(here, "checkout", "--quiet", "main")
+    assert here.bead_path(made) is None
+    [(kind, text, command)] = told(here)
+    assert (kind, text, command) == ("git", "what was written on no branch is not on this one yet", "gt doctor --fix")
+    exchange(here)
+    exchange(there)
+    for town in (here, there):
+        assert {row["text"] for row in town.bead(one).notes} == {"said on the branch\n", "said in the past\n"}
+        assert town.bead(made).title == "Made in the past"
+    assert git("for-each-ref", "refs/gt/astray", cwd=here.root) == ""
+    assert told(here) == []
+
+
+def test_what_was_written_amid_a_rebase_that_was_given_up_is_brought_back_by_the_doctor(
+    ground: Ground, here: Town
+) -> None:
+    one = bead(here, "The one")
+    plain(here, "-c", "sequence.editor=sed -i 1s/^pick/edit/", "rebase", "--interactive", "HEAD~1")
+    note(here, one, "said amid it")
+    plain(here, "rebase", "--abort")
+    assert here.bead(one).notes == []
+    assert [one.state for one in doctor.examine(here, fix=True) if one.check == "branch"] == ["fixed"]
+    assert [row["text"] for row in here.bead(one).notes] == ["said amid it\n"]
+    assert told(here) == []
+
+
+def test_a_kill_after_a_write_on_no_branch_loses_nothing(here: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain(here, "checkout", "--quiet", "--detach")
+
+    def killed(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(commit, "_keep", killed)
+        with pytest.raises(KeyboardInterrupt):
+            bead(here, "The one")
+    here.settle()
+    plain(here, "checkout", "--quiet", "main")
+    assert strayed.bring_back(here) == 1
+    assert [row.title for row in here.index().rows].count("The one") == 1
+
+
+def test_away_from_its_branch_nothing_is_started_handed_in_or_landed(machines, tmp_path: Path) -> None:
+    town = machines.here
+    work = machines.bead()
+    plain(town, "checkout", "--quiet", "HEAD~1")
+    for act in (
+        lambda: machines.sling(town, work),
+        lambda: done.done(town, "app/amber"),
+        lambda: machines.land(town),
+        lambda: recover.sweep(town),
+        lambda: loop.once(town),
+    ):
+        with pytest.raises(Refused, match="on no branch") as error:
+            act()
+        assert str(error.value.hint).startswith("git switch main")
+    plain(town, "checkout", "--quiet", "main")
+    plain(town, "bisect", "start", "HEAD", "HEAD~3")
+    with pytest.raises(Refused, match="a bisect is under way") as error:
+        machines.sling(town, work)
+    assert error.value.hint == "git bisect reset, then again"
+    plain(town, "bisect", "reset")
+    machines.started(town, work)
+
+
+def test_a_town_without_a_remote_has_its_branch_too(town: Town) -> None:
+    plain(town, "switch", "--quiet", "--create", "try")
+    assert [one.text for one in status.status(town, town).problems] == ["it is on branch try, not on main"]
+    plain(town, "branch", "--delete", "--force", "main")
+    assert not status.status(town, town).problems
 
 
 def test_work_on_a_branch_of_ones_own_is_brought_back(ground: Ground, here: Town) -> None:
