@@ -72,7 +72,8 @@ def _ends(repo: Repo, one: str, other: str, doc: Doc) -> _Ends:
     """Which of two places a bead keeps, by what git knows of them."""
     # What came last made two of one; what it was put beside may have been put there so once itself.
     pairs = [(one, other), (other, one)]
-    if _added(repo, one) != _added(repo, one, other):
+    first, last = _added(repo, one), _added(repo, other)
+    if first and last and _holds(repo, last, first):
         pairs.reverse()
     beside = next((ends for pair in pairs if (ends := _put_beside(repo, *pair, doc))), None)
     return beside or _moved(repo, one, other, doc) or _Ends(one, other, _made(repo, one, doc))
@@ -93,7 +94,7 @@ def _put_beside(repo: Repo, path: str, there: str, doc: Doc) -> _Ends | None:
     if moved is None or (moved.stays, moved.sure) != (path, True):
         return _Ends(there, path, _began(repo, added, path, there, doc, known))
     tip, _ = doubled.sides(repo, path, there)
-    if git.run(["merge-base", "--is-ancestor", added, tip], cwd=repo.root, check=False)[0] == 0:
+    if _holds(repo, tip, added):
         return moved
     # A rebase puts what was said here before the move into both files; from what it was moved, only the branch from
     # before the rebase knows.
@@ -102,9 +103,9 @@ def _put_beside(repo: Repo, path: str, there: str, doc: Doc) -> _Ends | None:
 
 
 def _versions(repo: Repo, start: str, path: str, doc: Doc) -> list[bytes]:
-    """All that the bead was at a path up to a commit, the newest first."""
-    args = ["log", "--full-history", "--topo-order", "--no-renames", "--diff-filter=AM", "--format=%H", start]
-    commits = git.run([*args, "--", path], cwd=repo.root)[1].decode().split()
+    """All that the bead was at a path up to a commit, the newest first; what merges made of it, too."""
+    args = ["log", "-m", "--full-history", "--topo-order", "--no-renames", "--diff-filter=AM", "--format=%H", start]
+    commits = dict.fromkeys(git.run([*args, "--", path], cwd=repo.root)[1].decode().split())
     return [version for commit in commits if (version := _at(repo, commit, path, doc)) is not None]
 
 
@@ -183,10 +184,19 @@ def _made(repo: Repo, path: str, doc: Doc) -> bytes | None:
     return next((data for commit in commits if (data := _at(repo, commit, where, doc))), None)
 
 
-def _added(repo: Repo, *paths: str) -> str:
-    """The newest commit that added one of the paths; "" for none."""
-    args = ["log", "-1", "--full-history", "--topo-order", "--no-renames", "--diff-filter=A", "--format=%H", "HEAD"]
-    return git.run([*args, "--", *paths], cwd=repo.root)[1].decode().strip()
+def _added(repo: Repo, path: str) -> str:
+    """The newest commit that added a path; "" for none, and where another one removed it since.
+
+    Then what lies there was brought by a merge, from before that.
+    """
+    args = ["log", "-1", "--full-history", "--topo-order", "--no-renames", "--diff-filter=AD", "--format=%H", "HEAD"]
+    commit = git.run([*args, "--", path], cwd=repo.root)[1].decode().strip()
+    return commit if commit and repo.find(repo.commit(commit.encode()).tree, path) else ""
+
+
+def _holds(repo: Repo, commit: str, earlier: str) -> bool:
+    """True if one commit is, or comes from, the other."""
+    return git.run(["merge-base", "--is-ancestor", earlier, commit], cwd=repo.root, check=False)[0] == 0
 
 
 def _at(repo: Repo, commit: str, path: str, doc: Doc) -> bytes | None:

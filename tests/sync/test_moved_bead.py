@@ -11,6 +11,7 @@ import pytest
 
 from gastown.services.sync import sync
 from gastown.services.unfinished import finish
+from gastown.store import layout
 from gastown.store.town import Town
 from tests.conftest import git
 from tests.sync.ground import Ground, bead, check_clean, note, plain, quiet, update
@@ -250,6 +251,59 @@ def test_a_change_that_is_picked_from_where_the_bead_was_moved_takes_nothing_bac
     texts = {found.description, *(one["text"] for one in found.doc.get("conflicts", ()))}
     assert texts == {TEXT.replace("three", "tres"), TEXT.replace("three", "THREE")}
     quiet(there, here)
+
+
+def test_a_copy_of_what_only_a_merge_ever_made_takes_nothing_back(ground: Ground, clock) -> None:
+    here = ground.towns["anvil"]
+    one = bead(here, "One", description=TEXT)
+    sync(here)
+    there = ground.add("brick")
+    clock.advance(60)
+    update(here, one, description=TEXT.replace("one", "ONE").replace("two", "TWO"))
+    update(there, one, description=TEXT.replace("four", "FOUR").replace("five", "FIVE"))
+    sync(there)
+    sync(here)
+    place = Path(here.root, str(here.bead_path(one)))
+    merged = place.read_bytes()
+    sync(there)
+    update(there, one, title="Said there")
+    quiet(there, here)
+    new = Path(here.root, f"rigs/greenplace/beads/2026-11-22/{one}.yaml")
+    new.parent.mkdir()
+    new.write_bytes(merged)
+    plain(here, "add", "--all")
+    plain(here, "commit", "--quiet", "-m", "an old copy")
+    quiet(here, there)
+    assert places(here) == [layout.relative(here.root, str(place))]
+    assert here.bead(one).title == "Said there"
+
+
+def test_what_lay_where_a_bead_was_moved_from_is_measured_by_its_own_beginning(ground: Ground, clock) -> None:
+    """A rebase had put the like of the moved bead there once, which was joined long ago."""
+    here = ground.towns["anvil"]
+    one = bead(here, "One", description=TEXT)
+    old = str(here.bead_path(one))
+    sync(here)
+    there, third = ground.add("brick"), ground.add("cobalt")
+    clock.advance(60)
+    update(here, one, description=TEXT.replace("one", "ONE"))
+    sync(here)
+    new = copy(here, one, "2026-11-25")
+    plain(here, "rm", "--quiet", old)
+    plain(here, "commit", "--quiet", "-m", "moved")
+    sync(here)
+    update(there, one, description=TEXT.replace("one", "ONE"))
+    note(there, one, "said there")
+    plain(there, "pull", "--rebase", code=None)
+    finish(there)
+    sync(there)
+    update(third, one, labels=["said by the third"])
+    plain(third, "pull", "--no-rebase", "--no-edit", code=None)
+    finish(third)
+    quiet(third, here, there)
+    assert places(here) == [new]
+    assert here.bead(one).description == TEXT.replace("one", "ONE")
+    assert (here.bead(one).labels, said(here, one)) == (["said by the third"], {"said there\n"})
 
 
 @pytest.mark.parametrize("way", [(), *WAYS[:2]], ids=" ".join)
