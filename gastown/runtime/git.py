@@ -31,7 +31,11 @@ _KEEP = frozenset(
 )
 _KEEP_STARTS = ("GIT_SSL_", "GIT_TRACE", "GIT_CONFIG_KEY_", "GIT_CONFIG_VALUE_")
 # Settings of a person's own that would change what a command does or prints, or make it wait for them.
-_STEADY = ("-c", "submodule.recurse=false", "-c", "color.ui=false", "-c", "safe.bareRepository=all")
+_STEADY = (
+    "-c", "submodule.recurse=false", "-c", "color.ui=false", "-c", "safe.bareRepository=all",
+    # How what is made here is called and kept: everything above reads `origin` and plain refs.
+    "-c", "clone.defaultRemoteName=origin", "-c", "init.defaultObjectFormat=sha1", "-c", "init.defaultRefFormat=files",
+)  # fmt: skip
 _TAIL_LINES = 12
 # How long an interrupted git may take to clear up behind itself, in seconds.
 _GRACE = 2.0

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from gastown.model.errors import GtError, Refused
-from gastown.runtime import remotes
-from gastown.services import clone, wiring
+from gastown.runtime import clones, remotes
+from gastown.services import clone, demo, wiring
 from gastown.services.init import make_town
 from gastown.services.sync import sync
 from gastown.store.town import Town, open_town
@@ -86,6 +86,36 @@ def test_a_remote_whose_head_names_another_first_branch_is_cloned(town, remote, 
     git(remote, "branch", "copy", "main")
     with pytest.raises(Refused, match=r"several branches \(copy, main\)"):
         clone.clone(str(remote), str(tmp_path / "third"))
+
+
+# As a person has them for their own repositories; a git that is too old for one passes it by.
+OWN_WAYS = """[clone]
+    defaultRemoteName = upstream
+[init]
+    defaultBranch = trunk
+    defaultObjectFormat = sha256
+    defaultRefFormat = reftable
+"""
+
+
+@pytest.mark.parametrize("head", ["main", "master"])
+def test_how_a_person_likes_new_repositories_does_not_change_a_towns(town, remote, tmp_path, head):
+    config = Path(os.environ["GIT_CONFIG_GLOBAL"])
+    config.write_text(config.read_text() + OWN_WAYS)
+    git(remote, "symbolic-ref", "HEAD", f"refs/heads/{head}")
+    joined = clone.clone(str(remote), str(tmp_path / "second"))
+    assert git(joined.root, "remote") == "origin"
+    assert git(joined.root, "rev-parse", "--abbrev-ref", "HEAD@{upstream}") == "origin/main"
+    bead = note(open_town(joined.root), "from the second")
+    sync(open_town(joined.root))
+    sync(town)
+    assert town.bead(bead).title == "from the second"
+    made = open_town(make_town(str(tmp_path / "own"), name="own").root)
+    assert git(made.root, "symbolic-ref", "HEAD") == "refs/heads/main"
+    project = demo.make_project(str(tmp_path / "project.git"))
+    assert clones.clone(project, tmp_path / "rig.git") == "main"
+    assert git(tmp_path / "rig.git", "remote") == "origin"
+    assert len(git(tmp_path / "rig.git", "rev-parse", "origin/main")) == 40
 
 
 @pytest.mark.parametrize(
