@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import sys
@@ -10,6 +11,7 @@ import time
 from typing import Any
 
 from gastown.cli import output
+from gastown.cli.streams import Unwritten
 from gastown.model.errors import GtError
 from gastown.model.text import safe, safe_block
 from gastown.store import layout
@@ -43,6 +45,10 @@ def report(args: list[str], error: Exception) -> int:
         return _tell(args, error.code, error.message, error.hint, error.exit_code)
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):
         return _usage(args, error)
+    if isinstance(error, Unwritten):
+        reason = _ENVIRONMENT.get(error.errno or 0, (str(error.strerror), ""))[0]
+        hint = "what was done until then stands: look (`gt trail`, `gt list`) before you give the command again"
+        return _tell(args, "failed", f"the output could not be written: {reason}", hint, 1)
     if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
         reason, hint = _ENVIRONMENT[error.errno]
         where = error.filename2 or error.filename
@@ -66,11 +72,14 @@ def _wants_json(args: list[str]) -> bool:
 
 def _tell(args: list[str], code: str, message: str, hint: str, exit_code: int) -> int:
     if _wants_json(args):
-        output.put_json({"error": {"code": code, "message": message, "hint": hint}})
+        # A stdout that takes nothing may be the very error; stderr has the words as well.
+        with contextlib.suppress(OSError):
+            output.put_json({"error": {"code": code, "message": message, "hint": hint}})
     output.say(f"error: {_indented(message)}")
     if hint:
         output.say(f"hint: {_indented(hint)}")
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
     return exit_code
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from gastown.cli import streams
+
 BUG = 70
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -14,12 +16,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run `gt ARGV…` and return its exit code (cli.md, Conventions). Never raises for a user's mistake."""
     if argv is not None:
         return _guarded(list(argv))
+    streams.settle()
     code = _guarded(sys.argv[1:])
     # Taking ten thousand rows apart one by one takes as long as reading them; the system does it at once.
-    try:  # noqa: SIM105 - importing contextlib costs as much as all of `gt hook`
-        sys.stderr.flush()
-    except (OSError, ValueError):
-        pass
+    sys.stderr.flush()
     os._exit(code)
 
 

@@ -81,7 +81,7 @@ def text_from(message: str | None, file: str | None, stdin: bool, *, option: str
     if message is not None:
         return message
     if stdin or file == "-":
-        return _decode(sys.stdin.buffer.read(), "stdin")
+        return _decode(read_stdin(), "stdin")
     if file is None:
         return None
     try:
@@ -89,6 +89,14 @@ def text_from(message: str | None, file: str | None, stdin: bool, *, option: str
             return _decode(source.read(), file)
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}", "name a readable text file") from None
+
+
+def read_stdin() -> bytes:
+    """All of stdin; raises UsageError where it cannot be read."""
+    try:
+        return sys.stdin.buffer.read()
+    except OSError as error:
+        raise UsageError(f"stdin cannot be read: {error.strerror}", "redirect a file or a pipe into it") from None
 
 
 def _decode(data: bytes, name: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -10,7 +9,7 @@ from typer.core import TyperGroup
 
 from gastown.cli.context import Ctx
 from gastown.cli.options import At, File, Json, Quiet, RigName, Stdin
-from gastown.cli.output import put, put_json, put_lines, say, text_from
+from gastown.cli.output import put, put_json, put_lines, read_stdin, say, text_from
 from gastown.model.bead import Bead
 from gastown.model.errors import UsageError
 from gastown.model.text import safe
@@ -243,7 +242,7 @@ def sendmail_main(ctx: typer.Context) -> None:
     from gastown.services import sendmail as service
 
     words, from_headers = _sendmail_words(ctx.meta["sendmail"])
-    service.accept(ctx.obj.town, sys.stdin.buffer.read(), words=words, from_headers=from_headers)
+    service.accept(ctx.obj.town, read_stdin(), words=words, from_headers=from_headers)
 
 
 def _sendmail_words(args: list[str]) -> tuple[list[str], bool]:

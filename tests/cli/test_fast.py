@@ -17,8 +17,9 @@ from tests.conftest import PROJECT, run_gt
 ACTOR = "green/amber"
 # All that `gt hook` may load beyond a bare interpreter. Everything else is paid for at every prompt.
 ALLOWED = {
-    "gastown", "gastown.cli", "gastown.cli.main", "gastown.cli.fast", "gastown.model", "gastown.model.address",
-    "gastown.model.bead", "gastown.model.beadcheck", "gastown.model.errors", "gastown.model.ids",
+    "gastown", "gastown.cli", "gastown.cli.main", "gastown.cli.fast", "gastown.cli.streams",
+    "gastown.model", "gastown.model.address", "gastown.model.bead", "gastown.model.beadcheck",
+    "gastown.model.errors", "gastown.model.ids",
     "gastown.model.text", "gastown.store", "gastown.store.canonical", "gastown.store.fastread", "gastown.store.files",
     "gastown.store.layout",
     "gastown.store.runstate", "gastown.ui", "gastown.ui.lines",
