@@ -9,7 +9,7 @@ import typer
 from gastown.cli.context import Ctx
 from gastown.cli.interrupt import interruptible
 from gastown.cli.options import Json
-from gastown.cli.output import put, put_json, say
+from gastown.cli.output import hint, put, put_json, say
 from gastown.model.errors import GtError, InvalidFile, UsageError
 from gastown.model.text import safe
 
@@ -56,6 +56,8 @@ def _tell(found: list[InvalidFile], json: bool) -> int:
     else:
         for one in found:
             put(safe(one))
+        if found:
+            hint("`gt doctor` says of each what to do")
     return 1 if found else 0
 
 

@@ -77,12 +77,15 @@ class InvalidFile(GtError):
     """One committed file cannot be used. It is reported and left alone, never taken for empty.
 
     `path` is relative to the town, `line` is 1-based (0: unknown), `key` the offending
-    key ("" if none), `reason` one sentence, `hint` what to do about it (without one: mend it, or go back; `by_git`).
+    key ("" if none), `reason` one sentence, `hint` what to do about it (without one: mend it, or go back; `by_git`),
+    `command` what mends it, where that is one command line.
     """
 
     code = "invalid_file"
 
-    def __init__(self, path: str, reason: str, *, line: int = 0, key: str = "", hint: str = "") -> None:
+    def __init__(
+        self, path: str, reason: str, *, line: int = 0, key: str = "", hint: str = "", command: str = ""
+    ) -> None:
         where = path + (f":{line}" if line else "") + (f" ({key})" if key else "")
         mend = f"mend {path} in an editor, or go back to an older version: git log -p -- {path}"
         mend += f" (if this one is in no commit yet: git checkout -- {path})"
@@ -90,6 +93,7 @@ class InvalidFile(GtError):
         self.by_git = not hint
         self.path = path
         self.reason = reason
+        self.command = command
         self.line = line
         self.key = key
 

@@ -13,7 +13,7 @@ from gastown.model.errors import InvalidFile
 from gastown.model.text import safe
 from gastown.runtime import git
 from gastown.services import lint
-from gastown.store import editbases, files, layout, schema, shape
+from gastown.store import editbases, files, layout, links, schema, shape
 from gastown.store.fitting import Fitting
 from gastown.store.gitrepo import Repo, new_blob
 from gastown.store.town import Town
@@ -188,8 +188,8 @@ def _look(town: Town, tree: bytes | None, path: str, fitting: Fitting) -> bytes 
     wrong = unfit(fitting, path) if _lies(town.root, path) else None
     if wrong is not None:
         raise wrong
-    if os.path.islink(where):
-        raise InvalidFile(path, "is a symbolic link, and a town holds plain files")
+    if os.path.islink(where) and (link := links.first(town.root, path)):
+        raise link
     try:
         data = files.read_or_none(where)
     except NotADirectoryError:

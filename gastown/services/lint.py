@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from gastown.model.errors import InvalidFile, NotFound
 from gastown.model.ids import is_name
 from gastown.model.row import Row
 from gastown.services import townfiles
-from gastown.store import git, layout, schema
+from gastown.store import git, layout, links, schema
 from gastown.store import yaml as yaml_store
 from gastown.store.gitrepo import Repo
 from gastown.store.view import View
@@ -157,16 +158,43 @@ def moved_wrongly(path: str, old: dict[str, Any] | None, new: dict[str, Any]) ->
 
 
 def problems(view: View, paths: Iterable[str]) -> list[InvalidFile]:
-    """What is wrong with the files at `paths`, in their order."""
-    found = []
+    """What is wrong with the files at `paths`: the links on the way to them first, then the files in their order."""
+    found: list[InvalidFile] = []
+    linked = _Links(view)
     for path in paths:
+        if linked.lead_to(path):
+            continue
         try:
             found += [in_view(problem, view) for problem in wrong(path, view.read(path))]
         except NotFound:
-            found.append(InvalidFile(path, "is a link to nowhere, or was removed just now"))
+            found.append(InvalidFile(path, "was removed just now"))
         except OSError as error:
             found.append(InvalidFile(path, f"cannot be read: {error.strerror}"))
-    return found
+    return [*linked.found, *found]
+
+
+class _Links:
+    """The symbolic links on the way to the files of a view, each found once. A commit is held to its own rules."""
+
+    def __init__(self, view: View) -> None:
+        self._root = view.root if view.revision is None else None
+        self._folders: dict[str, bool] = {}
+        self.found: list[InvalidFile] = []
+
+    def lead_to(self, path: str) -> bool:
+        """True if a part of `path` is a link."""
+        if self._root is None:
+            return False
+        folder = path.rpartition("/")[0]
+        if folder not in self._folders:
+            self._folders[folder] = bool(folder) and self._is_link(folder)
+        return self._folders[folder] or (os.path.islink(f"{self._root}/{path}") and self._is_link(path))
+
+    def _is_link(self, path: str) -> bool:
+        link = links.first(str(self._root), path)
+        if link is not None and str(link) not in map(str, self.found):
+            self.found.append(link)
+        return link is not None
 
 
 def remedy(repo: Repo, problem: InvalidFile) -> str:

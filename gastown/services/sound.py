@@ -10,7 +10,7 @@ import sys
 import gastown
 from gastown.model.errors import InvalidFile
 from gastown.services import townfiles
-from gastown.store import files, layout
+from gastown.store import files, layout, links
 from gastown.store.town import Town
 
 _MEND = "mend it, or take it away"
@@ -24,13 +24,17 @@ def problems(town: Town, *, known: bool = False) -> list[InvalidFile]:
     With `known` a file is not judged again that was found good with these very bytes: what judges is dear to load.
     """
     good = Good(town.root) if known else None
-    found = [one for path in townfiles.settings(town) for one in _judged(town, path, good)]
+    judged = [one for path in townfiles.settings(town) for one in _judged(town, path, good)]
+    found = list({str(one): one for one in judged}.values())  # a folder that is a link is told of once
     if good is not None:
         good.keep()
     return found + _unreadable_feed(town)
 
 
 def _judged(town: Town, path: str, good: Good | None) -> list[InvalidFile]:
+    link = links.first(town.root, path)
+    if link is not None:
+        return [link]
     try:
         data = files.read(layout.absolute(town.root, path))
     except OSError as error:

@@ -41,7 +41,7 @@ def found(
     problems += _escalations(view, index)
     problems += _ignored(town) if view.revision is None else []
     problems += [_to_choose(row) for row in sorted(index.disputed, key=queries.work_order)]
-    problems += [Problem("invalid_file", one.path, one.reason, f"$EDITOR {one.path}") for one in bad]
+    problems += [Problem("invalid_file", one.path, one.reason, one.command or f"$EDITOR {one.path}") for one in bad]
     return tuple(problems)
 
 

@@ -15,7 +15,7 @@ from gastown.model.bead import KEYS, Bead, check
 from gastown.model.errors import NotFound, Refused, Stale, UsageError
 from gastown.model.message import Draft, compose
 from gastown.model.text import safe
-from gastown.store import census, commit, feed, files, git, layout, maildir, orders, runstate
+from gastown.store import census, commit, feed, files, git, layout, links, maildir, orders, runstate
 from gastown.store import yaml as yaml_store
 from gastown.store.index import Index
 from gastown.store.journal import FileOp, Plan
@@ -245,11 +245,9 @@ class Change:
         parts = path.split("/")
         if any(part in ("", ".", "..") for part in parts):
             raise UsageError(f"{path!r} is no path of a town")
-        here = self.town.root
-        for part in parts:
-            here = os.path.join(here, part)
-            if os.path.islink(here):
-                raise Refused(f"{os.path.relpath(here, self.town.root)} is a symbolic link", "a town holds plain files")
+        link = links.first(self.town.root, path)
+        if link is not None:
+            raise Refused(link.message, link.hint)
 
     def _message(self) -> str:
         # `git log` prints a message as it is: what a title holds must not reach the terminal raw.

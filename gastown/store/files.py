@@ -46,10 +46,13 @@ def _space_point() -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def read(path: str) -> bytes:
-    """The whole file; OSError as it comes, and for a pipe or device, which might keep us waiting for ever."""
+def read(path: str, *, follow: bool = True) -> bytes:
+    """The whole file; OSError as it comes, and for a pipe or device, which might keep us waiting for ever.
+
+    Without `follow` also for a symbolic link.
+    """
     # Three calls of the kernel where open() makes nine: an index without a cache reads ten thousand files.
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | (0 if follow else os.O_NOFOLLOW))
     try:
         what = os.fstat(handle)
         if not stat.S_ISREG(what.st_mode) and not stat.S_ISDIR(what.st_mode):

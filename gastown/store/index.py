@@ -23,7 +23,7 @@ from gastown.model.beadcheck import Misnamed
 from gastown.model.errors import InvalidFile
 from gastown.model.ids import is_name
 from gastown.model.row import Row, row_of
-from gastown.store import files, layout
+from gastown.store import files, layout, links
 from gastown.store import yaml as yaml_store
 
 TYPE_CHECKING = False
@@ -195,6 +195,8 @@ class _Scan:
     def run(self) -> Index:
         began = time.time_ns()
         for rig, folder in bead_folders(self.root):
+            if self._is_link(folder):
+                continue
             for day in sorted(_names(os.path.join(self.root, folder))):
                 self._day(rig, f"{folder}/{day}")
         if self.progress and self.reread >= _TOLD_EACH:
@@ -206,7 +208,9 @@ class _Scan:
     def _day(self, rig: str | None, folder: str) -> None:
         try:
             entries = _entries(f"{self.root}/{folder}")
-        except (NotADirectoryError, FileNotFoundError):
+        except OSError as error:
+            if not self._is_link(folder) and not isinstance(error, (NotADirectoryError, FileNotFoundError)):
+                raise
             return
         signature = marshal.dumps(entries, _PLAIN)
         known = self.known.get(folder)
@@ -220,6 +224,13 @@ class _Scan:
             self.fresh[folder] = known
         else:
             self._changed_day(rig, folder, entries, signature, known)
+
+    def _is_link(self, folder: str) -> bool:
+        """True where no bead can be written in a folder, for the way there is a symbolic link: that is told."""
+        link = links.first(self.root, folder)
+        if link is not None and str(link) not in map(str, self.problems):
+            self.problems.append(link)
+        return link is not None
 
     def _changed_day(
         self, rig: str | None, folder: str, entries: list[Entry], signature: bytes, known: Folder | None
@@ -258,7 +269,7 @@ class _Scan:
         if self.progress and self.reread % _TOLD_EACH == 0:
             self.progress(self.reread)
         try:
-            return row_of(parse(files.read(f"{self.root}/{path}"), path), path, rig)
+            return row_of(parse(files.read(f"{self.root}/{path}", follow=False), path), path, rig)
         except Misnamed as problem:
             twin = os.path.lexists(f"{self.root}/{problem.belongs}")
             self.problems.append(problem.with_twin(problem.belongs) if twin else problem)
@@ -267,7 +278,8 @@ class _Scan:
         except FileNotFoundError:
             pass  # removed since the folder was listed
         except OSError as error:
-            self.problems.append(InvalidFile(path, f"cannot be read: {error.strerror}"))
+            wrong = InvalidFile(path, f"cannot be read: {error.strerror}")
+            self.problems.append(links.first(self.root, path) or wrong)
         return None
 
 
@@ -281,7 +293,7 @@ def _believed(known: Folder | None) -> tuple[set[Entry], dict[str, Any]]:
 def _entries(folder: str) -> list[Entry]:
     """The bead files of a day folder, sorted. Raises FileNotFoundError, NotADirectoryError for the folder alone."""
     # By its descriptor: the kernel then walks one name for each file, not the whole path.
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         with os.scandir(handle) as scan:
             items = [item for item in scan if item.name.endswith(".yaml") and item.name[0] != "."]
@@ -296,12 +308,13 @@ def _entries(folder: str) -> list[Entry]:
 
 
 def _entry(item: os.DirEntry[str]) -> Entry:
-    stat = item.stat()
+    # Of a link itself: it may lead to the very file that was in its place.
+    stat = item.stat(follow_symlinks=False)
     return item.name, stat.st_size, stat.st_mtime_ns, stat.st_ino
 
 
 def _entries_there(items: list[os.DirEntry[str]]) -> Iterator[Entry]:
-    """Those that are still there: one that was removed since, or a link to nowhere, hides none of the others."""
+    """Those that are still there: one that was removed since hides none of the others."""
     for item in items:
         with contextlib.suppress(FileNotFoundError):
             yield _entry(item)

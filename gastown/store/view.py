@@ -9,7 +9,7 @@ from gastown.model.bead import Bead
 from gastown.model.errors import InvalidFile, NotFound, UsageError
 from gastown.model.ids import is_id, is_name
 from gastown.model.text import nearest
-from gastown.store import files, index, layout, maildir, runstate
+from gastown.store import files, index, layout, links, maildir, runstate
 from gastown.store import yaml as yaml_store
 from gastown.store.index import Index
 
@@ -169,6 +169,9 @@ class View:
         path = self.bead_path(bead_id)
         if path is None:
             raise self._no_bead(bead_id)
+        link = links.first(self.root, path) if self.revision is None else None
+        if link is not None:
+            raise link
         return Bead(index.parse(self.read(path), path), path)
 
     def bead_ids(self) -> Iterator[str]:

@@ -137,7 +137,7 @@ def test_what_is_no_ordinary_file_is_told_of_once_and_waited_for_by_nobody(groun
     ground.until(lambda: len(ground.mail()) == 2)
     out = run_gt("lint", cwd=ground.root, code=1).out
     assert "hq-pipe1.yaml: cannot be read" in out
-    assert "hq-link1.yaml: is a link to nowhere" in out
+    assert "hq-link1.yaml: is a symbolic link, and a town holds plain files; it leads nowhere" in out
     assert len(ground.events("invalid_file")) == 2
 
 

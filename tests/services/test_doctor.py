@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from gastown.services import beads, doctor, handedits, lint, release, rigs, sound, wiring
+from gastown.model.errors import InvalidFile, NotFound, Refused
+from gastown.services import beads, doctor, handedits, lint, release, rigs, sound, status, wiring
 from gastown.services.findings import FAIL, FIXED, NOTE, OK, WARN
 from gastown.services.rigs import NewRig
 from gastown.store import gitindex, layout
@@ -229,6 +231,42 @@ def test_a_broken_file_is_named_by_lint_status_and_doctor_alike(town: Town, path
     for known in (False, True, True):
         assert [str(one) for one in sound.problems(town, known=known)] == [str(one) for one in found]
     assert [one.text for one in doctor.examine(town) if one.check == "files"] == [str(one) for one in found]
+
+
+@pytest.mark.parametrize("leads", ["to the file", "nowhere"])
+@pytest.mark.parametrize("kind", ["bead", "machine"])
+def test_a_link_in_the_place_of_a_file_is_named_with_what_to_do(
+    town: Town, tmp_path: Path, kind: str, leads: str
+) -> None:
+    """Read, it was a bead and ready; every write was refused."""
+    bead = beads.create(town, beads.Draft("fine"))
+    path = bead.path if kind == "bead" else f"machines/{town.machine}.yaml"
+    place, real = Path(town.root, path), tmp_path / "real.yaml"
+    status.status(town, town)  # which remembers what was good
+    place.rename(real)
+    place.symlink_to(real if leads == "to the file" else tmp_path / "gone")
+    for _ in range(2):
+        seen = status.status(town, town)
+        assert seen.ready == (kind == "machine")
+        (wrong,) = (one for one in seen.problems if one.kind == "invalid_file")
+        assert wrong.subject == path
+        assert wrong.text.startswith("is a symbolic link, and a town holds plain files")
+    (problem,) = lint.problems(town, lint.all_paths(town))
+    assert problem.path == path
+    (found,) = (one for one in doctor.examine(town) if path in one.text)
+    assert (found.state, found.hint) == (FAIL, problem.hint)
+    assert wrong.command in found.hint
+    with pytest.raises(Refused, match="is a symbolic link") as refused, town.change("x") as change:
+        change.write(path, b"")
+    assert refused.value.hint == found.hint
+    if kind == "bead":
+        with pytest.raises(InvalidFile if leads == "to the file" else NotFound):
+            town.bead(bead.id)
+    subprocess.run(["sh", "-ec", wrong.command], cwd=town.root, check=True)
+    if leads == "nowhere":
+        real.rename(place)
+    assert not lint.problems(town, lint.all_paths(town))
+    assert status.status(town, town).ready == 1
 
 
 def test_a_bead_where_no_rig_can_be_is_named(town: Town) -> None:

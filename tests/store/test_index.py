@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from gastown.store import index
 from tests.store.towns import small_town
 
@@ -96,13 +98,56 @@ def test_a_closed_bead_with_texts_to_choose_from_is_known_with_the_cache_too(tmp
     assert (root / ".gt/cache/beads.idx").exists()
 
 
-def test_a_file_that_goes_while_it_is_looked_at_hides_none_of_the_others(tmp_path):
+def test_a_file_that_goes_while_it_is_looked_at_hides_none_of_the_others(tmp_path, monkeypatch):
     root = Path(small_town(tmp_path / "t").root)
     paths = [write(root, number, closed=False) for number in (0, 5, 10)]
-    # To the kernel a link to nowhere is a name whose file is gone.
-    paths[0].with_name("gp-00099.yaml").symlink_to(root / "nowhere")
-    for said_by in (fresh, said):
-        assert {path.stem for path in paths} <= set(said_by(root)[2])
+    entry, gone = index._entry, paths[1]
+
+    def late(item):
+        gone.unlink(missing_ok=True)
+        return entry(item)
+
+    monkeypatch.setattr(index, "_entry", late)
+    found = index.load(str(root))
+    assert (list(found.by_id), found.problems) == ([paths[0].stem, paths[2].stem], [])
+
+
+def test_a_link_is_no_bead_even_where_it_took_the_place_of_the_very_file_it_leads_to(tmp_path):
+    """Followed, it has that file's size, times and number: a cache would go on believing in the bead."""
+    root = Path(small_town(tmp_path / "t").root)
+    bead, other = (write(root, number, closed=False) for number in (5, 6))
+    for path in (bead, other):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    fresh(root)
+    index.load(str(root))
+    bead.rename(tmp_path / "elsewhere.yaml")
+    bead.symlink_to(tmp_path / "elsewhere.yaml")
+    for _ in range(2):
+        found = index.load(str(root))
+        assert bead.stem not in found.by_id
+        assert other.stem in found.by_id
+        assert [str(one).partition(":")[0] for one in found.problems] == [str(bead.relative_to(root))]
+    subprocess.run(["sh", "-ec", found.problems[0].command], cwd=root, check=True)
+    assert not bead.is_symlink()
+    found = index.load(str(root))
+    assert bead.stem in found.by_id
+    assert found.problems == []
+
+
+@pytest.mark.parametrize("part", ["", "/greenplace", "/greenplace/beads", "/greenplace/beads/2026-11-10"])
+def test_a_folder_that_is_a_link_is_named_and_nothing_below_it_taken(tmp_path, part):
+    root = Path(small_town(tmp_path / "t").root)
+    write(root, 5, closed=False)
+    link = root / f"rigs{part}"
+    index.load(str(root))
+    link.rename(tmp_path / "elsewhere")
+    link.symlink_to(tmp_path / "elsewhere")
+    found = index.load(str(root))
+    assert [one.path for one in found.problems] == [str(link.relative_to(root))]
+    assert "put the folder itself in its place" in found.problems[0].hint
+    subprocess.run(["sh", "-ec", found.problems[0].command], cwd=root, check=True)
+    found = index.load(str(root))
+    assert (list(found.by_id), found.problems) == (["gp-00005"], [])
 
 
 def test_a_pipe_among_the_beads_is_named_and_not_waited_for(tmp_path):

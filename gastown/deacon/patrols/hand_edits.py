@@ -19,7 +19,7 @@ from gastown.model.bead import HELD, TRANSITIONS, Bead
 from gastown.model.errors import GtError, InvalidFile
 from gastown.model.text import counted
 from gastown.services import handedits, lint, mailbox
-from gastown.store import editbases, files, git, layout, schema
+from gastown.store import editbases, files, git, layout, links, schema
 from gastown.store.change import Change
 from gastown.store.fitting import Fitting
 from gastown.store.town import Town
@@ -194,8 +194,8 @@ def _uncommitted(town: Town) -> list[str]:
 
 def _look(town: Town, tree: bytes | None, path: str, kind: str) -> Edit | None:
     absolute = layout.absolute(town.root, path)
-    if os.path.islink(absolute):
-        return Edit(path, kind, _LINK, 60.0, problem=f"{path}: is a symbolic link", hint="a town holds plain files")
+    if os.path.islink(absolute) and (link := links.first(town.root, path)):
+        return Edit(path, kind, _LINK, 60.0, problem=link.message, hint=link.hint)
     if os.path.isdir(absolute):
         return None
     try:
