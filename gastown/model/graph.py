@@ -57,9 +57,10 @@ def find_cycle(start: str, needs_of: Callable[[str], Iterable[str]]) -> list[str
 
 def need_circles(live: Iterable[Row]) -> list[list[str]]:
     """A path `one … one` through each knot of beads, none of them closed, that wait for one another for ever."""
-    rows = [row for row in live if row.status != "closed"]
-    there = {row.id for row in rows}
-    return circles({row.id: [need for need in row.needs if need in there] for row in rows if row.needs})
+    waiting = {row.id: row.needs for row in live if row.needs and row.status != "closed"}
+    # Most wait for what itself waits for nothing: those are in no circle, and a status asks every time.
+    edges = {one: [need for need in needs if need in waiting] for one, needs in waiting.items()}
+    return circles({one: needs for one, needs in edges.items() if needs})
 
 
 def parent_circles(rows: Iterable[Row]) -> list[list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import cache
 
-from gastown.model import ids, times
+from gastown.model import graph, ids, times
 from gastown.model.errors import GtError, InvalidFile
 from gastown.model.rig import Rig
 from gastown.model.row import Row
@@ -39,6 +39,7 @@ def found(
     problems += _given(town, view, index)
     problems += _untrusted(town, index, rigs) if remote else []
     problems += _escalations(view, index)
+    problems += [_circle(path) for path in graph.need_circles(index.live)]
     problems += _ignored(town) if view.revision is None else []
     problems += [_to_choose(row) for row in sorted(index.disputed, key=queries.work_order)]
     problems += [Problem("invalid_file", one.path, one.reason, one.command or f"$EDITOR {one.path}") for one in bad]
@@ -244,6 +245,12 @@ def _ignored(town: Town) -> list[Problem]:
         good.add(".gitignore", now)
         good.keep()
     return [Problem("ignored", one.file, one.text, f"$EDITOR {one.file}") for one in found]
+
+
+def _circle(path: list[str]) -> Problem:
+    """What two machines closed, each with one half: everything in it counts as blocked, and would for ever."""
+    text = f"a circle, in which nothing can ever start: {' needs '.join(path)}"
+    return Problem("circle", path[0], text, f"gt bead dep remove {path[0]} {path[1]}")
 
 
 def _to_choose(row: Row) -> Problem:

@@ -299,6 +299,11 @@ def test_circles_that_came_by_a_merge_are_named_with_what_to_do(town: Town) -> N
     assert needs.hint.endswith(f"gt bead dep remove {first.id} {second.id}")
     assert f"{third.id} is below {third.id}" in parents.text
     assert parents.hint.endswith(f'gt update {third.id} --parent ""')
+    (told,) = status.status(town, town).problems
+    assert (told.kind, told.subject) == ("circle", first.id)
+    assert f"{first.id} needs {second.id} needs {first.id}" in told.text
+    assert told.command == f"gt bead dep remove {first.id} {second.id}"
     beads.remove_needs(town, first.id, [second.id])
     beads.update(town, third.id, beads.Edit(parent=""))
     assert states(town, "beads") == [OK]
+    assert not status.status(town, town).problems
