@@ -22,6 +22,8 @@ _REFINERY_KEY = "gt.refinery"
 _LFS = ("clean", "smudge", "process")
 _LIKELY = ("main", "master", "trunk", "develop")
 _SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+# Who waits longer for another process says so; seconds.
+WORD_AFTER = 2.0
 
 
 def clone(
@@ -31,31 +33,60 @@ def clone(
     branch: str | None = None,
     base: StrPath = ".",
     progress: Callable[[str], None] | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> str:
     """Clone `source` (a URL, or a path relative to `base`) bare to `dest`; return the rig's target branch.
 
     That is `branch`, or what the remote's HEAD names. It is made beside `dest` and renamed at the end: after a
-    failure nothing is left. Raises RemoteUnreachable, NotFound (no such branch, with near ones) or GtError.
+    failure nothing is left. One process at a time makes it; who has to wait long says so to `say`.
+    Raises RemoteUnreachable, NotFound (no such branch, with near ones), Refused (it is there already) or GtError.
     """
     dest = Path(dest)
+    _require_free(dest)
+    source = git.absolute(source, base)
+    with _making(dest, say or (lambda _: None)) as handle:
+        _require_free(dest)
+        offered = remotes.look(source, cwd=base)
+        target = choose(offered, source, branch)
+        sha256 = len(offered.refs[f"refs/heads/{target}"]) == 64
+        _clone_to(source, dest, target, sha256, progress, handle)
+    return target
+
+
+def _require_free(dest: Path) -> None:
     if dest.exists():
         raise Refused(f"{dest} exists already", "remove the rig first, or choose another name")
-    source = git.absolute(source, base)
-    offered = remotes.look(source, cwd=base)
-    target = choose(offered, source, branch)
-    sha256 = len(offered.refs[f"refs/heads/{target}"]) == 64
-    made = not dest.parent.exists()
-    dest.parent.mkdir(parents=True, exist_ok=True)
+
+
+@contextlib.contextmanager
+def _making(dest: Path, say: Callable[[str], None]) -> Iterator[int]:
+    """Be the one who makes `dest`, once whoever was first is done; yields the lock's descriptor.
+
+    Lock and folder go again while the lock is held: who waits for a file that is gone by then makes both anew.
+    """
     lock = dest.with_name(f"{dest.name}.cloning.lock")
-    try:
-        with _flock(lock, 5.0, f"another clone to {dest}") as handle:
-            _clone_to(source, dest, target, sha256, progress, handle)
-    finally:
-        lock.unlink(missing_ok=True)
-        if made:
-            with contextlib.suppress(OSError):
-                dest.parent.rmdir()
-    return target
+    holder = f"another clone to {dest}"
+    with contextlib.ExitStack() as stack:
+        handle, made, patience = None, False, [WORD_AFTER, remotes.MOVE_TIMEOUT]
+        while handle is None:
+            try:
+                made = not dest.parent.exists()
+                dest.parent.mkdir(parents=True, exist_ok=True)
+                handle = stack.enter_context(flock.hold(lock, timeout=patience[0], poll=0.02))
+            except FileNotFoundError:
+                continue  # it was removed between the two
+            if handle is None and len(patience) == 1:
+                raise RaceLost(f"{holder} is at work", "try again in a moment")
+            if handle is None:
+                say(f"waiting for {holder}, which is at work")
+                del patience[0]
+        try:
+            yield handle
+        finally:
+            lock.unlink(missing_ok=True)
+            if made:
+                with contextlib.suppress(OSError):
+                    dest.parent.rmdir()
 
 
 def _clone_to(

@@ -83,9 +83,10 @@ def settle_here(town: Town) -> None:
             change.emit("config", f"rig {rig.name} lands on machine {town.machine}", rig=rig.name)
 
 
-def ensure_clone(town: Town, rig: Rig, *, progress: Callable[[str], None] | None = None) -> str:
+def ensure_clone(town: Town, rig: Rig, *, say: Callable[[str], None] | None = None) -> str:
     """The rig's clone on this machine, made if this machine has not had one; its path.
 
+    Where another process makes it just now, that one's is waited for, and `say` is told so if it takes long.
     One that was made from another repository than rig.yaml names now follows (see `origins.follow`). Raises Refused
     where what it is made from lies on another machine, else as `clones.clone`.
     """
@@ -97,7 +98,7 @@ def ensure_clone(town: Town, rig: Rig, *, progress: Callable[[str], None] | None
     if rig.landing == "local" and home not in (None, town.machine):
         raise Refused(f"rig {rig.name} lies on machine {home}, at {rig.git}", f"work on it there: --machine {home}")
     try:
-        clones.clone(rig.git, repo, branch=rig.branch, base=town.root, progress=progress)
+        clones.clone(rig.git, repo, branch=rig.branch, base=town.root, say=say)
     except Refused:
         if not os.path.isdir(repo):  # else another process was first
             raise

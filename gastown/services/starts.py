@@ -117,7 +117,7 @@ class Run:
 
     def base(self, target: str) -> Base:
         if target not in self.bases:
-            self.bases[target] = worksite.newest_base(self.town, self.rig, target)
+            self.bases[target] = worksite.newest_base(self.town, self.rig, target, say=self.say)
             if self.bases[target].warning:
                 self.note(self.bases[target].warning)
         return self.bases[target]

@@ -45,13 +45,14 @@ class Site:
 
 
 # -- the base -------------------------------------------------------------------------------------
-def newest_base(town: Town, rig: Rig, target: str, *, fetch: bool = True) -> Base:
+def newest_base(town: Town, rig: Rig, target: str, *, fetch: bool = True, say: Say | None = None) -> Base:
     """The newest commit of `target`; fetched first. A remote that does not answer is said in `warning`.
 
-    A rig that this machine has not had is cloned; one that was given another repository is said in `warning`, too.
+    A rig that this machine has not had is cloned (`say` is told where that waits for another process); one that was
+    given another repository is said in `warning`, too.
     """
     warning = origins.follow(town, rig)
-    repo = rigs.ensure_clone(town, rig)
+    repo = rigs.ensure_clone(town, rig, say=say)
     if fetch:
         try:
             landing.refresh(town, rig)

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -8,8 +10,9 @@ import pytest
 from gastown.model.errors import GtError, NotFound, RaceLost, Refused
 from gastown.runtime import clones, git, remotes, worktrees
 from gastown.runtime.remotes import PushRejected, RemoteUnreachable
+from gastown.store import flock
 
-from .conftest import commit, sh
+from .conftest import commit, sh, until
 
 WHO = git.author_env("rig/toast", "toast@rig.town.gt")
 
@@ -99,6 +102,49 @@ def test_clone_clears_what_a_killed_one_left(tmp_path: Path, project: Path) -> N
     (tmp_path / "r.git.cloning" / "half").write_text("")
     clones.clone(str(project), tmp_path / "r.git")
     assert not list(tmp_path.glob("*cloning*"))
+
+
+def test_of_many_that_make_one_clone_at_once_one_does_and_the_others_find_it(tmp_path: Path, project: Path) -> None:
+    start = threading.Barrier(6)
+
+    def make(_: int) -> str:
+        start.wait()
+        try:
+            return clones.clone(str(project), tmp_path / "rig" / "r.git")
+        except Refused as error:
+            return error.message
+
+    with ThreadPoolExecutor(6) as pool:
+        said = sorted(pool.map(make, range(6)))
+    assert said == sorted(["main", *[f"{tmp_path / 'rig' / 'r.git'} exists already"] * 5])
+    assert sh(tmp_path / "rig" / "r.git", "fsck") == ""
+    assert [one.name for one in (tmp_path / "rig").iterdir()] == ["r.git"]
+
+
+def test_of_many_that_fail_to_make_one_clone_each_says_why(tmp_path: Path) -> None:
+    start = threading.Barrier(6)
+
+    def make(_: int) -> str:
+        start.wait()
+        with pytest.raises(GtError) as caught:
+            clones.clone(str(tmp_path / "nothing"), tmp_path / "rig" / "r.git")
+        return caught.value.message
+
+    with ThreadPoolExecutor(6) as pool:
+        assert all("cannot read" in one for one in pool.map(make, range(6)))
+    assert not (tmp_path / "rig").exists()
+
+
+def test_who_waits_long_for_anothers_clone_says_so(tmp_path: Path, project: Path, monkeypatch) -> None:
+    monkeypatch.setattr(clones, "WORD_AFTER", 0.01)
+    said: list[str] = []
+    with ThreadPoolExecutor(1) as pool:
+        with flock.hold(tmp_path / "r.git.cloning.lock", timeout=1):
+            made = pool.submit(clones.clone, str(project), tmp_path / "r.git", say=said.append)
+            until(lambda: bool(said))
+            assert not made.done()
+        assert made.result() == "main"
+    assert said == [f"waiting for another clone to {tmp_path / 'r.git'}, which is at work"]
 
 
 def test_clone_tells_its_progress(tmp_path: Path, project: Path) -> None:

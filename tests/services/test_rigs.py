@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,15 @@ def test_landing_by_what_the_source_is(git_repo: Repo, tmp_path: Path) -> None:
     assert rigs.landing_for(f"file://{repo}") == "local"
     assert rigs.landing_for(str(bare)) == "push"
     assert rigs.landing_for("https://example.org/r.git") == "push"
+
+
+def test_commands_that_need_a_rigs_first_clone_at_once_all_get_it(town: Town, git_repo: Repo) -> None:
+    rig = rigs.add(town, NewRig("green", str(git_repo(bare=True))), base="/")
+    shutil.rmtree(layout.work(town.root, "green"))
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda _: rigs.ensure_clone(town, rig), range(4)))
+    assert set(made) == {layout.bare(town.root, "green")}
+    assert git("for-each-ref", "--format=%(refname)", "refs/remotes/origin/main", cwd=made[0])
 
 
 def test_a_clone_with_work_is_never_taken_for_a_leftover(town: Town, git_repo: Repo) -> None:
