@@ -54,7 +54,8 @@ def follow(repo: StrPath, source: str, branch: str, *, local: bool) -> None:
         names = set(_names(repo, "refs/remotes/origin")) | {ref.removeprefix("refs/heads/") for ref in offered.refs}
         args = ["fetch", "--quiet", "--prune", "--no-recurse-submodules", "--no-write-fetch-head", "--update-shallow"]
         args += ["--", source, "+refs/heads/*:refs/remotes/origin/*"]
-        git.run(args, cwd=repo, timeout=remotes.MOVE_TIMEOUT, pass_fds=[lock])
+        with remotes.fetching(repo) as turn:
+            git.run(args, cwd=repo, timeout=remotes.MOVE_TIMEOUT, pass_fds=[lock, turn])
         if clones.resolve(repo, f"refs/remotes/origin/{branch}") is None:
             raise GtError(f"{git.mask(source)} changed while it was fetched", "try again")
         for name in sorted(names.intersection(_names(repo, "refs/heads"))) if local else ():

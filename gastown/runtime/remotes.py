@@ -5,17 +5,28 @@ Nothing is believed because a push said so: the remote ref is read back afterwar
 
 from __future__ import annotations
 
+import contextlib
+import json
+import os
+import random
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
-from gastown.model.errors import GtError, Refused
+from gastown.model.errors import GtError, RaceLost, Refused
 from gastown.runtime import git
 from gastown.runtime.git import GitFailed, StrPath
+from gastown.store import flock
 
 # A server that says nothing for so long is not reached; a pack may take its time.
 LOOK_TIMEOUT = 60.0
 MOVE_TIMEOUT = 1800.0
+# Whoever fetches into a rig's clone holds this file in it.
+_LOCK = "gt-fetch.lock"
+_DIGITS = 20
+_TRIES = 6
 
 
 class RemoteUnreachable(GtError):
@@ -152,14 +163,83 @@ def delete(
         raise PushRejected(ref, _summary(result.out), git.tail(result.err), now=now, moved=now != expect)
 
 
-def fetch(repo: StrPath, *, remote: str = "origin", timeout: float = MOVE_TIMEOUT) -> None:
-    """Bring refs/remotes/<remote>/* up to date, dropping those that are gone there.
+# -- fetching -------------------------------------------------------------------------------------
+def fetch(repo: StrPath, *, timeout: float = MOVE_TIMEOUT) -> None:
+    """Bring refs/remotes/origin/* of a rig's bare clone up to date, dropping those that are gone there.
 
-    Raises RemoteUnreachable if the remote does not answer, GitFailed if it is this side that failed.
+    One process at a time fetches into a clone. Who had to wait for one that began after it was asked takes that
+    one's word: it has seen the remote as it was then, or later. Raises RemoteUnreachable if the remote does not
+    answer, GitFailed if it is this side that failed, RaceLost if others hold the clone for `timeout` seconds.
     """
+    before = _begun(repo)
+    with fetching(repo, timeout=timeout) as handle:
+        last = _outcome(handle)
+        if last.begun > before and last.ended == last.begun:
+            if last.failed:
+                raise RemoteUnreachable(*last.failed)
+            return
+        mine = _Outcome(max(last.begun, 0) + 1)
+        _note(handle, mine)
+        try:
+            _fetch(repo, timeout, handle)
+        except RemoteUnreachable as error:
+            _note(handle, replace(mine, ended=mine.begun, failed=(error.message, error.hint)))
+            raise
+        _note(handle, replace(mine, ended=mine.begun))
+
+
+@contextlib.contextmanager
+def fetching(repo: StrPath, *, timeout: float = MOVE_TIMEOUT) -> Iterator[int]:
+    """Be the one who fetches into the bare clone; yields the lock's descriptor, for git to hold on to."""
+    with flock.hold(os.path.join(repo, _LOCK), timeout=timeout, poll=0.01) as handle:
+        if handle is None:
+            raise RaceLost(f"another fetch into {os.fspath(repo)} is at work", "try again when it is over")
+        yield handle
+
+
+def _fetch(repo: StrPath, timeout: float, handle: int) -> None:
+    """Fetch; again where the remote answers: a git that a person runs beside us holds a ref only for a moment."""
     args = ["fetch", "--quiet", "--prune", "--no-recurse-submodules", "--no-write-fetch-head"]
-    args += ["--update-shallow", remote]
-    result = git.run(args, cwd=repo, check=False, timeout=timeout)
-    if result.code != 0:
-        look(remote, cwd=repo)
-        raise GitFailed(args, repo, result.code, result.err)
+    args += ["--update-shallow", "origin"]
+    for turn in range(_TRIES):
+        result = git.run(args, cwd=repo, check=False, timeout=timeout, pass_fds=[handle])
+        if result.code == 0:
+            return
+        look("origin", cwd=repo)
+        time.sleep(random.uniform(0.02, 0.1) * (turn + 1))
+    raise GitFailed(args, repo, result.code, result.err)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What the lock's file tells: the number of the last fetch that began, of the last that ended, and how."""
+
+    begun: int = 0
+    ended: int = 0
+    failed: tuple[str, str] | None = None
+
+
+def _begun(repo: StrPath) -> int:
+    """The last fetch that began by now. Its number stands first, and is read while others write behind it."""
+    try:
+        with open(os.path.join(repo, _LOCK), "rb") as file:
+            return int(file.read(_DIGITS) or b"0")
+    except FileNotFoundError:
+        return 0
+    except ValueError:
+        return sys.maxsize  # not ours: then nobody's word is taken
+
+
+def _outcome(handle: int) -> _Outcome:
+    text = os.pread(handle, 1 << 16, 0).decode("utf-8", "replace")
+    try:
+        ended, failed = json.loads(text[_DIGITS:])
+        return _Outcome(int(text[:_DIGITS]), int(ended), (str(failed[0]), str(failed[1])) if failed else None)
+    except (ValueError, TypeError, IndexError):
+        return _Outcome()
+
+
+def _note(handle: int, one: _Outcome) -> None:
+    text = f"{one.begun:0{_DIGITS}d}\n{json.dumps([one.ended, one.failed])}\n"
+    os.ftruncate(handle, _DIGITS)
+    os.pwrite(handle, text.encode(), 0)

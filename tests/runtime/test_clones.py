@@ -198,6 +198,72 @@ def test_fetch_and_refs(repo: Path, remote: Path, project: Path) -> None:
     assert clones.resolve(repo, "origin/gone") is None
 
 
+def watched(repo: Path, folder: Path, body: str = "") -> Path:
+    """Let every word with the remote be written down when it begins and ends; `body` runs in between."""
+    said, script = folder / "words", folder / "upload-pack"
+    script.write_text(f'#!/bin/sh\necho begin >> "{said}"\n{body}\ngit-upload-pack "$@"\necho end >> "{said}"\n')
+    script.chmod(0o755)
+    sh(repo, "config", "remote.origin.uploadpack", str(script))
+    return said
+
+
+def test_one_fetch_at_a_time_and_who_waited_takes_its_word(
+    tmp_path: Path, repo: Path, remote: Path, project: Path, monkeypatch
+) -> None:
+    asked, go = [], tmp_path / "go"
+    begun = remotes._begun
+    monkeypatch.setattr(remotes, "_begun", lambda repo: (begun(repo), asked.append(1))[0])
+    said = watched(repo, tmp_path, f'while [ ! -e "{go}" ]; do sleep 0.01; done')
+    with ThreadPoolExecutor(6) as pool:
+        first = pool.submit(remotes.fetch, repo)
+        until(said.exists)
+        new = commit(project, "new", "new")
+        sh(project, "push", "-q", str(remote), "main")
+        rest = [pool.submit(remotes.fetch, repo) for _ in range(5)]
+        until(lambda: len(asked) == 6)
+        go.touch()
+        for one in [first, *rest]:
+            one.result()
+    assert clones.resolve(repo, "refs/remotes/origin/main") == new
+    # One of those who waited asked anew, for the first had begun before they were asked.
+    assert said.read_text().split() == ["begin", "end"] * 2
+    remotes.fetch(repo)
+    assert said.read_text().split() == ["begin", "end"] * 3
+
+
+def test_who_waited_for_a_remote_that_does_not_answer_need_not_ask_it_again(
+    tmp_path: Path, repo: Path, monkeypatch
+) -> None:
+    asked, go = [], tmp_path / "go"
+    begun = remotes._begun
+    monkeypatch.setattr(remotes, "_begun", lambda repo: (begun(repo), asked.append(1))[0])
+    said = watched(repo, tmp_path, f'while [ ! -e "{go}" ]; do sleep 0.01; done; exit 1')
+    with ThreadPoolExecutor(4) as pool:
+        made = [pool.submit(remotes.fetch, repo)]
+        until(said.exists)
+        made += [pool.submit(remotes.fetch, repo) for _ in range(3)]
+        until(lambda: len(asked) == 4)
+        go.touch()
+        for one in made:
+            with pytest.raises(RemoteUnreachable, match="cannot read origin"):
+                one.result()
+    assert said.read_text().split() == ["begin"] * 4  # two fetches, each with a look whether the remote answers
+
+
+def test_a_fetch_meets_a_persons_own_git_and_is_tried_again(
+    tmp_path: Path, repo: Path, remote: Path, project: Path
+) -> None:
+    new = commit(project, "new", "new")
+    sh(project, "push", "-q", str(remote), "main")
+    held = repo / "refs" / "remotes" / "origin" / "main.lock"
+    held.parent.mkdir(parents=True, exist_ok=True)
+    held.touch()
+    # The other git is done when the remote is asked for the second time.
+    watched(repo, tmp_path, f'[ -e "{tmp_path}/met" ] && rm -f "{held}"; touch "{tmp_path}/met"')
+    remotes.fetch(repo)
+    assert clones.resolve(repo, "refs/remotes/origin/main") == new
+
+
 def test_an_unreachable_remote_is_unknown_never_empty(repo: Path, remote: Path) -> None:
     remote.rename(remote.with_name("away"))
     for act in (
