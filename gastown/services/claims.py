@@ -1,21 +1,17 @@
 """Claims by ref: who works on a bead is decided by the remote's compare-and-swap (sync.md, Claims).
 
-One ref a bead, `refs/gt/claims/<id>` (or `refs/heads/gt-claims/<id>` where a host forbids other refs).
-It points to a commit that holds the claim; its parent is the claim it took over. What this clone itself
-has claimed is known by the claim's nonce (`.gt/run/claims/`), never by a name: a copied disk has the same names.
+One ref a bead (services/claimrefs.py); it points to a commit that holds the claim, whose parent is the claim it took
+over. A claim stays in the form in which it was made until it is released.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-
-from dulwich.errors import FileFormatException
+from dataclasses import replace
 
 from gastown.model import times
 from gastown.model.address import author
@@ -23,17 +19,17 @@ from gastown.model.errors import GtError, RaceLost
 from gastown.model.ids import is_id
 from gastown.model.merge import Doc
 from gastown.model.merge_bead import Confirmed
-from gastown.model.text import safe
 from gastown.runtime import git
 from gastown.runtime.remotes import RemoteUnreachable
-from gastown.services import wire
+from gastown.services import ownclaims, wire
 from gastown.services.badclaims import Unreadable
+from gastown.services.claimrefs import BRANCHES, Claim, mirrored, parse, ref_of
+from gastown.services.claimsight import Standing, foremost, last_seen, look
+from gastown.services.ownclaims import is_ours
 from gastown.services.wire import Wire
-from gastown.store import layout, runstate
 from gastown.store.gitrepo import Repo, new_commit
 from gastown.store.town import Town
 
-BRANCHES = "refs/heads/gt-claims/"
 LEASE = "24h"
 # Clocks of two machines may be this far apart before a lease that lapsed is taken for lapsed.
 GRACE = 600.0
@@ -41,41 +37,14 @@ GRACE = 600.0
 TIMEOUT = 15.0
 TIDY_TIMEOUT = 5.0
 _TRIES = 6
-_REMEMBERED = 8
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One claim: `fence` grows with every holder of the bead; `until` is the lease's end (epoch seconds).
-
-    `ref` is where it stands at the remote, `commit` what it points to; `since` is when it was made. `tip` is where
-    the town's branch stood there at that moment, where it was asked.
-    """
-
-    bead: str
-    claimant: str
-    machine: str
-    attempt: int
-    fence: int
-    until: float
-    nonce: str
-    since: float = 0.0
-    ref: str = ""
-    commit: str = ""
-    tip: str = ""
+# So long may somebody who claimed in the other form at the same moment take to give way, in seconds.
+_YIELDS = 5.0
 
 
 class Offline(RemoteUnreachable):
     """The town's remote cannot be asked, so nobody knows who has the bead. Work may begin unconfirmed."""
 
     code = "offline"
-
-
-def ref_of(town: Town, bead_id: str) -> str:
-    """The full name of a bead's claim ref in this town."""
-    if str(town.setting("sync.claims", "refs")) == "branches":
-        return f"{BRANCHES}{bead_id}"
-    return f"{wire.CLAIMS}{bead_id}"
 
 
 def needed(town: Town) -> bool:
@@ -94,49 +63,60 @@ def claim(
     Raises RaceLost naming the holder, Offline if the remote cannot be asked (`gt sling --offline` works unconfirmed).
     """
     with _asked(town, bead_id, timeout) as line:
-        ref, found = ref_of(town, bead_id), held(town, bead_id)
+        seen = last_seen(town, bead_id)
+        if not seen.claims and ref_of(town, bead_id).startswith(BRANCHES):
+            seen = look(town, line, bead_id)  # what stands there now is no rival of the moment: see `_sole`
+        said = ""
         for turn in range(_TRIES):
-            if found is not None and not _may_replace(town, found, force):
-                found = _read(town, line, ref, bead_id)  # the mirror may be old: ask before giving up
-                if found is not None and not _may_replace(town, found, force):
-                    raise lost_to(found)
-            fresh = _write(town, bead_id, attempt, claimant, found, lease, above)
-            now, said = _swap(town, line, ref, fresh, found)
+            if _in_the_way(town, seen, force):
+                seen = look(town, line, bead_id)  # the mirror may be old: ask before giving up
+                _require_free(town, seen, force)
+            over = foremost(town, seen)
+            ref = over.ref if over else ref_of(town, bead_id)
+            fresh = _write(town, bead_id, attempt, claimant, over, ref, lease, above)
+            result = line.push(f"{fresh.commit}:{ref}", lease=f"{ref}:{over.commit if over else ''}")
+            said = git.tail(result.err) if result.code else ""
+            seen = look(town, line, bead_id)
+            above = max([above, *(one.fence for one in seen.claims.values() if one.ref != ref)])
+            now = seen.claims.get(ref)
             if now is not None and now.nonce == fresh.nonce:
-                return now
-            if said and (now.commit if now else "") == (found.commit if found else ""):
+                sure = over is not None and ownclaims.is_won(town, over)
+                if _sole(town, line, now, seen, sure=sure, force=force):
+                    ownclaims.note_won(town, now)
+                    return replace(now, tip=seen.tip)
+                seen = look(town, line, bead_id)
+            elif said and (now.commit if now else "") == (over.commit if over else ""):
                 # Nobody was faster: another push held the ref's lock for a moment, or the host takes no such refs.
                 _pause(turn)
-            found = now
-        if found is not None and not _may_replace(town, found, force):
-            raise lost_to(found)
+        _require_free(town, seen, force)
     raise GtError(
         f"the remote does not take the claim on {bead_id}:\n{said}",
-        "a host that forbids refs of other names takes branches: gt config set sync.claims branches",
+        "a host that forbids refs of other names takes branches: gt config set sync.claims branches (where another "
+        "machine has set it: gt sync)",
     )
 
 
 def release(town: Town, bead_id: str, *, force: bool = False, timeout: float = TIDY_TIMEOUT) -> bool:
-    """Give this clone's claim back (`force`: whoever's it is); False if there was none. Raises Offline.
+    """Give this clone's claim back (`force`: whoever's it is), in whichever form it stands; False if there was none.
 
-    It is deleted only while it is the claim that was seen: one that was taken over stays.
+    It is deleted only while it is the claim that was seen: one that was taken over stays. Raises Offline.
     """
-    mine = held(town, bead_id)
-    if not force and (mine is None or not is_ours(town, mine)):
-        _forget_own(town, bead_id)
+    mine = [one for one in last_seen(town, bead_id).claims.values() if is_ours(town, one)]
+    if not force and not mine:
+        ownclaims.forget(town, bead_id)
         return False
     with _asked(town, bead_id, timeout) as line:
         if force:
-            mine = _read(town, line, ref_of(town, bead_id), bead_id)
-        if mine is None:
-            return False
-        line.push(f":{mine.ref}", lease=f"{mine.ref}:{mine.commit}")
-        now = line.read(mine.ref)
-        if now != mine.commit:
-            _forget_own(town, bead_id)
-        if now is None:
-            _forget(town, bead_id)
-        return now is None
+            seen = look(town, line, bead_id)
+            if seen.odd:
+                raise seen.odd
+            mine = list(seen.claims.values())
+        for one in mine:
+            line.push(f":{one.ref}", lease=f"{one.ref}:{one.commit}")
+        left = look(town, line, bead_id) if mine else Standing({})
+    if all(one.commit != was.commit for one in left.claims.values() for was in mine):
+        ownclaims.forget(town, bead_id)
+    return bool(mine) and not any(one.ref in left.claims for one in mine)
 
 
 def let_go(town: Town, bead_id: str) -> str:
@@ -165,13 +145,12 @@ def current(town: Town, bead_id: str, *, timeout: float = TIMEOUT) -> Claim | No
     if not needed(town):
         return None
     with _asked(town, bead_id, timeout) as line:
-        return _read(town, line, ref_of(town, bead_id), bead_id)
+        return foremost(town, look(town, line, bead_id))
 
 
 def held(town: Town, bead_id: str) -> Claim | None:
     """The claim on a bead as last fetched; None if there is none. Raises Unreadable for what is no claim."""
-    sha = town.repo.ref(_mirror_ref(town, bead_id))
-    return parse(town.repo, sha.decode(), ref_of(town, bead_id)) if sha else None
+    return foremost(town, last_seen(town, bead_id))
 
 
 def known(town: Town, bead_id: str) -> Claim | None:
@@ -182,12 +161,6 @@ def known(town: Town, bead_id: str) -> Claim | None:
         return None
 
 
-def is_ours(town: Town, one: Claim) -> bool:
-    """True if this very clone made that claim."""
-    note = runstate.read_json(_own_path(town, one.bead))
-    return isinstance(note, dict) and one.nonce in (note.get("nonces") or ())
-
-
 def lapsed(town: Town, one: Claim) -> bool:
     """True if its lease is over, whatever two clocks differ."""
     return one.until + GRACE < town.clock()
@@ -195,19 +168,19 @@ def lapsed(town: Town, one: Claim) -> bool:
 
 def held_here(town: Town) -> list[Claim]:
     """The claims this clone holds, as last fetched."""
-    return [one for one in everyone(town) if is_ours(town, one)]
+    return [one for one in _all(town) if is_ours(town, one)]
 
 
 def everyone(town: Town) -> list[Claim]:
-    """Every claim on a bead of the town that can be read, as last fetched."""
-    names = sorted({line.rpartition("/")[2] for line in mirrored(town)})
-    return [one for name in names if is_id(name) and (one := known(town, name))]
+    """Every claim on a bead of the town that can be read, as last fetched; one a bead."""
+    return [one for bead_id in sorted({one.bead for one in _all(town)}) if (one := known(town, bead_id))]
 
 
-def mirrored(town: Town) -> list[str]:
-    """The claims as last fetched, a line each: commit and ref."""
-    prefixes = [wire.CLAIMS, f"refs/remotes/{_remote(town.repo)}/gt-claims/"]
-    return git.text(["for-each-ref", "--format=%(objectname) %(refname)", *prefixes], cwd=town.root).splitlines()
+def _all(town: Town) -> Iterator[Claim]:
+    for sha, ref in mirrored(town):
+        if is_id(ref.rpartition("/")[2]):
+            with contextlib.suppress(Unreadable):
+                yield parse(town.repo, sha, ref)
 
 
 def is_due(town: Town, one: Claim) -> bool:
@@ -262,12 +235,9 @@ def _may_replace(town: Town, old: Claim, force: bool) -> bool:
 
 
 def _write(
-    town: Town, bead_id: str, attempt: int, claimant: str, over: Claim | None, lease: float | None, above: int
+    town: Town, bead_id: str, attempt: int, claimant: str, over: Claim | None, ref: str, lease: float | None, above: int
 ) -> Claim:
-    """The commit of a new claim on top of the one it replaces. The nonce makes two alike claims two objects.
-
-    Written down as ours before it is pushed, so that a push whose answer was lost is known again.
-    """
+    """The commit of a new claim on top of the one it replaces. The nonce makes two alike claims two objects."""
     now, nonce = town.clock(), secrets.token_hex(12)
     ours = over if over is not None and is_ours(town, over) and over.fence > above else None
     fence = ours.fence if ours else max(over.fence if over else 0, above) + 1
@@ -283,10 +253,8 @@ def _write(
     parents = [over.commit.encode()] if over else []
     commit = new_commit(_tree(town.repo), parents, author=author(claimant, town.name), epoch=now, message=message)
     town.repo.put([commit])
-    note = runstate.read_json(_own_path(town, bead_id))
-    known = note.get("nonces") or [] if isinstance(note, dict) else []
-    runstate.write_json(_own_path(town, bead_id), {"nonces": [*known, nonce][-_REMEMBERED:]})
-    return parse(town.repo, commit.id.decode(), ref_of(town, bead_id))
+    ownclaims.note_made(town, bead_id, nonce)
+    return parse(town.repo, commit.id.decode(), ref)
 
 
 def _tree(repo: Repo) -> bytes:
@@ -297,71 +265,51 @@ def _tree(repo: Repo) -> bytes:
     return bytes(empty.id)
 
 
-def parse(repo: Repo, sha: str, ref: str) -> Claim:
-    """The claim that stands at `ref` of the remote and points to `sha`; raises Unreadable for anything else."""
-    try:
-        body = repo.commit(sha.encode()).message.decode("utf-8").partition("\n\n")[2]
-        facts = dict(line.split(": ", 1) for line in body.splitlines() if line)
-        if facts["Bead"] != ref.rpartition("/")[2]:
-            raise ValueError(f"it is one on {facts['Bead']}")
-        return Claim(
-            bead=facts["Bead"], claimant=facts["Claimant"], machine=facts["Machine"], attempt=int(facts["Attempt"]),
-            fence=int(facts["Fence"]), until=times.parse(facts["Lease"]), nonce=facts["Nonce"],
-            since=times.parse(facts["Since"]), ref=ref, commit=sha,
-        )  # fmt: skip
-    except KeyError as error:
-        raise Unreadable(ref, f"nothing in it says {error.args[0]!r}", _remote(repo)) from None
-    except (ValueError, TypeError, GtError, AssertionError, FileFormatException) as error:
-        why = error.message if isinstance(error, GtError) else str(error)
-        raise Unreadable(ref, safe(why), _remote(repo)) from None
-
-
-def _remote(repo: Repo) -> str:
-    return wire.remote_of(repo) or "origin"
-
-
-def _swap(town: Town, line: Wire, ref: str, fresh: Claim, old: Claim | None) -> tuple[Claim | None, str]:
-    """Put a claim at the remote if the old one still stands there; what stands there then, and what git said."""
-    result = line.push(f"{fresh.commit}:{ref}", lease=f"{ref}:{old.commit if old else ''}")
-    said = git.tail(result.err) if result.code else ""
-    branch = town.repo.head()[0]
-    now = line.read_all([ref, branch])
-    found = _mirror(town, line, ref, fresh.bead, now.get(ref))
-    return replace(found, tip=now.get(branch, "")) if found else None, said
-
-
-def _read(town: Town, line: Wire, ref: str, bead_id: str) -> Claim | None:
-    """The claim at the remote right now, mirrored here."""
-    return _mirror(town, line, ref, bead_id, line.read(ref))
-
-
-def _mirror(town: Town, line: Wire, ref: str, bead_id: str, sha: str | None) -> Claim | None:
-    """Keep here what the remote was seen to hold."""
-    if sha is None:
-        _forget(town, bead_id)
+# -- in two forms ---------------------------------------------------------------------------------
+def _in_the_way(town: Town, seen: Standing, force: bool) -> GtError | None:
+    """Why what stands there is not to be replaced by us; None if it is. What was won goes on, whoever comes beside."""
+    claims = seen.claims.values()
+    if any(ownclaims.is_won(town, one) for one in claims):
         return None
-    if not git.succeeds(["cat-file", "-e", sha], cwd=town.root):
-        line.bring(ref)
-    found = parse(town.repo, sha, ref)
-    git.run(["update-ref", _mirror_ref(town, bead_id), sha], cwd=town.root)
-    return found
+    if seen.odd:
+        return seen.odd
+    return next((lost_to(one) for one in claims if not _may_replace(town, one, force)), None)
 
 
-def _mirror_ref(town: Town, bead_id: str) -> str:
-    ref = ref_of(town, bead_id)
-    if ref.startswith("refs/heads/"):
-        return f"refs/remotes/{_remote(town.repo)}/{ref.removeprefix('refs/heads/')}"
-    return ref
+def _require_free(town: Town, seen: Standing, force: bool) -> None:
+    if (error := _in_the_way(town, seen, force)) is not None:
+        raise error
 
 
-def _forget(town: Town, bead_id: str) -> None:
-    git.run(["update-ref", "-d", _mirror_ref(town, bead_id)], cwd=town.root, check=False)
+def _sole(town: Town, line: Wire, mine: Claim, seen: Standing, *, sure: bool, force: bool) -> bool:
+    """True if the claim of ours that stands at the remote is the only one that counts; False: look again.
+
+    Claims of two forms do not meet in one compare-and-swap, so each claimer looks for the other form after its own
+    push: of any two at least one sees the other. A ref that sees a branch yields. A branch that sees a ref cannot
+    tell whether that one saw it too: it waits for it to yield, and else yields itself. Raises RaceLost or Unreadable,
+    with nothing of ours left at the remote. `sure`: this was so already for the claim it renews.
+    """
+    deadline = time.monotonic() + _YIELDS
+    while True:
+        if mine.ref not in seen.claims or seen.claims[mine.ref].commit != mine.commit:
+            return False
+        rivals = [one for ref, one in seen.claims.items() if ref != mine.ref]
+        bars = _in_the_way(town, replace(seen, claims={one.ref: one for one in rivals}), force)
+        if bars is None:
+            for one in rivals:
+                line.push(f":{one.ref}", lease=f"{one.ref}:{one.commit}")
+            return all(one.fence < mine.fence for one in rivals) and not (rivals and _look_beside(town, line, mine))
+        if sure:
+            return True
+        if not mine.ref.startswith(BRANCHES) or seen.odd or time.monotonic() > deadline:
+            line.push(f":{mine.ref}", lease=f"{mine.ref}:{mine.commit}")
+            look(town, line, mine.bead)
+            raise bars
+        time.sleep(random.uniform(0.1, 0.3))
+        seen = look(town, line, mine.bead)
 
 
-def _own_path(town: Town, bead_id: str) -> str:
-    return layout.run(town.root, "claims", f"{bead_id}.json")
-
-
-def _forget_own(town: Town, bead_id: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(_own_path(town, bead_id))
+def _look_beside(town: Town, line: Wire, mine: Claim) -> bool:
+    """True if something stands there beside ours."""
+    seen = look(town, line, mine.bead)
+    return seen.odd is not None or list(seen.claims) != [mine.ref]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from gastown.services import claims, sync, wire
+from gastown.services import claims, ownclaims, sync, wire
 from gastown.services.claim import Chosen, Ticket
-from gastown.services.claims import Claim, Offline
+from gastown.services.claimrefs import Claim
+from gastown.services.claims import Offline
 from gastown.store.town import Town
 
 
@@ -16,7 +17,7 @@ def win(town: Town, chosen: Chosen, *, force: bool = False, offline: bool = Fals
     whoever has it. Raises RaceLost naming the holder, Offline.
     """
     bead, known = chosen.bead, claims.held(town, chosen.bead.id)
-    ours = known is not None and claims.is_ours(town, known)
+    ours = known is not None and ownclaims.is_ours(town, known)
     if offline:
         return _unasked(town, chosen, known if ours else None, force)
     try:

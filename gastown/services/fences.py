@@ -9,9 +9,9 @@ from gastown.model import times
 from gastown.model.errors import GtError, RaceLost
 from gastown.model.queue import Entry
 from gastown.model.rig import Rig
-from gastown.services import claims
+from gastown.services import claims, ownclaims
 from gastown.services.badclaims import Unreadable
-from gastown.services.claims import Claim
+from gastown.services.claimrefs import Claim
 from gastown.store.change import Change
 from gastown.store.town import Town
 
@@ -98,7 +98,7 @@ def elsewhere(town: Town, rig: Rig) -> str:
         one = claims.held(town, subject(rig))
     except Unreadable as error:
         return f"which machine runs the refinery of {rig.name} is not known: {error.message}"
-    if one is None or claims.is_ours(town, one) or claims.lapsed(town, one):
+    if one is None or ownclaims.is_ours(town, one) or claims.lapsed(town, one):
         return ""
     return f"the refinery of {rig.name} runs on machine {one.machine}"
 
@@ -111,14 +111,14 @@ def take_over(town: Town, rig: Rig) -> str:
     if rig.refinery_machine or not claims.needed(town):
         return elsewhere(town, rig)
     one = claims.known(town, subject(rig))
-    if one is not None and claims.is_ours(town, one) and one.until - town.clock() > LEASE / 2:
+    if one is not None and ownclaims.is_ours(town, one) and one.until - town.clock() > LEASE / 2:
         return ""
     try:
         claims.claim(town, subject(rig), 1, claimant=f"{rig.name}/refinery", lease=LEASE)
     except RaceLost:
         return elsewhere(town, rig) or f"another machine runs the refinery of {rig.name}"
     except GtError as error:
-        if one is not None and claims.is_ours(town, one) and one.until > town.clock():
+        if one is not None and ownclaims.is_ours(town, one) and one.until > town.clock():
             return ""
         return f"which machine runs the refinery of {rig.name} cannot be asked: {error.message.splitlines()[0]}"
     return ""

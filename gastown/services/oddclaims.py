@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gastown.model.ids import is_id, is_name
-from gastown.services import claims, wire
+from gastown.services import claimrefs, wire
 from gastown.services.badclaims import Unreadable, note
 
 if TYPE_CHECKING:
@@ -16,19 +16,18 @@ _REFINERY = "refinery."
 
 def look(town: Town) -> list[Unreadable]:
     """Every ref below those of claims, as last fetched, that cannot be read as one; kept for `badclaims.noted`."""
-    found = [one for line in claims.mirrored(town) if (one := _odd(town, *line.split(" ", 1)))]
+    found = [one for sha, ref in claimrefs.mirrored(town) if (one := _odd(town, sha, ref))]
     note(town.root, found)
     return found
 
 
-def _odd(town: Town, sha: str, mirror: str) -> Unreadable | None:
+def _odd(town: Town, sha: str, ref: str) -> Unreadable | None:
     remote = wire.remote_of(town.repo) or "origin"
-    ref = mirror.replace(f"refs/remotes/{remote}/", "refs/heads/", 1)
-    name = ref.removeprefix(wire.CLAIMS).removeprefix(claims.BRANCHES)
+    name = ref.removeprefix(wire.CLAIMS).removeprefix(claimrefs.BRANCHES)
     if not is_id(name) and not (name.startswith(_REFINERY) and is_name(name.removeprefix(_REFINERY))):
         return Unreadable(ref, "no bead has such an id", remote)
     try:
-        claims.parse(town.repo, sha, ref)
+        claimrefs.parse(town.repo, sha, ref)
     except Unreadable as error:
         return error
     return None

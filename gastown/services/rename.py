@@ -14,8 +14,8 @@ from gastown.model import times
 from gastown.model.bead import Bead
 from gastown.model.errors import GtError, NotFound, Refused
 from gastown.model.ids import check_name
-from gastown.services import attempts, machine, moving
-from gastown.store import commit, files, identity, layout, lock
+from gastown.services import attempts, machine, moving, ownclaims
+from gastown.store import commit, identity, layout, lock
 from gastown.store.change import Change
 from gastown.store.identity import Identity
 from gastown.store.town import Town
@@ -163,10 +163,9 @@ def _apart(town: Town, one: Identity, fresh: Identity) -> Renamed:
     aside = ""
     with lock.town_lock(town.root, "machine rename"):
         commit.recover(town.repo)
-        if twin:
-            _forget_claims(town, keep=mine)
-        else:
+        if not twin:
             aside = _set_aside(town, one.name)
+        ownclaims.forget_all(town, but=mine)
         identity.write(town.root, fresh)
     town.refresh()
     moving.relink(town)
@@ -194,14 +193,6 @@ def _really_here(town: Town, one: Identity) -> list[str]:
             if life.live:
                 found.append(row.id)
     return found
-
-
-def _forget_claims(town: Town, *, keep: Iterable[str]) -> None:
-    folder = layout.run(town.root, "claims")
-    kept = {f"{bead_id}.json" for bead_id in keep}
-    for name in os.listdir(folder) if os.path.isdir(folder) else ():
-        if name not in kept:
-            files.remove(os.path.join(folder, name))
 
 
 def _set_aside(town: Town, old: str) -> str:

@@ -12,9 +12,10 @@ from gastown.model.errors import GtError, NotFound, RaceLost
 from gastown.model.text import safe
 from gastown.runtime import clones, git
 from gastown.runtime.rescue import PREFIX
-from gastown.services import attempts, badclaims, claims, hook, oddclaims, worksite
+from gastown.services import attempts, badclaims, claimrefs, claims, hook, oddclaims, ownclaims, worksite
 from gastown.services.badclaims import Unreadable
-from gastown.services.claims import Claim, Offline
+from gastown.services.claimrefs import Claim
+from gastown.services.claims import Offline
 from gastown.store import layout, runstate
 from gastown.store.change import Change
 from gastown.store.town import Town
@@ -66,7 +67,7 @@ def _settled(town: Town, sent: str) -> bool:
 
 
 def _seen(town: Town, sent: str) -> str:
-    return "\n".join([sent, *claims.mirrored(town)])
+    return "\n".join([sent, *(f"{sha} {ref}" for sha, ref in claimrefs.mirrored(town))])
 
 
 def _settle(town: Town, sent: View) -> Tenure:
@@ -114,7 +115,7 @@ def _held_here(town: Town, found: Tenure) -> Iterable[Bead]:
 def _keep(town: Town, bead: Bead, found: Tenure) -> None:
     """Claim it, or renew the claim where that is due; raises RaceLost if somebody else has it."""
     one = claims.held(town, bead.id)
-    new = one is None or not claims.is_ours(town, one)
+    new = one is None or not ownclaims.is_ours(town, one)
     if one is None or new or claims.is_due(town, one) or _says_less(one, bead):
         above = (bead.fence or 0) if one is None or new else one.fence - 1
         one = claims.claim(town, bead.id, bead.attempt, claimant=str(bead.assignee), above=above)
