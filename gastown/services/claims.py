@@ -21,7 +21,7 @@ from gastown.model.merge import Doc
 from gastown.model.merge_bead import Confirmed
 from gastown.runtime import git
 from gastown.runtime.remotes import RemoteUnreachable
-from gastown.services import ownclaims, wire
+from gastown.services import ownclaims, takeable, wire
 from gastown.services.badclaims import Unreadable
 from gastown.services.claimrefs import BRANCHES, Claim, mirrored, parse, ref_of
 from gastown.services.claimsight import Standing, foremost, last_seen, look
@@ -60,9 +60,11 @@ def claim(
 
     A claim that this clone holds already is renewed for the new attempt. The fence is greater than `above`, what was
     known of earlier ones. `force` takes it from whoever has it. `lease` in seconds, else as town.yaml says.
-    Raises RaceLost naming the holder, Offline if the remote cannot be asked (`gt sling --offline` works unconfirmed).
+    Raises RaceLost naming the holder, Offline if the remote cannot be asked (`gt sling --offline` works unconfirmed),
+    NotTaken while it is known to have been rewritten.
     """
     with _asked(town, bead_id, timeout) as line:
+        takeable.require_kept(town, line)
         seen = last_seen(town, bead_id)
         if not seen.claims and ref_of(town, bead_id).startswith(BRANCHES):
             seen = look(town, line, bead_id)  # what stands there now is no rival of the moment: see `_sole`

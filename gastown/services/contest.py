@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gastown.services import claims, ownclaims, sync, wire
+from gastown.services import claims, ownclaims, sync, takeable
 from gastown.services.claim import Chosen, Ticket
 from gastown.services.claimrefs import Claim
 from gastown.services.claims import Offline
@@ -14,7 +14,7 @@ def win(town: Town, chosen: Chosen, *, force: bool = False, offline: bool = Fals
 
     With `offline` nobody is asked: the ticket is not confirmed unless the claim is ours already. `again`: the same
     work goes on here, so a claim that is still ours is enough where the remote does not answer. `force` takes it from
-    whoever has it. Raises RaceLost naming the holder, Offline.
+    whoever has it. Raises RaceLost naming the holder, Offline, NotTaken for a remote that was rewritten.
     """
     bead, known = chosen.bead, claims.held(town, chosen.bead.id)
     ours = known is not None and ownclaims.is_ours(town, known)
@@ -47,9 +47,7 @@ def _unasked(town: Town, chosen: Chosen, mine: Claim | None, force: bool) -> Tic
 
 def _up_to_date(town: Town, mine: Claim) -> Claim:
     """A claim is taken away only after its end was sent: what was won is judged by what the remote holds by now."""
-    ref, _ = town.repo.head()
-    seen = town.repo.ref(f"refs/remotes/{wire.remote_of(town.repo)}/{ref.removeprefix('refs/heads/')}")
-    if not mine.tip or mine.tip.encode() == seen:
+    if not mine.tip or takeable.is_taken(town, mine.tip):
         return mine
     sync.take(town)
     known = town.bead(mine.bead).fence or 0

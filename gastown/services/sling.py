@@ -30,6 +30,7 @@ from gastown.services import resume as resuming
 from gastown.services.claim import Order
 from gastown.services.launch import Agent
 from gastown.services.starts import Dispatched, Run, Say, SlingReport, Wish, begin, refusal
+from gastown.services.takeable import NotTaken
 from gastown.services.targets import Target
 from gastown.services.trust import Untrusted
 from gastown.store import layout
@@ -251,8 +252,8 @@ def dispatch_queued(town: Town, rig: str | None = None, *, on_step: Say | None =
             launch.check_command(town, agent, bead.id, bead.command)
             begin(run, bead, Order(bead.id, place, agent.name, from_queue=True), agent)
             started += [one for one in run.dispatched if not one.unchanged]
-        except (Untrusted, RemoteUnreachable, RaceLost):
-            continue  # it waits: for the network, for a person who reads what is to be run, for another gt
+        except (Untrusted, RemoteUnreachable, RaceLost, NotTaken):
+            continue  # it waits: for the network, for a person who reads what is to be run or came, for another gt
         except GtError as error:
             _not_started(town, row.id, to, error.message)
     return started

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from gastown.model.address import author
-from gastown.model.errors import GtError, InvalidFile, RaceLost, Refused
+from gastown.model.errors import GtError, InvalidFile, RaceLost
 from gastown.model.merge import Settled
 from gastown.runtime import git
 from gastown.runtime.remotes import PushRejected
@@ -220,7 +220,7 @@ def _take(town: Town, line: Wire, report: SyncReport, tell: Step, accept_rewrite
             else:
                 done = treejoin.join(town, head, there, line.remote, since)
         except treediff.Unwelcome as error:
-            raise Refused(error.message, takeable.without(town, line, ref)) from None
+            raise takeable.NotTaken(error.message, takeable.without(town, line, ref)) from None
         if done is not None:
             return replace(
                 report,

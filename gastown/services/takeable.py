@@ -8,7 +8,7 @@ from gastown.runtime import git
 from gastown.services import footing
 from gastown.services.footing import SEEN
 from gastown.services.wire import Wire
-from gastown.store import layout, treemerge
+from gastown.store import layout, mergewrite, treemerge
 from gastown.store import yaml as yaml_store
 from gastown.store.town import Town, check_format
 
@@ -18,6 +18,10 @@ _MEANT = (
     "If not, put it back: {back}"
 )
 _OTHER = "nothing was changed. See `git remote -v`; give this town another remote, or clone that one: gt clone URL"
+
+
+class NotTaken(Refused):
+    """What the remote holds is not taken into this town: until a person has seen to it, nothing is claimed there."""
 
 
 def tracking(line: Wire, ref: str) -> str:
@@ -32,35 +36,58 @@ def count(town: Town, new: bytes, old: bytes | None) -> int:
 
 
 def check_empty(town: Town, line: Wire, ref: str) -> None:
-    """Raise Refused where the remote holds other branches than the town's: they are no place to send it to."""
+    """Raise NotTaken where the remote holds other branches than the town's: they are no place to send it to."""
     names = line.branches()
     if names and (found := footing.astray(town.repo)) is not None:
-        raise Refused(f"{town.root} cannot be synced: {found.text}", found.command)
+        raise NotTaken(f"{town.root} cannot be synced: {found.text}", found.command)
     if names:
         mine = ref.removeprefix("refs/heads/")
-        raise Refused(
+        raise NotTaken(
             f"the remote {line.remote} has no branch {mine}, but {', '.join(names)}",
             f"if that is this town's branch: git branch -m {names[0]}; else give the town a remote of its own",
         )
 
 
 def check_rewritten(town: Town, line: Wire, ref: str, there: bytes, accept: bool) -> None:
-    """Raise Refused if the remote lost what it had when it was last met, unless that is accepted."""
+    """Raise NotTaken if the remote lost what it had when it was last met, unless that is accepted."""
     seen = town.repo.ref(SEEN)
     if seen is None or seen == there or accept:
         return
-    if git.succeeds(["merge-base", "--is-ancestor", seen.decode(), there.decode()], cwd=town.root):
+    if _follows(town, seen, there):
         return
-    raise Refused(
+    raise NotTaken(
         f"the history at {line.remote} was rewritten: it no longer holds {seen.decode()[:12]}, which it had before",
         _MEANT.format(back=_back(town, line, ref)),
     )
 
 
+def is_taken(town: Town, tip: str) -> bool:
+    """True if this clone has what the town's branch at the remote points to, and the remote lost nothing of it."""
+    seen, there = town.repo.ref(SEEN), tip.encode()
+    if seen == there:
+        return True
+    if not git.succeeds(["cat-file", "-e", tip], cwd=town.root):
+        return False
+    _, head = mergewrite.require_branch(town.repo)
+    return _follows(town, there, head) and (seen is None or _follows(town, seen, there))
+
+
+def require_kept(town: Town, line: Wire) -> None:
+    """Raise NotTaken if the remote, as last fetched, lost what it had: asked before anything is claimed there."""
+    ref = town.repo.head()[0]
+    there = town.repo.ref(tracking(line, ref))
+    if there is not None:
+        check_rewritten(town, line, ref, there, False)
+
+
+def _follows(town: Town, old: bytes, new: bytes) -> bool:
+    return git.succeeds(["merge-base", "--is-ancestor", old.decode(), new.decode()], cwd=town.root)
+
+
 def parted(town: Town, line: Wire, ref: str, head: bytes, there: bytes, accept: bool) -> bytes | None:
     """The commit of ours from which a history goes on that shares none with this town's, as after a squash.
 
-    Raises Refused for another town, for this one unless it is accepted, and where no such commit can be found.
+    Raises NotTaken for another town, for this one unless it is accepted, and where no such commit can be found.
     """
     data = town.repo.blob(town.repo.commit(there).tree, layout.TOWN_FILE) or b""
     try:
@@ -70,17 +97,17 @@ def parted(town: Town, line: Wire, ref: str, head: bytes, there: bytes, accept: 
     mine = town.config
     if not doc.get("created") or any(doc.get(key) != mine.get(key) for key in ("name", "created")):
         name = str(doc.get("name"))
-        raise Refused(
+        raise NotTaken(
             f"the remote {line.remote} holds another town ({name}): it shares no history with this one", _OTHER
         )
     if not accept:
-        raise Refused(
+        raise NotTaken(
             f"the history at {line.remote} was replaced: it is this town, but shares no commit with what is here",
             _MEANT.format(back=_back(town, line, ref)),
         )
     since = treemerge.shared_state(town.repo, head, there)
     if since is None:
-        raise Refused(
+        raise NotTaken(
             f"the history at {line.remote} was replaced, and nothing in it is as this town ever was: where the two "
             "part cannot be told",
             "nothing was changed. Join it anew in another folder (gt clone URL), and bring over what only this one has",
@@ -94,9 +121,9 @@ def _back(town: Town, line: Wire, ref: str) -> str:
 
 
 def check_is_town(town: Town, line: Wire, there: bytes) -> None:
-    """Raise Refused for what holds no town.yaml."""
+    """Raise NotTaken for what holds no town.yaml."""
     if town.repo.find(town.repo.commit(there).tree, layout.TOWN_FILE) is None:
-        raise Refused(f"the remote {line.remote} holds no town (there is no town.yaml in it)", _OTHER)
+        raise NotTaken(f"the remote {line.remote} holds no town (there is no town.yaml in it)", _OTHER)
 
 
 def check_usable(town: Town, line: Wire, ref: str, there: bytes) -> None:
@@ -106,7 +133,7 @@ def check_usable(town: Town, line: Wire, ref: str, there: bytes) -> None:
     try:
         check_format(yaml_store.load(data, layout.TOWN_FILE), where)
     except InvalidFile as error:
-        raise Refused(f"{where} cannot be used: {error.message}", without(town, line, ref)) from None
+        raise NotTaken(f"{where} cannot be used: {error.message}", without(town, line, ref)) from None
 
 
 def without(town: Town, line: Wire, ref: str) -> str:

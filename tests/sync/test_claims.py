@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gastown.model.errors import NotFound, RaceLost, Refused
-from gastown.services import claims, release, rigs, sling, trust
+from gastown.services import claims, dispatch, release, rigs, sling, trust
 from gastown.services.exchange import exchange
 from gastown.store.town import Town, open_town
 from tests.conftest import PROJECT, git, gt_argv, run_gt
@@ -216,6 +216,40 @@ def test_work_closed_there_is_not_begun_here(machines: Machines) -> None:
     assert not report.dispatched
     assert [one[0] for one in report.landed] == [bead]
     assert machines.sessions(machines.here) == []
+    assert machines.claims() == []
+
+
+def test_at_a_rewritten_remote_nothing_is_claimed_until_somebody_says_so(machines: Machines) -> None:
+    old = git("rev-parse", "main", cwd=machines.ground.remote)
+    bead, queued, handed = machines.bead(), machines.bead("Queued"), machines.bead("By another command")
+    trust.record(machines.there, "command", queued, ["true"])
+    with machines.there.change("queue") as change:
+        waits = change.bead(queued)
+        waits.set("command", ["true"])
+        waits.set("agent", "exec")
+        dispatch.enqueue(change, waits, RIG, "it waits")
+    git("update-ref", "refs/heads/main", old, cwd=machines.ground.remote)
+    for _ in range(3):
+        refused = machines.refused(machines.there, bead)
+        assert (refused.code, refused.exit_code) == ("refused", 5)
+        assert "was rewritten" in refused.message
+        assert "gt sync --accept-rewrite" in refused.hint
+        assert sling.dispatch_queued(machines.there) == []
+        with pytest.raises(Refused, match="was rewritten"):
+            claims.claim(machines.there, handed, 1, claimant="app/amber")
+    assert machines.claims() == machines.sessions(machines.there) == []
+    assert dispatch.QUEUED in machines.there.bead(queued).labels
+    exchange(machines.there, accept_rewrite=True)
+    machines.started(machines.there, bead)
+    assert [one.bead for one in sling.dispatch_queued(machines.there)] == [queued]
+
+
+def test_a_persons_own_fetch_of_a_rewritten_remote_is_no_leave_to_claim(machines: Machines) -> None:
+    old = git("rev-parse", "main", cwd=machines.ground.remote)
+    bead = machines.bead()
+    git("update-ref", "refs/heads/main", old, cwd=machines.ground.remote)
+    git("fetch", "--quiet", "origin", cwd=machines.there.root)
+    assert "was rewritten" in machines.refused(machines.there, bead).message
     assert machines.claims() == []
 
 
