@@ -40,7 +40,6 @@ def sync(
 
     Exits 1 if a file cannot be used: an edit that stayed out, or what came.
     """
-    from gastown.services import wire
     from gastown.services.clone import attach_remote
     from gastown.services.exchange import exchange
 
@@ -50,7 +49,7 @@ def sync(
             attach_remote(gt.town, remote)
         if continue_:
             _finish(gt)
-            if wire.remote_of(gt.town.repo) is None:
+            if gt.town.repo.remote() is None:
                 return 0
         done = exchange(gt.town, accept_rewrite=accept_rewrite, timeout=timeout)
     if json:

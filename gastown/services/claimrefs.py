@@ -92,4 +92,4 @@ def parse(repo: Repo, sha: str, ref: str) -> Claim:
 
 
 def _remote(repo: Repo) -> str:
-    return wire.remote_of(repo) or "origin"
+    return repo.remote() or "origin"

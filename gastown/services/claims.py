@@ -49,7 +49,7 @@ class Offline(RemoteUnreachable):
 
 def needed(town: Town) -> bool:
     """True if the town has a remote: without one the town lock decides."""
-    return wire.remote_of(town.repo) is not None
+    return town.repo.remote() is not None
 
 
 def claim(

@@ -142,23 +142,25 @@ def attach_remote(town: Town, url: str) -> None:
 
     The remote may be empty or hold this very town's history.
     """
-    there = git.run(["config", "--get", f"remote.{REMOTE}.url"], cwd=town.root, check=False).text
+    name = town.repo.remote() or REMOTE
+    there = town.repo.remote_url()
     if there and there != url:
-        raise Refused(f"the town has the remote {there} already", f"git remote set-url {REMOTE} {shlex.quote(url)}")
+        hint = f"git remote set-url {name} {shlex.quote(url)}"
+        raise Refused(f"the town has the remote {git.mask(there)} already", hint)
     head = town.repo.head()[1]
     if head is not None:
         outgoing.require_welcome(town.repo, head, None)
     if not there:
         first_sent(town)
-        git.run(["remote", "add", REMOTE, git.absolute(url, town.root)], cwd=town.root)
+        git.run(["remote", "add", name, git.absolute(url, town.root)], cwd=town.root)
     try:
         ref = town.repo.head()[0]
         branch = ref.removeprefix("refs/heads/")
-        git.run(["push", "--progress", "--no-verify", "--set-upstream", REMOTE, f"{ref}:refs/heads/{branch}"],
+        git.run(["push", "--progress", "--no-verify", "--set-upstream", name, f"{ref}:refs/heads/{branch}"],
                 cwd=town.root, silence=SILENCE)  # fmt: skip
     except BaseException as error:
         if not there:
-            git.run(["remote", "remove", REMOTE], cwd=town.root, check=False)
+            git.run(["remote", "remove", name], cwd=town.root, check=False)
         if not isinstance(error, GtError):
             raise
         raise GtError(f"the town could not be sent to {git.mask(url)}:\n{error.message}", error.hint) from None

@@ -11,7 +11,7 @@ from gastown.model.errors import GtError, Refused
 from gastown.model.names import next_free
 from gastown.model.rig import Rig
 from gastown.model.row import Row
-from gastown.services import attempts, wire
+from gastown.services import attempts
 from gastown.store import layout
 from gastown.store.change import Change
 from gastown.store.index import Index
@@ -123,7 +123,7 @@ def enqueue(change: Change, bead: Bead, to: str, why: str, *, machine: str | Non
 
     Waiting so already: nothing changes.
     """
-    where = machine or (change.town.machine if wire.remote_of(change.town.repo) else None)
+    where = machine or (change.town.machine if change.town.repo.remote() else None)
     if QUEUED in bead.labels and bead.dispatch.get("to") == to and bead.machine == where:
         return
     bead.set("labels", [*(label for label in bead.labels if label != QUEUED), QUEUED])

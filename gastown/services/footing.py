@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gastown.model.errors import Refused
-from gastown.store.refs import ASTRAY, Refs, choose_remote
+from gastown.store.refs import ASTRAY, Refs
 
 # The remote's commit that was last seen and found good: a remote that goes back behind it was rewritten.
 SEEN = "refs/gt/seen"
@@ -38,7 +38,7 @@ def away(refs: Refs) -> Astray | None:
     there, finished work is unfinished.
     """
     ref, head = refs.head()
-    remote = choose_remote(refs.remotes())
+    remote = refs.remote()
     shared = _shared(refs, remote)
     if not ref.startswith("refs/heads/"):
         what = refs.under_way()

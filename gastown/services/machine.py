@@ -171,9 +171,9 @@ def keep_seen(town: Town) -> bool:
     For whoever syncs, just before: it is written only where something else waits to be sent, so that it is never
     the reason for a sync, and a town at rest has no commits of it. A retired machine says nothing.
     """
-    from gastown.services import sync, wire
+    from gastown.services import sync
 
-    remote = wire.remote_of(town.repo)
+    remote = town.repo.remote()
     if remote is None or not sync.has_news(town.repo, remote):
         return False
     path = layout.machine_file(town.machine)

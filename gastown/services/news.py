@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gastown.model import times
 from gastown.model.errors import GtError
 from gastown.store import files, layout, runstate
-from gastown.store.refs import Refs, choose_remote
+from gastown.store.refs import Refs
 
 if TYPE_CHECKING:
     from gastown.store.gitrepo import Repo
@@ -50,7 +50,7 @@ class Trouble:
 def news(town: Town) -> News | None:
     """How this clone and the remote stand, as last seen; None without a remote of its own."""
     refs = Refs(town.root)
-    remote = choose_remote(refs.remotes())
+    remote = refs.remote()
     if remote is None:
         return None
     ref, head = refs.head()

@@ -22,7 +22,7 @@ def look(town: Town) -> list[Unreadable]:
 
 
 def _odd(town: Town, sha: str, ref: str) -> Unreadable | None:
-    remote = wire.remote_of(town.repo) or "origin"
+    remote = town.repo.remote() or "origin"
     name = ref.removeprefix(wire.CLAIMS).removeprefix(claimrefs.BRANCHES)
     if not is_id(name) and not (name.startswith(_REFINERY) and is_name(name.removeprefix(_REFINERY))):
         return Unreadable(ref, "no bead has such an id", remote)

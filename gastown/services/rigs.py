@@ -12,7 +12,7 @@ from gastown.model import ids
 from gastown.model.errors import GtError, Refused, UsageError
 from gastown.model.rig import LANDINGS, MERGES, Rig, is_source, rig_of
 from gastown.runtime import clones, git
-from gastown.services import origins, trust, wire
+from gastown.services import origins, trust
 from gastown.store import layout
 from gastown.store.town import Town
 from gastown.store.view import View
@@ -56,7 +56,7 @@ def add(town: Town, new: NewRig, *, base: str, progress: Callable[[str], None] |
     try:
         doc: dict[str, Any] = {"name": new.name, "prefix": prefix, "git": source, "branch": branch, "landing": landing}
         # What lands in a clone on this machine can land nowhere else.
-        here = {"machine": town.machine} if landing == "local" and wire.remote_of(town.repo) else None
+        here = {"machine": town.machine} if landing == "local" and town.repo.remote() else None
         optional = {"merge": new.merge, "gates": gates or None, "agent": new.agent, "refinery": here}
         doc |= {key: value for key, value in optional.items() if value}
         if new.max_polecats is not None:

@@ -100,17 +100,16 @@ def _settings(view: View) -> list[InvalidFile]:
 
 
 def remote_url(root: str) -> str | None:
-    """Where the town is pushed to (origin), credentials masked; None if nowhere."""
+    """Where the town is pushed to, credentials masked; None if nowhere."""
     try:
-        with open(os.path.join(root, ".git", "config"), encoding="utf-8", errors="replace") as file:
-            found = refs.urls(file.read(), "origin")
-    except OSError:
+        found = refs.Refs(root).remote_url()
+    except GtError:
         return None
-    if not found:
+    if found is None:
         return None
     from gastown.runtime.git import mask
 
-    return mask(found[0])
+    return mask(found)
 
 
 def _news(town: Town) -> News | None:

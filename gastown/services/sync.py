@@ -272,7 +272,7 @@ def _summary(out: bytes) -> str:
     return lines[0].split("\t")[-1] if lines else ""
 
 
-def has_news(repo: Repo, remote: str = "origin") -> bool:
+def has_news(repo: Repo, remote: str | None = None) -> bool:
     """True if there is something to send: our branch is not where the remote was when it was last seen."""
     ref, head = repo.head()
-    return head != repo.ref(f"refs/remotes/{remote}/{ref.removeprefix('refs/heads/')}")
+    return head != repo.ref(f"refs/remotes/{remote or repo.remote()}/{ref.removeprefix('refs/heads/')}")

@@ -7,7 +7,7 @@ import shlex
 
 from gastown.model.errors import InvalidFile, Refused
 from gastown.runtime import git
-from gastown.services import handedits, lint, mailbox, outgoing, settle, wire
+from gastown.services import handedits, lint, mailbox, outgoing, settle
 from gastown.store import commit, editbases, layout, lock, runstate, treediff
 from gastown.store.fitting import Fitting
 from gastown.store.town import Town
@@ -90,7 +90,7 @@ def unusable(town: Town) -> list[InvalidFile]:
     """What is wrong with the committed town, and what in it no other machine would take. For `pre-push`."""
     view = town.at("HEAD")
     ref, head = town.repo.head()
-    there = town.repo.ref(f"refs/remotes/{wire.remote_of(town.repo)}/{ref.removeprefix('refs/heads/')}")
+    there = town.repo.ref(f"refs/remotes/{town.repo.remote()}/{ref.removeprefix('refs/heads/')}")
     wrong = outgoing.unwelcome(town.repo, head, there) if head else None
     return [*([wrong] if wrong else []), *lint.problems(view, lint.all_paths(view))]
 

@@ -21,7 +21,6 @@ from gastown.runtime.processes import Proc
 from gastown.runtime.remotes import RemoteUnreachable
 from gastown.services import news
 from gastown.store import layout, runstate
-from gastown.store.refs import Refs, choose_remote
 from gastown.store.town import Town
 
 TIMEOUT = 120.0
@@ -119,14 +118,6 @@ class Wire:
         return [name for name in names if name != "HEAD" and not name.startswith("gt-claims/")]
 
 
-def remote_of(repo: Refs) -> str | None:
-    """The name of the town's remote: `origin`, else the only one there is; None without one."""
-    names = repo.remotes()
-    if not names and "[include" in repo.config():
-        names = git.text(["remote"], cwd=repo.root).split()
-    return choose_remote(names)
-
-
 @contextlib.contextmanager
 def opened(town: Town, *, timeout: float = TIMEOUT, wait: float = 30.0, alone: bool = True) -> Iterator[Wire]:
     """The wire of a town; `alone`: for one process at a time.
@@ -135,7 +126,7 @@ def opened(town: Town, *, timeout: float = TIMEOUT, wait: float = 30.0, alone: b
     the machine's folder: nothing goes out in its name.
     """
     town.require_own()
-    remote = remote_of(town.repo)
+    remote = town.repo.remote()
     if remote is None:
         raise GtError("this town has no remote", "give it one: gt sync --remote URL")
     path = layout.run(town.root, "sync.lock")

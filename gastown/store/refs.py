@@ -82,6 +82,30 @@ class Refs:
         lines = (line.strip() for line in self.config().splitlines())
         return [line[9:].partition('"')[0] for line in lines if line.startswith('[remote "')]
 
+    def remote(self) -> str | None:
+        """The name of the town's remote: `origin`, else the only one there is; None without one."""
+        names = self.remotes()
+        if not names and "[include" in self.config():
+            names = self._asked("remote").split()
+        if "origin" in names:
+            return "origin"
+        return names[0] if len(set(names)) == 1 else None
+
+    def remote_url(self) -> str | None:
+        """Where that remote is; None without one."""
+        name = self.remote()
+        if name is None:
+            return None
+        if found := urls(self.config(), name):
+            return found[0]
+        return self._asked("config", "--get", f"remote.{name}.url") or name
+
+    def _asked(self, *args: str) -> str:
+        """What git says, where its own file leaves it to another one."""
+        from gastown.store import git
+
+        return git.run(args, cwd=self.root, check=False)[1].decode("utf-8", "replace").strip()
+
     def branches_of(self, remote: str) -> list[str]:
         """The branches that a remote had when it was last fetched from, without those that hold claims."""
         found = self.below(f"refs/remotes/{remote}/")
@@ -115,10 +139,3 @@ def urls(config: str, remote: str) -> list[str]:
         if section == f'[remote "{remote}"]' and key.strip() == "url":
             found.append(value.strip())
     return found
-
-
-def choose_remote(names: list[str]) -> str | None:
-    """The remote that is the town's: `origin`, else the only one there is."""
-    if "origin" in names:
-        return "origin"
-    return names[0] if len(set(names)) == 1 else None

@@ -11,8 +11,10 @@ import pytest
 from gastown.deacon.patrols import hand_edits
 from gastown.model.errors import GtError, Refused
 from gastown.runtime.remotes import RemoteUnreachable
-from gastown.services.sync import sync
-from gastown.store.town import Town
+from gastown.services import claims, status
+from gastown.services.clone import attach_remote
+from gastown.services.sync import has_news, sync
+from gastown.store.town import Town, open_town
 from tests.conftest import git, run_gt
 from tests.sync.ground import Ground, bead, check_clean, contents, note, plain, tree, update
 
@@ -304,6 +306,29 @@ def test_a_remote_that_is_no_town_or_another_one_is_refused(ground: Ground, git_
         sync(here)
     assert git("rev-parse", "HEAD", cwd=here.root) == head
     check_clean(here)
+
+
+@pytest.mark.parametrize("included", [False, True])
+def test_a_remote_of_another_name_is_the_towns_everywhere(ground: Ground, tmp_path: Path, included: bool) -> None:
+    here = ground.towns["anvil"]
+    git("remote", "rename", "origin", "hub", cwd=here.root)
+    if included:
+        (tmp_path / "more").write_text(f'[remote "hub"]\n\turl = {ground.remote}\n')
+        git("config", "--remove-section", "remote.hub", cwd=here.root)
+        git("config", "include.path", str(tmp_path / "more"), cwd=here.root)
+    here = open_town(here.root, clock=ground.clock)
+    made = bead(here, "One")
+    found = status.status(here, here)
+    assert found.remote == str(ground.remote)
+    assert found.news is not None
+    assert found.news.unsent == 1
+    assert has_news(here.repo)
+    assert claims.claim(here, made, 1, claimant="greenplace/toast").ref in git("ls-remote", "hub", cwd=here.root)
+    assert sync(here).remote == "hub"
+    assert not has_news(here.repo)
+    with pytest.raises(Refused, match="has the remote") as refused:
+        attach_remote(here, str(tmp_path / "another.git"))
+    assert "git remote set-url hub" in refused.value.hint
 
 
 def test_a_town_without_a_remote_says_so(town: Town) -> None:
