@@ -8,7 +8,7 @@ import typer
 
 from gastown.cli.context import Ctx
 from gastown.cli.options import At, File, Json, Quiet, Stdin
-from gastown.cli.output import put, put_json, text_from
+from gastown.cli.output import put, put_json, text_from, text_or_stdin
 from gastown.model.bead import Bead
 from gastown.model.errors import UsageError
 from gastown.model.text import safe
@@ -60,7 +60,7 @@ def create(
         type=kind,
         priority=priority,
         description=text_from(description, file, stdin, option="-d") or "",
-        acceptance=acceptance or "",
+        acceptance=text_or_stdin(acceptance, "--acceptance") or "",
         labels=tuple(labels or ()),
         needs=tuple(gt.resolve(one) for one in need or ()),
         parent=gt.resolve(parent) if parent else None,
@@ -94,7 +94,7 @@ def update(
         type=kind,
         priority=priority,
         description=text_from(description, file, stdin, option="-d"),
-        acceptance=acceptance,
+        acceptance=text_or_stdin(acceptance, "--acceptance"),
         parent=gt.resolve(parent) if parent else parent,
         status=status,
         add_labels=tuple(add or ()),

@@ -12,6 +12,6 @@ At = Annotated[
     str | None, typer.Option("--at", metavar="REV|TIME", help="Read the town as it was: a git revision, 2h, a date.")
 ]
 RigName = Annotated[str | None, typer.Option("--rig", metavar="RIG", help="This rig only.")]
-File = Annotated[str | None, typer.Option("-F", "--file", metavar="FILE", help="Take the text from FILE.")]
-Stdin = Annotated[bool, typer.Option("--stdin", help="Take the text from stdin.")]
+File = Annotated[str | None, typer.Option("-F", "--file", metavar="FILE", help="Take the text from FILE; - is stdin.")]
+Stdin = Annotated[bool, typer.Option("--stdin", help="Take the text from stdin, as - in its place does.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Say what would be done, and do nothing.")]

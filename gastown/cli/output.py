@@ -20,6 +20,9 @@ _ESCAPED = {
 }
 
 
+_taken = False
+
+
 def put(text: str = "") -> None:
     """One line of the result. Text from files must have gone through model.text.safe."""
     sys.stdout.write(text + "\n")
@@ -71,17 +74,17 @@ def problems(found: Iterable[Exception]) -> int:
 
 
 def text_from(message: str | None, file: str | None, stdin: bool, *, option: str = "-m") -> str | None:
-    """Text given as an option, from a file (-F, `-` is stdin) or from stdin; None if none was given.
+    """Text given as an option, from a file (-F) or from stdin, which `-` for either means; None if none was given.
 
     Raises UsageError if two sources are named, and where a file cannot be read as UTF-8 text.
     """
     given = [name for name, there in ((option, message is not None), ("-F", file), ("--stdin", stdin)) if there]
     if len(given) > 1:
         raise UsageError(f"{' and '.join(given)} cannot be used together", "give the text once")
+    if stdin or "-" in (message, file):
+        return _decode(read_stdin(), "stdin")
     if message is not None:
         return message
-    if stdin or file == "-":
-        return _decode(read_stdin(), "stdin")
     if file is None:
         return None
     try:
@@ -91,8 +94,17 @@ def text_from(message: str | None, file: str | None, stdin: bool, *, option: str
         raise UsageError(f"{file}: {error.strerror}", "name a readable text file") from None
 
 
+def text_or_stdin(text: str | None, option: str) -> str | None:
+    """Text of an option that has no -F and --stdin beside it; `-` means stdin here, too. Raises as `text_from`."""
+    return text_from(text, None, False, option=option)
+
+
 def read_stdin() -> bytes:
-    """All of stdin; raises UsageError where it cannot be read."""
+    """All of stdin; raises UsageError where it cannot be read, or was taken for another text already."""
+    global _taken
+    if _taken:
+        raise UsageError("stdin can be taken for one text only", "give the other one from a file, or as it is")
+    _taken = True
     try:
         return sys.stdin.buffer.read()
     except OSError as error:

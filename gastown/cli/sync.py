@@ -9,7 +9,7 @@ import typer
 from gastown.cli.context import Ctx
 from gastown.cli.interrupt import interruptible
 from gastown.cli.options import Json
-from gastown.cli.output import problems, put, put_json, say
+from gastown.cli.output import problems, put, put_json, say, text_or_stdin
 from gastown.model.errors import UsageError
 from gastown.model.text import counted, safe
 
@@ -188,5 +188,6 @@ def resolve(
         return
     if choice is not None and not (choice.isascii() and choice.isdigit()):
         raise UsageError(f"{choice!r} is no number", f"gt bead resolve {bead_id} lists the versions")
-    chosen = service.resolve(gt.town, bead_id, choice=int(choice) if choice else None, key=key, text=text)
+    words = text_or_stdin(text, "--text")
+    chosen = service.resolve(gt.town, bead_id, choice=int(choice) if choice else None, key=key, text=words)
     put(f"{bead_id}  {safe(chosen)}: chose {f'version {choice}' if choice else 'another text'}")

@@ -9,7 +9,7 @@ from typer.core import TyperGroup
 
 from gastown.cli.context import Ctx
 from gastown.cli.options import At, File, Json, Quiet, RigName, Stdin
-from gastown.cli.output import put, put_json, put_lines, read_stdin, say, text_from
+from gastown.cli.output import put, put_json, put_lines, read_stdin, say, text_from, text_or_stdin
 from gastown.model.bead import Bead
 from gastown.model.errors import UsageError
 from gastown.model.text import safe
@@ -203,7 +203,8 @@ def escalate_close(
 ) -> None:
     """Close an escalation with a reason."""
     gt: Ctx = ctx.obj
-    bead, changed = escalations.close(gt.town, gt.resolve(escalation), reason)
+    why = text_or_stdin(reason, "-r") or ""
+    bead, changed = escalations.close(gt.town, gt.resolve(escalation), why)
     _told(gt, bead, "closed" if changed else "was closed already", json=json, quiet=quiet)
 
 

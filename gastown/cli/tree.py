@@ -60,6 +60,7 @@ COMMANDS: dict[str, tuple[str, str, str, str]] = {
     "hook": ("work", "hook", "What is on your hook, in one line.", "for agents"),
     "prime": ("work", "prime", "Who you are, what is on your hook, what to do next.", "for agents"),
     "heartbeat": ("work", "heartbeat", "Say that you are alive.", "for agents"),
+    "help": ("help", "help_", "What a command does, and what it takes; without one, all of them.", "town"),
     "completion": ("complete", "completion", "Print the completion script of a shell.", "town"),
     "sendmail": ("talk", "sendmail", "Deliver a message from stdin, for mail programs.", ""),
     "merge-driver": ("sync", "merge_driver", "What git calls to merge one file of a town.", ""),

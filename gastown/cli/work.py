@@ -10,7 +10,7 @@ import typer
 from gastown.cli import worktold as told
 from gastown.cli.context import Ctx
 from gastown.cli.options import At, DryRun, File, Json, Quiet, Stdin
-from gastown.cli.output import put, put_json, say, text_from
+from gastown.cli.output import put, put_json, say, text_from, text_or_stdin
 from gastown.model import address
 from gastown.model.bead import Bead
 from gastown.model.errors import UsageError
@@ -62,7 +62,8 @@ def sling(
         raise UsageError("what is to be done?", 'gt sling ID [TARGET], or gt sling "a sentence" [TARGET]')
     new = beads.Draft(
         title="", type=kind, priority=priority, description=text_from(description, file, stdin, option="-d") or "",
-        acceptance=acceptance or "", labels=tuple(labels or ()), needs=tuple(gt.resolve(one) for one in need or ()),
+        acceptance=text_or_stdin(acceptance, "--acceptance") or "", labels=tuple(labels or ()),
+        needs=tuple(gt.resolve(one) for one in need or ()),
     )  # fmt: skip
     report = service.sling(
         town, works, target, agent=agent, command=command, force=force, runtime=runtime, queue_blocked=queue,

@@ -86,3 +86,25 @@ def test_a_stdin_that_cannot_be_read_is_said(shell: Shell) -> None:
     shell("gt create x")
     ran = shell("gt note @last --stdin 0>/dev/null")
     assert (ran.code, ran.err.splitlines()[0]) == (2, "error: stdin cannot be read: Bad file descriptor")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "gt note @last -", "gt note @last -m -", "gt update @last -d -", "gt update @last --acceptance -",
+        "gt update @last -F -", "gt close @last -r -", "gt mail send mayor -s s -m -", "gt escalate -",
+    ],
+)  # fmt: skip
+def test_a_dash_means_stdin_wherever_a_text_is_given(shell: Shell, town: Town, line: str) -> None:
+    shell("gt create x")
+    ran = shell(f"printf 'from the pipe' | {line}")
+    assert ran.code == 0, ran.err
+    assert "from the pipe" in shell("git grep -h 'from the pipe' HEAD --").out
+
+
+def test_stdin_is_taken_for_one_text_only_and_for_no_title(shell: Shell, town: Town) -> None:
+    ran = shell("echo t | gt create x -d - --acceptance -")
+    assert (ran.code, ran.err.splitlines()[0]) == (2, "error: stdin can be taken for one text only")
+    assert shell("echo t | gt create -").code == 2
+    assert shell("echo t | gt note @last -m - --stdin").code == 2
+    assert not town.index().rows

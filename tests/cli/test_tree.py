@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gastown.cli.app import build
 from gastown.cli.tree import COMMANDS, SECTIONS
+from tests.conftest import run_gt
 
 
 def walk(path: str, command: Any) -> Iterator[tuple[str, Any]]:
@@ -60,3 +62,12 @@ def test_texts_come_from_files_and_stdin_too(path: str) -> None:
     name, _, rest = path.partition(" ")
     command = dict(walk(name, build(name)))[f"{name} {rest}".strip()]
     assert {"--file", "-F", "--stdin"} <= {flag for param in command.params for flag in param.opts}
+
+
+def test_help_as_a_word_shows_the_help(tmp_path: Path) -> None:
+    """Also outside of any town."""
+    for words in ([], ["note"], ["mail", "send"], ["bead", "dep"]):
+        asked = run_gt("help", *words, cwd=tmp_path)
+        assert asked.out == run_gt(*words, "--help", cwd=tmp_path).out != ""
+    wrong = run_gt("help", "sligg", cwd=tmp_path, code=2)
+    assert wrong.err.startswith("error: no command 'sligg'\nhint: did you mean `gt sling`")
