@@ -20,7 +20,7 @@ from gastown.model.row import Row
 from gastown.runtime import sessions
 from gastown.services import attempts, exchange, held, holds, recover, refinery, resume, sling
 from gastown.services.refinery import Step
-from gastown.store import layout
+from gastown.store import layout, lock
 from gastown.store.index import Index
 from gastown.store.town import Town
 
@@ -31,6 +31,8 @@ LOOK_ANYWAY = 1.0
 QUEUED = "queued"
 # How often the remote is met for work that goes on on another machine; seconds.
 MEET = 5.0
+# How long a second look waits for who writes the town; seconds.
+LOCKED = 30.0
 
 
 @dataclass(frozen=True)
@@ -225,14 +227,14 @@ class _Loop:
                 why = f": {one.why}" if one.why and one.why != one.end else ""
                 self.say(Step("bead", f"{one.bead} is {one.end}{why}", bead=one.bead))
 
-    def _end(self, index: Index, bead_id: str) -> End:
+    def _end(self, index: Index, bead_id: str, *, sure: bool = False) -> End:
         row = index.by_id.get(bead_id)
         if row is None:
             return End(bead_id, "unknown", "its file cannot be read")
         if row.status == "closed":
             return End(bead_id, "merged" if row.closed_reason == "merged" else "closed", row.closed_reason or "")
         if row.status == "merging":
-            return self._merging(index, row)
+            return self._merging(index, row, sure=sure)
         if row.status in HELD:
             return self._held(row)
         blockers = graph.blockers(row, index.by_id)
@@ -245,8 +247,10 @@ class _Loop:
             return End(bead_id, "waiting", kept[0] if kept else "it waits for a free slot")
         return End(bead_id, "deferred" if row.status == "deferred" else "open", "nobody works on it")
 
-    def _merging(self, index: Index, row: Row) -> End:
+    def _merging(self, index: Index, row: Row, *, sure: bool) -> End:
         merges = [one for one in index.rows if one.type == "merge" and one.source == row.id and one.status != "closed"]
+        if not merges and not sure:
+            return self._end_between_changes(row.id)
         if not merges:
             return End(row.id, "stalled", "it is merging, but nothing of it is in the merge queue")
         if any(SET_ASIDE in one.labels for one in merges):
@@ -254,6 +258,19 @@ class _Loop:
         notes = held.known(self.town, str(row.rig))
         reason = str(notes.get(merges[0].id, {}).get("reason", "")) or "it is in the merge queue"
         return End(row.id, "waiting", reason.splitlines()[0])
+
+    def _end_between_changes(self, bead_id: str) -> End:
+        """As `_end`, from a second look while nobody writes.
+
+        Handing in and landing change two beads: an index read meanwhile may have the one as it is and the other as
+        it was.
+        """
+        try:
+            with lock.town_lock(self.town.root, "look", timeout=LOCKED):
+                index = self.town.index()
+        except RaceLost as busy:
+            return End(bead_id, "waiting", busy.message)
+        return self._end(index, bead_id, sure=True)
 
     def _held(self, row: Row) -> End:
         bead = self.town.bead(row.id)

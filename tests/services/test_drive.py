@@ -10,6 +10,8 @@ import pytest
 
 from gastown.services import attempts, drive, sling
 from gastown.services.drive import DriveReport
+from gastown.store import flock, layout
+from gastown.store.index import Index
 from gastown.store.town import open_town
 from tests.services.refinery_lab import RIG, Lab
 
@@ -137,3 +139,26 @@ def test_what_nobody_does_is_not_waited_for(lab):
     report = follow(lab, one, two)
     assert ends(report) == ["open", "blocked"]
     assert one in report.ends[1].why
+
+
+def test_work_seen_between_two_files_of_one_change_is_not_stalled(lab):
+    """The files are read one by one, and a hand-in writes its two one by one."""
+    lab.gate("true")
+    entry = lab.finish({"a.txt": "a\n"})
+    seen = lab.town.index()
+    torn = Index([row for row in seen.rows if row.id != entry.id], [])
+    loop = drive._Loop(lab.town, (entry.source,), lambda step: None)
+    assert loop._end(torn, entry.source) == loop._end(seen, entry.source)
+    assert loop._end(torn, entry.source).end == "waiting"
+    os.unlink(os.path.join(lab.root, seen.by_id[entry.id].path))
+    assert loop._end(lab.town.index(), entry.source).end == "stalled"
+
+
+def test_a_town_that_is_being_written_is_waited_for(lab, monkeypatch):
+    monkeypatch.setattr(drive, "LOCKED", 0.2)
+    entry = lab.finish({"a.txt": "a\n"})
+    torn = Index([row for row in lab.town.index().rows if row.id != entry.id], [])
+    loop = drive._Loop(lab.town, (entry.source,), lambda step: None)
+    with flock.hold(layout.local(lab.root, "lock"), timeout=1):
+        end = loop._end(torn, entry.source)
+    assert (end.end, end.why.partition(" by ")[0]) == ("waiting", "the town is being written")
