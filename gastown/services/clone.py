@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gastown.model.errors import GtError, InvalidFile, Refused, UsageError
 from gastown.runtime import git
-from gastown.services import commands, machine, news, outgoing, rigs, wiring
+from gastown.services import commands, machine, news, outgoing, rigs, takeable, wiring
 from gastown.store import files, layout, treediff
 from gastown.store import yaml as yaml_store
 from gastown.store.gitrepo import Repo
@@ -81,6 +81,8 @@ def _fetch(source: str, root: str) -> None:
 def _check_usable(repo: Repo, source: str, head: bytes) -> None:
     """Said before there are files: what is wrong with town.yaml is to be mended where it was written."""
     data = repo.blob(repo.commit(head).tree, layout.TOWN_FILE)
+    if data is None and (gone := takeable.removal(repo, head, f"the town at {source}")):
+        raise Refused(*gone)
     if data is None:
         raise Refused(f"{source} is no town (it has no town.yaml)", "make one: gt init PATH")
     where = f"the town at {source} (commit {head.decode()[:12]})"

@@ -207,7 +207,7 @@ def _take(town: Town, line: Wire, report: SyncReport, tell: Step, accept_rewrite
         if there == head:
             return report
         found = treemerge.bases(town.repo, head, there)
-        takeable.check_is_town(town, line, there)
+        takeable.check_is_town(town, line, head, there)
         since = None if found else takeable.parted(town, line, ref, head, there, accept_rewrite)
         takeable.check_rewritten(town, line, ref, there, accept_rewrite)
         if found == [there]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from gastown.model.errors import InvalidFile, Refused
-from gastown.model.text import counted
+from gastown.model.text import counted, safe
 from gastown.runtime import git
 from gastown.services import footing
 from gastown.services.footing import SEEN
 from gastown.services.wire import Wire
 from gastown.store import layout, mergewrite, treemerge
 from gastown.store import yaml as yaml_store
+from gastown.store.gitrepo import Repo
 from gastown.store.town import Town, check_format
 
 _MEANT = (
@@ -120,10 +121,36 @@ def _back(town: Town, line: Wire, ref: str) -> str:
     return f"git push --force {line.remote} {seen}:{ref}"
 
 
-def check_is_town(town: Town, line: Wire, there: bytes) -> None:
-    """Raise NotTaken for what holds no town.yaml."""
-    if town.repo.find(town.repo.commit(there).tree, layout.TOWN_FILE) is None:
-        raise NotTaken(f"the remote {line.remote} holds no town (there is no town.yaml in it)", _OTHER)
+def check_is_town(town: Town, line: Wire, head: bytes, there: bytes) -> None:
+    """Raise NotTaken for what holds no town.yaml; where it goes on from this town, with how to put the file back."""
+    if town.repo.find(town.repo.commit(there).tree, layout.TOWN_FILE) is not None:
+        return
+    gone = removal(town.repo, there, f"the town at {line.remote}") if treemerge.bases(town.repo, head, there) else None
+    text = f"the remote {line.remote} holds no town (there is no {layout.TOWN_FILE} in it)"
+    raise NotTaken(*(gone or (text, _OTHER)))
+
+
+def removal(repo: Repo, tip: bytes, where: str) -> tuple[str, str] | None:
+    """What to tell of a history at whose `tip` town.yaml is gone: the commit that removed it, and how it comes back.
+
+    None if it never held one.
+    """
+    args = ["log", "--max-count=1", "--full-history", "--diff-filter=D", "--format=%H"]
+    end = [tip.decode(), "--", layout.TOWN_FILE]
+    # A merge is looked at only where no other commit did it.
+    found = git.text([*args, *end], cwd=repo.root) or git.text([*args, "-m", *end], cwd=repo.root)
+    if not found:
+        return None
+    full = found.split()[0]
+    commit, parents = full[:12], repo.commit(full.encode()).parents
+    about = safe(git.text(["show", "--no-patch", "--format=%an, %as: %s", full], cwd=repo.root))
+    held = next((n for n, one in enumerate(parents, 1) if repo.find(repo.commit(one).tree, layout.TOWN_FILE)), 1)
+    alone = f"git checkout {commit}^{held} -- {layout.TOWN_FILE} && git commit -m 'Put {layout.TOWN_FILE} back'"
+    whole = f"all that it did is taken back by: git revert {commit}; this file alone by: " if len(parents) == 1 else ""
+    return (
+        f"{where} has lost its {layout.TOWN_FILE}: commit {commit} ({about}) removed it",
+        f"nothing was changed here. Mend it in a plain git clone of that one ({whole}{alone}), then git push there",
+    )
 
 
 def check_usable(town: Town, line: Wire, ref: str, there: bytes) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 import time
 from pathlib import Path
 
@@ -12,7 +14,7 @@ from gastown.deacon.patrols import hand_edits
 from gastown.model.errors import GtError, Refused
 from gastown.runtime.remotes import RemoteUnreachable
 from gastown.services import claims, status
-from gastown.services.clone import attach_remote
+from gastown.services.clone import attach_remote, clone
 from gastown.services.sync import has_news, sync
 from gastown.store.town import Town, open_town
 from tests.conftest import git, run_gt
@@ -329,6 +331,39 @@ def test_a_remote_of_another_name_is_the_towns_everywhere(ground: Ground, tmp_pa
     with pytest.raises(Refused, match="has the remote") as refused:
         attach_remote(here, str(tmp_path / "another.git"))
     assert "git remote set-url hub" in refused.value.hint
+
+
+@pytest.mark.parametrize("way", ["revert", "checkout", "merge"])
+def test_a_town_file_that_was_removed_at_the_remote_comes_back_as_it_is_told(
+    ground: Ground, tmp_path: Path, way: str
+) -> None:
+    here, plain_clone = ground.towns["anvil"], tmp_path / "plain"
+    sync(here)
+    only = bead(here, "Only here")
+    git("clone", "--quiet", str(ground.remote), str(plain_clone), cwd=tmp_path)
+    if way == "merge":
+        git("switch", "--quiet", "--create", "side", cwd=plain_clone)
+        git("commit", "--quiet", "--allow-empty", "--message", "beside", cwd=plain_clone)
+        git("switch", "--quiet", "-", cwd=plain_clone)
+        git("merge", "--quiet", "--no-ff", "--no-commit", "side", cwd=plain_clone)
+    git("rm", "--quiet", "town.yaml", cwd=plain_clone)
+    git("commit", "--quiet", "--message", "Clean up", cwd=plain_clone)
+    git("push", "--quiet", "origin", "HEAD:main", cwd=plain_clone)
+    gone = git("rev-parse", "--short=12", "HEAD", cwd=plain_clone)
+    for _ in range(2):
+        with pytest.raises(Refused, match=f"lost its town.yaml: commit {gone} .*Clean up") as refused:
+            sync(here)
+    assert "another town" not in refused.value.hint
+    with pytest.raises(Refused, match=f"commit {gone}"):
+        clone(str(ground.remote), str(tmp_path / "new"))
+    command = re.findall(r"git revert \w+|git checkout \S+ -- town.yaml && git commit -m '[^']+'", refused.value.hint)
+    assert len(command) == (1 if way == "merge" else 2)
+    told = command[0].replace("revert", "revert --no-edit") if way == "revert" else command[-1]
+    subprocess.run(told, shell=True, cwd=plain_clone, check=True, capture_output=True)
+    git("push", "--quiet", "origin", "HEAD:main", cwd=plain_clone)
+    sync(here)
+    assert here.bead(only)
+    check_clean(here)
 
 
 def test_a_town_without_a_remote_says_so(town: Town) -> None:
