@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from gastown.runtime import marked
+
 # What a town's own processes pass on must not steer a command that tests somebody's code.
 _DROPPED = ("GT_", "GIT_")
 # git itself must be reached and configured as the person has set it up.
@@ -41,29 +43,33 @@ def run(
     log: str,
     timeout: float,
     on_start: Callable[[int], None] | None = None,
+    mark: str = "",
 ) -> Ended:
     """Run `command` by /bin/sh in its own process group; stdout and stderr are appended to `log`.
 
     After `timeout` seconds the group gets SIGTERM, and SIGKILL three seconds later. What the
-    command leaves running in its group is killed, also when this process is interrupted.
+    command leaves running in its group is killed, also when this process is interrupted. With a `mark`
+    (gastown.runtime.marked) what left the group is ended as well, unless the command came to its own end: that may
+    have left a server behind on purpose.
     """
     began = time.monotonic()
     with open(log, "ab") as output:
         child = subprocess.Popen(
             ["/bin/sh", "-c", command],
             cwd=cwd,
-            env=dict(env),
+            env={**env, marked.NAME: mark} if mark else dict(env),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    timed_out = False
+    timed_out, by_itself = False, False
     try:
         if on_start:
             on_start(child.pid)
         try:
             child.wait(timeout)
+            by_itself = True
         except subprocess.TimeoutExpired:
             timed_out = True
             _signal(child.pid, signal.SIGTERM)
@@ -73,6 +79,8 @@ def run(
         # Its leader is reaped at most microseconds ago: the number can only be this group's, or nobody's.
         _signal(child.pid, signal.SIGKILL)
         child.wait()
+        if mark and not by_itself:
+            marked.end(mark, GRACE)
     return Ended(child.returncode, time.monotonic() - began, timed_out)
 
 

@@ -6,7 +6,7 @@ import os
 import time
 
 from gastown.model.rig import Rig
-from gastown.runtime import clones, git, processes, shell, worktrees
+from gastown.runtime import clones, git, marked, processes, shell, worktrees
 from gastown.services import gates, rigs
 from gastown.store import layout, runstate
 from gastown.store.town import Town
@@ -60,7 +60,8 @@ def set_up(town: Town, rig: Rig, path: str) -> str:
     os.makedirs(os.path.dirname(log), exist_ok=True)
     for command in rig.setup:
         gates.require(town, rig, "setup", "setup", command)
-        ended = shell.run(command, cwd=path, env=gates.environment(rig), log=log, timeout=SETUP_TIMEOUT)
+        ended = shell.run(command, cwd=path, env=gates.environment(rig), log=log, timeout=SETUP_TIMEOUT,
+                          mark=marked.new(town.root))  # fmt: skip
         if ended.code or ended.timed_out:
             ended_how = "timed out" if ended.timed_out else f"exit {ended.code}"
             return f"the rig's setup failed: {command} ({ended_how}); see {layout.relative(town.root, log)}"
@@ -69,7 +70,7 @@ def set_up(town: Town, rig: Rig, path: str) -> str:
 
 
 def stop_orphan(town: Town, rig: Rig) -> None:
-    """End the gate that a killed refinery left running in the worktree, if it is provably that one."""
+    """End the gate that a killed refinery left running in the worktree, and what it started, if provably that one."""
     town.require_own()
     note = gates.running_note(town, rig)
     doc = runstate.read_json(note)
@@ -77,4 +78,6 @@ def stop_orphan(town: Town, rig: Rig) -> None:
         return
     if isinstance(doc, dict) and isinstance(doc.get("pid"), int) and isinstance(doc.get("start"), str):
         processes.terminate(processes.Proc(doc["pid"], doc["start"]), 2.0)
+    if isinstance(doc, dict) and isinstance(doc.get("run"), str):
+        marked.end(doc["run"], 2.0)
     os.unlink(note)

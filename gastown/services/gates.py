@@ -1,8 +1,8 @@
 """Running a rig's gates on one commit: each ends as passed, failed or could not run; only passed lands.
 
-A gate's environment is the person's own without `GT_*` and `GIT_*`, plus GT_RIG, CI=true and
-PYTHONDONTWRITEBYTECODE=1: bytecode is matched by size and whole second, and a bisect changes
-files faster than that.
+A gate's environment is the person's own without `GT_*` and `GIT_*`, plus GT_RIG, GT_RUN (the mark by which
+what it starts is known), CI=true and PYTHONDONTWRITEBYTECODE=1: bytecode is matched by size and whole second, and a
+bisect changes files faster than that.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from gastown.model import times
 from gastown.model.errors import Refused
 from gastown.model.rig import Gate, Rig
-from gastown.runtime import processes, shell
+from gastown.runtime import marked, processes, shell
 from gastown.services import evidence, trust
 from gastown.store import layout, runstate
 from gastown.store.town import Town
@@ -128,13 +128,15 @@ def _once(town: Town, rig: Rig, gate: Gate, worktree: str, log: str) -> tuple[st
     with open(log, "ab") as file:
         file.write(f"$ {gate.run}   # {times.text(town.clock())}\n".encode("utf-8", "replace"))
     offset = os.path.getsize(log)
-    note = running_note(town, rig)
+    note, mark = running_note(town, rig), marked.new(town.root)
 
     def started(pid: int) -> None:
-        doc = {"pid": pid, "start": processes.start_time(pid), "gate": gate.name, "since": town.clock()}
+        doc = {"pid": pid, "start": processes.start_time(pid), "gate": gate.name, "since": town.clock(), "run": mark}
         runstate.write_json(note, doc, durable=False)
 
-    ended = shell.run(gate.run, cwd=worktree, env=environment(rig), log=log, timeout=gate.timeout, on_start=started)
+    ended = shell.run(
+        gate.run, cwd=worktree, env=environment(rig), log=log, timeout=gate.timeout, on_start=started, mark=mark
+    )
     os.unlink(note)
     if ended.timed_out:
         return COULD_NOT_RUN, f"timed out after {gate.timeout:g} s", ended.seconds

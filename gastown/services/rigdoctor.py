@@ -9,13 +9,16 @@ from functools import partial
 from gastown.model.bead import HELD
 from gastown.model.errors import GtError
 from gastown.model.rig import Rig
-from gastown.runtime import clones, git
+from gastown.runtime import clones, git, marked, processes
 from gastown.services import origins
 from gastown.services.findings import NOTE, OK, WARN, Finding, Found
 from gastown.services.rigs import ensure_clone
 from gastown.store import files, layout
 from gastown.store.resources import data_path
 from gastown.store.town import Town
+
+# How long a process may take to end, in seconds.
+_GRACE = 5.0
 
 
 def look(town: Town) -> Iterator[Found]:
@@ -37,6 +40,7 @@ def look(town: Town) -> Iterator[Found]:
         yield from _worktrees(town, rig, repo)
     if not rigs and not problems:
         yield Finding("rigs", NOTE, "no rigs yet", "gt rig add NAME URL-OR-PATH"), None
+    yield from _left_running(town)
 
 
 def _clone(town: Town, rig: Rig) -> None:
@@ -72,6 +76,17 @@ def _worktrees(town: Town, rig: Rig, repo: str) -> Iterator[Found]:
         if not name.startswith(".") and os.path.isdir(path) and os.path.realpath(path) not in known:
             text = f"{layout.relative(town.root, path)} is no worktree of rig {rig.name}"
             yield Finding("worktrees", WARN, text, "look at it, and move it away"), None
+
+
+def _left_running(town: Town) -> Iterator[Found]:
+    """What gates and setup commands left behind in sessions of their own: on purpose, or because a gt was killed."""
+    for one in marked.left(town.root):
+        text = f"process {one.proc.pid} was left running by a gate or the setup of rig {one.rig}: {one.words}"
+        yield Finding("gates", WARN, text, "gt doctor --fix ends it"), partial(_end, one.proc)
+
+
+def _end(proc: processes.Proc) -> None:
+    processes.terminate(proc, _GRACE)
 
 
 def _name(town: Town) -> str | None:

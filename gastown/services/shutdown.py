@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from gastown.model.address import name_of, rig_of
 from gastown.model.errors import GtError
-from gastown.runtime import sessions, tmux
-from gastown.runtime.processes import wait_gone
+from gastown.runtime import marked, sessions, tmux
+from gastown.runtime.processes import terminate, wait_gone
 from gastown.runtime.sessions import SessionRecord
 from gastown.services import attempts, powers, worksite
 from gastown.store import layout
@@ -18,6 +18,7 @@ from gastown.store.town import Town
 # The outcome of a session that `gt down` ended: its work goes on when the deacon is back.
 DOWN = "down"
 _LAST_WORDS = 15.0
+_GRACE = 5.0
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ def down(town: Town, *, grace: float = 5.0) -> Down:
             continue
         if what:
             saved.append(f"{address}: {what}")
-    left += _end_terminals(town) + strays(town.root)
+    left += _end_terminals(town) + _end_left_running(town) + strays(town.root)
     return Down(ended.proc.pid if ended else None, tuple(stopped), tuple(saved), tuple(left))
 
 
@@ -97,6 +98,15 @@ def _end_terminals(town: Town) -> list[str]:
 
 def _is_session(town: Town, name: str) -> bool:
     return os.path.isdir(layout.run(town.root, "sessions", name)) and name.startswith("s-")
+
+
+def _end_left_running(town: Town) -> list[str]:
+    """End what gates and setup commands left running outside of their groups; what does not end, in words."""
+    return [
+        f"process {one.proc.pid}, which a command of rig {one.rig} started, does not end: {one.words}"
+        for one in marked.left(town.root)
+        if not terminate(one.proc, _GRACE)
+    ]
 
 
 def strays(root: str) -> list[str]:

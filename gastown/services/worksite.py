@@ -12,7 +12,7 @@ from gastown.model.errors import GtError
 from gastown.model.queue import Entry
 from gastown.model.rig import Rig
 from gastown.model.row import Row
-from gastown.runtime import clones, git, remotes, rescue, shell, worktrees
+from gastown.runtime import clones, git, marked, remotes, rescue, shell, worktrees
 from gastown.services import gates, landing, origins, rigs, stack, trust
 from gastown.store import layout, runstate
 from gastown.store.town import Town
@@ -229,7 +229,8 @@ def run_setup(town: Town, rig: Rig, path: str, *, say: Say) -> None:
     os.makedirs(os.path.dirname(log), exist_ok=True)
     for command in rig.setup:
         say(f"setup: {command}")
-        ended = shell.run(command, cwd=path, env=gates.environment(rig), log=log, timeout=SETUP_TIMEOUT)
+        ended = shell.run(command, cwd=path, env=gates.environment(rig), log=log, timeout=SETUP_TIMEOUT,
+                          mark=marked.new(town.root))  # fmt: skip
         if ended.code or ended.timed_out:
             how = "timed out" if ended.timed_out else f"exit {ended.code}"
             where = layout.relative(town.root, log)

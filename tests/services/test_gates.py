@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
 from gastown.model.errors import Refused, UsageError
-from gastown.services import claims, refinery, sentback
+from gastown.runtime import marked, processes
+from gastown.services import claims, doctor, refinery, sentback
 from gastown.store.town import open_town
 from tests.services.refinery_lab import RIG, Lab
 from tests.store.towns import git as plain_git
@@ -80,12 +84,39 @@ def test_an_untrusted_gate_does_not_run(lab):
 
 
 def test_a_timed_out_gate_leaves_no_process(lab):
-    pid = lab.path / "pid"
-    lab.gate(f"sleep 60 & echo $! > {pid}; wait", timeout="0.3s")
+    """Nor one in a session of its own, which the signals to its group do not reach, and which will not hear TERM."""
+    near, far = lab.path / "near", lab.path / "far"
+    own = f"trap \"\" TERM; echo $$ > {far}; while :; do sleep 1; done"
+    lab.gate(f"setsid sh -c '{own}' & sleep 60 & echo $! > {near}; wait", timeout="1s")
     lab.finish({"a": "1"})
     lab.run()
-    state = Path(f"/proc/{pid.read_text().strip()}/stat")
-    assert not state.exists() or state.read_text().split()[2] in "ZX"
+    for pid in (near, far):
+        state = Path(f"/proc/{pid.read_text().strip()}/stat")
+        assert not state.exists() or state.read_text().split()[2] in "ZX"
+
+
+def test_what_a_gate_leaves_behind_at_its_own_end_is_named_and_ended_on_request(lab):
+    """It may be a server for the next build; nothing that could be another's is touched."""
+    pid = lab.path / "pid"
+    lab.gate(f"setsid sh -c 'echo $$ > {pid}; exec sleep 300' & until [ -s {pid} ]; do sleep 0.01; done")
+    lab.finish({"a": "1"})
+    assert lab.child("refinery.run_once(town, RIG)") == 0, lab.child_said
+    left = processes.proc(int(pid.read_text()))
+    other = marked.new(lab.root)  # as of a command that runs now: we live
+    running = subprocess.Popen(["sleep", "300"], env={**os.environ, marked.NAME: other})
+    try:
+        assert processes.alive(left)
+        (found,) = (one for one in doctor.examine(lab.town) if one.check == "gates")
+        assert found.text == f"process {left.pid} was left running by a gate or the setup of rig {RIG}: sleep 300"
+        assert found.hint == "gt doctor --fix ends it"
+        doctor.examine(lab.town, fix=True)
+        assert not processes.alive(left)
+        assert running.poll() is None
+        assert marked.end(other, 1.0)
+        assert running.wait(5) == -signal.SIGTERM
+    finally:
+        running.kill()
+        running.wait()
 
 
 def test_what_a_gate_sees_of_the_environment(lab, monkeypatch):

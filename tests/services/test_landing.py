@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from gastown.runtime import clones, git
+from gastown.services import doctor
 from tests.services.refinery_lab import RIG, Lab
 from tests.store.towns import git as plain_git
 
@@ -247,8 +248,10 @@ def test_killed_at_every_write_it_lands_exactly_once(lab):
 
 
 def test_a_gate_that_outlives_its_killed_refinery_is_ended(lab):
-    pid_file = lab.path / "pid"
-    lab.gate(f"[ -f {pid_file} ] || {{ echo $$ > {pid_file}; exec sleep 300; }}")
+    """And what it started in a session of its own; until then the doctor names both."""
+    pid_file, far_file = lab.path / "pid", lab.path / "far"
+    far = f"setsid sh -c 'echo $$ > {far_file}; exec sleep 300' & until [ -s {far_file} ]; do sleep 0.01; done"
+    lab.gate(f"[ -f {pid_file} ] || {{ {far}; echo $$ > {pid_file}; exec sleep 300; }}")
     entry = lab.finish({"a": "1"})
     code = lab.child(
         "import threading, time\n"
@@ -260,7 +263,9 @@ def test_a_gate_that_outlives_its_killed_refinery_is_ended(lab):
     assert code == -9, lab.child_said
     from gastown.runtime import processes
 
-    left = processes.proc(int(pid_file.read_text()))
+    left = [processes.proc(int(file.read_text())) for file in (pid_file, far_file)]
+    named = [one.text for one in doctor.examine(lab.town) if one.check == "gates"]
+    assert all(any(f"process {one.pid} was left running by a gate" in text for text in named) for one in left)
     lab.run()
-    assert not processes.alive(left)
+    assert not any(map(processes.alive, left))
     lab.assert_landed_once(entry)
