@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from gastown.model import times
-from gastown.runtime import processes, sessions
+from gastown.runtime import marked, processes, sessions
 from gastown.services import attempts, powers, shutdown
 from tests.conftest import git, run_gt
 from tests.deacon.ground import Event, Ground
@@ -297,6 +297,23 @@ def test_down_leaves_nothing_and_up_goes_on(site: Ground, repo: Path, tmp_path: 
     run_gt("up", cwd=site.root)
     merged(site, bead, repo)
     assert site.events("session_death") == []
+
+
+def test_down_ends_what_a_gate_of_ours_left_running(site: Ground) -> None:
+    """Known by its mark, whose gt is gone; what a living gt waits for is its to end."""
+    make = "import sys; from gastown.runtime import marked; print(marked.new(sys.argv[1]))"
+    argv = [sys.executable, "-c", make, str(site.root)]
+    over = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
+    marks = (over, marked.new(str(site.root)))
+    left, waited_for = (subprocess.Popen(["sleep", "100"], env={**os.environ, marked.NAME: one}) for one in marks)
+    try:
+        run_gt("down", cwd=site.root)
+        assert left.wait(5) == -signal.SIGTERM
+        assert waited_for.poll() is None
+    finally:
+        for child in (left, waited_for):
+            child.kill()
+            child.wait()
 
 
 def test_down_names_what_it_cannot_prove_is_ours(site: Ground) -> None:
