@@ -14,7 +14,7 @@ from typing import Literal
 from gastown.model.bead import Bead
 from gastown.model.errors import GtError, NotFound
 from gastown.runtime import sessions
-from gastown.runtime.processes import Proc, alive, current
+from gastown.runtime.processes import Proc, alive, current, naming
 from gastown.runtime.sessions import SessionRecord
 from gastown.store import layout, runstate
 from gastown.store.town import Town
@@ -25,6 +25,7 @@ State = Literal["running", "starting", "exited", "dead", "interrupted", "ended",
 LIVE = ("running", "starting")
 OVER = ("exited", "dead", "interrupted", "ended", "none")
 _BETWEEN_LOOKS = 0.05
+_LOST = "sessions-lost.json"
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def look_at(town: Town, sid: str) -> Life:
         state = _before_its_record(town, sid)
         if state == "unknown" and os.path.exists(os.path.join(sessions.folder_of(run_dir(town), sid), "session.json")):
             return look_at(town, sid)  # it got its record while we looked for the note
-        return Life(state, sid, why="this machine has no record of it")
+        return Life(state, sid, why=_why_without_record(town, sid, state))
     except GtError as error:
         return Life("unknown", sid, why=error.message)
 
@@ -129,8 +130,30 @@ def end_start(town: Town, sid: str) -> None:
 def _before_its_record(town: Town, sid: str) -> State:
     note = runstate.read_json(_note(town, sid))
     if not isinstance(note, dict):
-        return "unknown"
+        return "dead" if _is_lost(town) and naming(sid) == [] else "unknown"
     return "starting" if alive(Proc(int(note["pid"]), str(note["start"]))) else "interrupted"
+
+
+# -- records that were lost ------------------------------------------------------------------------
+def note_lost(town: Town) -> None:
+    """The records of this machine's sessions are gone (`.gt` was cleaned away), and it is the machine still.
+
+    A session without a record is then what a crash would have left, as far as no process of it is found.
+    """
+    runstate.write_json(layout.run(town.root, _LOST), {"at": town.clock()})
+
+
+def _is_lost(town: Town) -> bool:
+    return isinstance(runstate.read_json(layout.run(town.root, _LOST)), dict)
+
+
+def _why_without_record(town: Town, sid: str, state: State) -> str:
+    if not _is_lost(town):
+        return "this machine has no record of it"
+    if state == "dead":
+        return "left no record, since .gt was removed, and no process"
+    pids = ", ".join(map(str, naming(sid) or ()))
+    return "its record went when .gt was removed" + (f", and its processes live: {pids}" if pids else "")
 
 
 # -- all of them ----------------------------------------------------------------------------------

@@ -158,8 +158,10 @@ def rejoin(town: Town, *, here: bool = False) -> bool:
 
 def _take_over(town: Town) -> None:
     """Be the machine: whatever clone wrote under its name before has said its last word."""
-    from gastown.services import moving
+    from gastown.services import attempts, moving
 
+    if identity.lost(town.root):
+        attempts.note_lost(town)
     identity.take_over(town.root)
     town.refresh()
     moving.relink(town)

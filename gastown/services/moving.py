@@ -7,21 +7,24 @@ import os
 from gastown.model.errors import GtError
 from gastown.runtime import clones
 from gastown.runtime.reattach import reattach
-from gastown.services import wiring
+from gastown.services import attempts, wiring
 from gastown.store import identity, layout, lock
 from gastown.store.town import Town
 
 
 def follow(town: Town) -> bool:
-    """Write down where the town stands now, if it was moved; True if so. Nothing is committed.
+    """Write down where the town stands now, if it was moved or lost its `.gt`; True if so. Nothing is committed.
 
     Where that fails (a read-only disk, somebody else at it) reading goes on all the same, and the next command tries
     again; `gt doctor` names what is wrong.
     """
-    if identity.standing(town.root, town.clock()).state != "moved":
+    found, lost = identity.standing(town.root, town.clock()), identity.lost(town.root)
+    if found.state != "moved" and not (lost and found.own):
         return False
     try:
         with lock.town_lock(town.root, "move", timeout=0):
+            if lost:
+                attempts.note_lost(town)
             relink(town)
             identity.settle(town.root)
     except (GtError, OSError):

@@ -206,7 +206,7 @@ def sweep(town: Town) -> list[Ended]:
             if life.state == "unknown":
                 found.append(Ended(life.session, bead.id, str(bead.assignee), "unknown", life.why))
             elif life.state in ("exited", "dead", "interrupted") and attempts.is_over(town, bead):
-                found.append(_over(town, bead, life.session))
+                found.append(_over(town, bead, life))
         except NotFound:
             continue
         except GtError as error:
@@ -214,10 +214,12 @@ def sweep(town: Town) -> list[Ended]:
     return [one for one in found if one.what != "over"]
 
 
-def _over(town: Town, bead: Bead, sid: str) -> Ended:
+def _over(town: Town, bead: Bead, life: attempts.Life) -> Ended:
+    sid = life.session
     try:
         return session_ended(town, sid)
     except NotFound:
-        result = _stall(town, bead, str(bead.assignee), sid, None, "was interrupted before it started")
+        why = "was interrupted before it started" if life.state == "interrupted" else life.why
+        result = _stall(town, bead, str(bead.assignee), sid, None, why)
         attempts.end_start(town, sid)
         return result

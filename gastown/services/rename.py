@@ -67,6 +67,7 @@ def _at_home(town: Town, one: Identity, fresh: Identity) -> Renamed:
     identity.write(town.root, one, following=fresh)
     done = town.transact("machine rename", lambda change: _all_of_it(change, one, fresh))
     identity.write(town.root, fresh)
+    identity.note_instance(town.root)
     town.refresh()
     return replace(done, claims=tuple(_renew_claims(town)))
 
@@ -167,6 +168,7 @@ def _apart(town: Town, one: Identity, fresh: Identity) -> Renamed:
             aside = _set_aside(town, one.name)
         ownclaims.forget_all(town, but=mine)
         identity.write(town.root, fresh)
+        identity.note_instance(town.root)
     town.refresh()
     moving.relink(town)
 

@@ -1,7 +1,8 @@
 """Which machine of the town this folder is (`.gt/machine.yaml`), and whether it still is the one that got the name.
 
 One folder, one machine: a copy of it, or a copy of its disk, must not write under the same name. Renamed or moved
-(`mv`) it stays what it was; after a restart too. What is known for certain:
+(`mv`) it stays what it was; after a restart too, and after `git clean -fdx`: what it is is kept in the clone's git
+folder as well, which no clean touches and no plain clone copies. What is known for certain:
 
 - the computer's own id is another one: the folder came from elsewhere;
 - the folder that got the name still stands where it stood, and we are not it: we are a copy of it;
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 from gastown.model.errors import GtError, InvalidFile, Refused
 from gastown.model.ids import is_name
-from gastown.store import files, host, layout
+from gastown.store import files, host, layout, refs
 from gastown.store import yaml as yaml_store
 
 FILE = "machine.yaml"
@@ -64,12 +65,27 @@ def path(root: str) -> str:
     return layout.local(root, FILE)
 
 
+def kept(root: str) -> str:
+    """Where it is kept besides; "" where there is no git folder."""
+    try:
+        return os.path.join(refs.git_dir(root), "gt", FILE)
+    except GtError:
+        return ""
+
+
+def lost(root: str) -> bool:
+    """True if `.gt` was cleaned away from a folder that was a machine: with it went all that was known of sessions."""
+    return not os.path.exists(path(root)) and os.path.exists(kept(root))
+
+
 def read(root: str) -> Identity | None:
     """Who this folder is; None if it has no name yet. Raises InvalidFile.
 
     A rename that was killed after its commit has happened: its new name counts.
     """
     data = files.read_or_none(path(root))
+    if data is None and (second := kept(root)):
+        data = files.read_or_none(second)
     if data is None:
         return None
     doc = yaml_store.load(data, f"{layout.LOCAL}/{FILE}")
@@ -106,11 +122,16 @@ def write(root: str, one: Identity, *, following: Identity | None = None) -> Non
     if following is not None:
         doc["next"] = {"name": following.name, "id": following.id, "salt": following.salt}
     os.makedirs(layout.local(root), exist_ok=True)
-    files.write(path(root), yaml_store.dump(doc, KEYS))
+    data = yaml_store.dump(doc, KEYS)
+    files.write(path(root), data)
+    if second := kept(root):
+        os.makedirs(os.path.dirname(second), exist_ok=True)
+        files.write(second, data)
 
 
 def placed(root: str, one: Identity) -> Identity:
-    """That identity as standing here and now."""
+    """That identity as standing here and now; `.gt` is made if it is not there."""
+    os.makedirs(layout.local(root), exist_ok=True)
     return one._replace(computer=host.computer(), root=os.path.realpath(root), inode=os.stat(layout.local(root)).st_ino)
 
 
@@ -142,7 +163,7 @@ def instance(root: str, one: Identity | None = None) -> str:
     import hashlib
 
     one = one or read(root)
-    facts = (one.salt if one else "", host.computer(), host.boot(), str(os.stat(layout.local(root)).st_ino))
+    facts = (one.salt if one else "", host.computer(), host.boot(), str(_inode(root)))
     return hashlib.sha256(" ".join(facts).encode()).hexdigest()[:16]
 
 
@@ -150,9 +171,18 @@ def note_instance(root: str) -> str:
     """This folder's mark, remembered as its own; for whoever is about to write it."""
     one = read(root)
     mark = instance(root, one)
-    if one is not None and mark not in one.instances:
-        write(root, one._replace(instances=(*one.instances, mark)))
+    if one is not None and (mark not in one.instances or not os.path.exists(kept(root))):
+        marks = one.instances if mark in one.instances else (*one.instances, mark)
+        write(root, one._replace(instances=marks))
     return mark
+
+
+def _inode(root: str) -> int:
+    """Of `.gt`; 0 while it is gone."""
+    try:
+        return os.stat(layout.local(root)).st_ino
+    except FileNotFoundError:
+        return 0
 
 
 # -- is it still the one? -------------------------------------------------------------------------
@@ -184,25 +214,25 @@ def _way_out(one: Identity) -> str:
 def _place(root: str, one: Identity) -> tuple[str, str]:
     if not one.root:
         return "moved", ""
-    local = layout.local(root)
-    mine = os.stat(local)
-    doubt = one.inode != mine.st_ino or one.root != os.path.realpath(root)
+    mine, here = _inode(root), os.path.realpath(root)
+    doubt = one.inode != mine or one.root != here
     if one.computer and (doubt or not host.DEAR) and host.computer() not in ("", one.computer):
         return "copy", f"this town came from another computer, where it is machine {one.name}"
     if not doubt:
         return "home", ""
-    try:
-        there = os.stat(layout.local(one.root))
-    except OSError:
-        return "moved", ""
-    if os.path.samestat(there, mine):
-        # The same folder by another way, or put back from a backup to where it stood.
-        return ("home" if one.inode == mine.st_ino else "moved"), ""
-    if one.inode == mine.st_ino != there.st_ino:
-        return "moved", ""
-    if _id_at(one.root) == one.id:
+    if one.root == here or _is_one(one.root, here):
+        # The same folder by another way, put back from a backup to where it stood, or without its `.gt`.
+        return ("home" if one.inode == mine else "moved"), ""
+    if one.inode != mine and _id_at(one.root) == one.id:
         return "copy", f"this folder is a copy of {one.root}, which is machine {one.name} of the town"
     return "moved", ""
+
+
+def _is_one(one: str, other: str) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
 
 
 def _id_at(root: str) -> str | None:

@@ -74,7 +74,9 @@ class Town(LiveView):
                 data = file.read()
             inode = os.stat(layout.local(self.root)).st_ino
         except FileNotFoundError:
-            return False  # it has no name yet
+            from gastown.store import identity
+
+            return identity.lost(self.root)  # else it has no name yet
         return b"inode: %d" % inode not in data or os.fsencode(os.path.realpath(self.root)) not in data
 
     def require_own(self) -> None:

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from gastown.model.errors import GtError, NotFound
-from gastown.runtime import git, sessions
+from gastown.runtime import git, processes, sessions
 from gastown.services import attempts, recover
 from gastown.store import layout
 from gastown.store.change import Change
+from tests.conftest import run_gt
 from tests.services.work_lab import Lab, eventually
 
 COMMIT = (
@@ -111,6 +112,35 @@ def test_a_session_without_any_record_is_unknown_and_left_alone(work):
         assert not work.now(bead).last_session.get("ended")
     finally:
         os.rename(record.folder + "x", record.folder)
+
+
+def test_after_the_towns_state_was_cleaned_away_its_work_is_as_after_a_crash(work):
+    bead, other = work.bead("Dead by then"), work.bead("Lives on")
+    work.one(bead.id, agent=work.sleeper())
+    lives = work.one(other.id, agent=work.sleeper())
+    record = work.record(work.now(bead).last_session["id"])
+    eventually(lambda: "here" in sessions.log_tail(record.log, 5))
+    (work.tree() / "half.txt").write_text("half\n")
+    still = work.record(lives.session)
+    for pid in (record.runner_pid, record.agent_pid):
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not processes.alive(record.agent_proc))
+    os.rename(layout.local(work.root), work.path / "cleaned")
+    try:
+        run_gt("status", cwd=work.root)
+        found = {one.bead: one for one in recover.sweep(work.town)}
+        assert found[bead.id].what == "stalled"
+        assert "since .gt was removed" in work.now(bead).notes[-1]["text"]
+        assert (work.now(bead).status, work.now(bead).last_session["outcome"]) == ("hooked", "interrupted")
+        assert "half" in "".join(p.read_text() for p in Path(layout.rescue(work.root)).glob("*.patch"))
+        assert found[other.id].what == "unknown"
+        assert str(still.agent_pid) in found[other.id].text
+        assert processes.alive(still.agent_proc)
+    finally:
+        for one in (still.runner, still.agent_proc):
+            processes.signal_group(one, signal.SIGKILL)
+            eventually(lambda one=one: not processes.alive(one))
+    assert [one.what for one in recover.sweep(work.town)] == ["stalled"]
 
 
 def test_a_sling_killed_before_its_session_is_found_and_can_be_finished(work):

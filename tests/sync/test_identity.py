@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gastown.model.errors import Refused
-from gastown.services import attempts, claims, machine, rename, wiring
+from gastown.services import attempts, claims, machine, ownclaims, rename, wiring
 from gastown.services.sync import sync
 from gastown.store import host, identity, layout
 from gastown.store.town import Town, open_town
@@ -87,8 +87,8 @@ def test_a_copy_becomes_a_machine_of_its_own(ground: Ground) -> None:
     assert not os.path.exists(layout.run(copied.root, "sessions"))
     held = claims.held(copied, made)
     assert held is not None
-    assert not claims.is_ours(copied, held)
-    assert claims.is_ours(here, held)
+    assert not ownclaims.is_ours(copied, held)
+    assert ownclaims.is_ours(here, held)
     note(copied, made, "from brick")
     note(here, made, "from anvil")
     for one in (copied, here, copied):
@@ -320,3 +320,64 @@ def test_a_killed_rename_has_happened_or_not(town: Town, gt: Runner) -> None:
     assert "is this machine's name already" in gt("machine", "rename", "brick").out
     assert "next" not in Path(identity.path(town.root)).read_text()
     assert [one["name"] for one in gt("machine", "list", "--json").json] == ["brick"]
+
+
+# -- without its .gt --------------------------------------------------------------------------------
+def clean(town: Town) -> Town:
+    """What `git clean -fdx` leaves of a town: all that git ignores is gone."""
+    shutil.rmtree(layout.local(town.root), ignore_errors=True)
+    return open_town(town.root, clock=town.clock)
+
+
+def test_after_a_git_clean_it_is_the_same_machine(ground: Ground) -> None:
+    here = ground.towns["anvil"]
+    made = bead(here, "Held", assignee="greenplace/toast", machine="anvil", status="hooked")
+    sync(here)
+    claims.claim(here, made, 1, claimant="greenplace/toast")
+    was = identity.read(here.root)
+    git("clean", "-fdxq", cwd=here.root)
+    assert not os.path.exists(layout.local(here.root))
+    here = open_town(here.root, clock=here.clock)
+    assert state(here) == "moved"
+    run_gt("status", cwd=here.root)
+    now = identity.read(here.root)
+    assert was is not None
+    assert now is not None
+    assert (now.name, now.id, now.salt) == (was.name, was.id, was.salt)
+    assert os.path.exists(identity.path(here.root))
+    assert state(here) == "home"
+    assert run_gt("machine", "list", "--json", cwd=here.root).json[0]["here"]
+    held = claims.held(here, made)
+    assert held is not None
+    assert ownclaims.is_ours(here, held)
+    note(here, made, "goes on")
+    sync(here)
+    assert [one.name for one in machine.machines(here, "anvil")[0]] == ["anvil"]
+    assert state(here) == "home"
+    check_clean(here)
+
+
+def test_a_copy_without_its_gt_is_a_copy_and_the_original_without_it_the_machine(town: Town, tmp_path: Path) -> None:
+    copied = clean(copy(town, tmp_path / "copied"))
+    assert (state(town), state(copied)) == ("home", "copy")
+    assert f"a copy of {town.root}" in run_gt("create", "from the copy", cwd=copied.root, code=5).err
+    town = clean(town)
+    assert (state(town), state(copied)) == ("moved", "copy")
+    run_gt("create", "from the original", cwd=town.root)
+    assert (state(town), state(copied)) == ("home", "copy")
+    assert rename.rename(copied, "brick").how == "apart"
+    assert (state(town), state(copied), copied.machine) == ("home", "home", "brick")
+    assert (state(clean(copied)), clean(copied).machine) == ("moved", "brick")
+
+
+def test_a_plain_clone_of_a_town_is_not_its_machine(town: Town, tmp_path: Path) -> None:
+    git("clone", "--quiet", town.root, str(tmp_path / "plain"), cwd=tmp_path)
+    assert identity.read(str(tmp_path / "plain")) is None
+
+
+def test_a_folder_without_its_gt_that_came_from_another_computer_asks(town: Town, monkeypatch) -> None:
+    monkeypatch.setattr(host, "computer", lambda: "f" * 32)
+    town = clean(town)
+    assert state(town) == "copy"
+    machine.rejoin(town, here=True)
+    assert (state(town), town.machine) == ("home", "anvil")
