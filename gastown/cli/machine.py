@@ -139,14 +139,24 @@ def rename(
 @app.command("join")
 def join(
     ctx: typer.Context,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="Which machine this folder was, if it has lost its .gt and its name."),
+    ] = None,
     here: Annotated[
         bool, typer.Option("--here", help="This folder is the machine now: it was moved here, or restored.")
     ] = False,
     json: Json = False,
 ) -> None:
-    """Let this machine take part again after it was retired."""
+    """Let this machine take part again: after it was retired, or has lost what says which one it is."""
     gt: Ctx = ctx.obj
-    changed = machines.rejoin(gt.town, here=here)
+    if name is not None:
+        from gastown.services import homecoming
+
+        homecoming.return_as(gt.town, name)
+        changed = True
+    else:
+        changed = machines.rejoin(gt.town, here=here)
     if json:
         put_json({"machine": gt.town.machine, "changed": changed})
     else:

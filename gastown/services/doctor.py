@@ -12,7 +12,19 @@ from gastown.model import ids
 from gastown.model.errors import GtError
 from gastown.model.text import counted
 from gastown.runtime import git, processes, sessions, tmux
-from gastown.services import footing, holds, ignored, lint, machine, rigdoctor, sound, strayed, townfiles, wiring
+from gastown.services import (
+    footing,
+    holds,
+    homecoming,
+    ignored,
+    lint,
+    machine,
+    rigdoctor,
+    sound,
+    strayed,
+    townfiles,
+    wiring,
+)
 from gastown.services.findings import FAIL, FIXED, NOTE, OK, WARN, Finding, Fix, Found
 from gastown.store import files, gitindex, identity, journal, layout
 from gastown.store.town import Town
@@ -125,8 +137,8 @@ def _machine(town: Town) -> Iterator[Found]:
     stands = identity.standing(town.root, town.clock())
     if not stands.own:
         yield Finding("machine", FAIL, stands.text, stands.hint), None
-    elif not os.path.exists(identity.path(town.root)):
-        yield Finding("machine", FAIL, "this machine has no name here", "gt doctor --fix"), lambda: _join(town)
+    elif identity.read(town.root) is None:
+        yield Finding("machine", FAIL, *homecoming.said(homecoming.candidates(town))), lambda: _join(town)
     elif not town.exists(layout.machine_file(town.machine)):
         yield Finding("machine", WARN, f"{town.machine} is not in machines/", "gt doctor --fix"), lambda: _join(town)
     else:

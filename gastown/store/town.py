@@ -63,7 +63,8 @@ class Town(LiveView):
             one = identity.read(self.root)
             if one is None:
                 where = identity.path(self.root)
-                raise GtError(f"this machine has no name in the town yet ({where} is missing)", "run: gt doctor --fix")
+                hint = "gt doctor says which it may have been; gt doctor --fix gives it a new one"
+                raise GtError(f"this machine has no name in the town yet ({where} is missing)", hint)
             self._machine = one.name
         return self._machine
 

@@ -375,6 +375,32 @@ def test_a_plain_clone_of_a_town_is_not_its_machine(town: Town, tmp_path: Path) 
     assert identity.read(str(tmp_path / "plain")) is None
 
 
+def test_a_folder_that_nothing_tells_of_may_be_said_to_be_the_machine_it_was(ground: Ground, gt: Runner) -> None:
+    here = ground.towns["anvil"]
+    made = bead(here, "Held", assignee="greenplace/toast", machine="anvil", status="hooked")
+    sync(here)
+    claims.claim(here, made, 1, claimant="greenplace/toast")
+    os.unlink(identity.kept(here.root))
+    shutil.rmtree(os.path.join(here.root, ".git/gt/claims"))
+    here = clean(here)
+    found = gt("doctor", "--json", cwd=here.root, code=1).json["findings"]
+    (said,) = [one for one in found if one["check"] == "machine"]
+    assert "the town knows anvil" in said["text"]
+    assert "gt machine join anvil" in said["hint"]
+    assert "gt machine retire" in said["hint"]
+    gt("machine", "join", "bronze", cwd=here.root, code=6)
+    gt("machine", "join", "anvil", cwd=here.root)
+    here = open_town(here.root, clock=here.clock)
+    assert (here.machine, state(here)) == ("anvil", "home")
+    held = claims.held(here, made)
+    assert held is not None
+    assert ownclaims.is_ours(here, held)
+    gt("machine", "join", "anvil", cwd=here.root, code=5)
+    sync(here)
+    assert [one.name for one in machine.machines(here, "anvil")[0]] == ["anvil"]
+    check_clean(here)
+
+
 def test_a_folder_without_its_gt_that_came_from_another_computer_asks(town: Town, monkeypatch) -> None:
     monkeypatch.setattr(host, "computer", lambda: "f" * 32)
     town = clean(town)
