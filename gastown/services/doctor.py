@@ -160,7 +160,8 @@ def _disk(town: Town) -> Iterator[Found]:
 
 def _journal(town: Town) -> Iterator[Found]:
     if os.path.exists(journal.path(town.root)):
-        yield Finding("journal", WARN, "a change was interrupted and is not finished", "gt doctor --fix"), town.settle
+        text = "a change was interrupted and is not finished"
+        yield Finding("journal", WARN, text, "gt doctor --fix"), town.finish_killed
     elif gitindex.pending(town.root):
         text = "git's index lags behind the last change: another git held it"
         yield Finding("journal", WARN, text, "the next change finishes it"), None

@@ -35,7 +35,8 @@ class Running:
         self, args: Sequence[str], *, cwd: str, env: dict[str, str] | None = None, listens: bool = False
     ) -> None:
         """Start `git args` in `cwd`; only if it `listens` its stdin is open. Raises GtError if there is no git."""
-        self._what = f"git {args[0]} failed in {cwd}"
+        verb = next((one for one in args if not one.startswith("-") and not os.path.isabs(one)), args[0])
+        self._what = f"git {verb} failed in {cwd}"
         try:
             self._process = subprocess.Popen(
                 ["git", *args],

@@ -7,7 +7,7 @@ import os
 import time
 from functools import cached_property
 
-from gastown.model.errors import GtError, InvalidFile, NotInTown, RaceLost, Stale
+from gastown.model.errors import GtError, InvalidFile, NotInTown, Stale
 from gastown.store import layout, runstate
 from gastown.store.layout import find_root as find_root
 from gastown.store.view import LiveView, View
@@ -144,7 +144,16 @@ class Town(LiveView):
         return any(os.path.exists(layout.run(self.root, name)) for name in layout.UNFINISHED)
 
     def settle(self) -> None:
-        """Finish what a killed process left, if nobody is writing right now. For commands that only read."""
+        """Finish what a killed process left, if nobody is writing right now and it can be done.
+
+        For commands that only read: they need none of it, and must tell what stands here on a full disk as well.
+        Whoever writes next is told why it cannot be done.
+        """
+        with contextlib.suppress(GtError, OSError):
+            self.finish_killed()
+
+    def finish_killed(self) -> None:
+        """Finish what a killed process left. Raises RaceLost where somebody is writing, OSError, GtError."""
         if not self.unsettled and not self._index_at_work():
             return
         from gastown.store import commit, identity, lock
@@ -152,7 +161,7 @@ class Town(LiveView):
         if not identity.standing(self.root, self.clock()).own:
             return  # in a copy that is the original's to finish
 
-        with contextlib.suppress(RaceLost, OSError), lock.town_lock(self.root, "recover", timeout=0):
+        with lock.town_lock(self.root, "recover", timeout=0):
             commit.recover(self.repo)
 
     def _index_at_work(self) -> bool:

@@ -208,6 +208,30 @@ def test_doctor_names_foreign_locks_and_broken_files_and_leaves_them(gt: Runner,
     assert broken.read_text() == "name: 7\n"
 
 
+def test_what_cannot_be_finished_stops_no_command_that_reads(gt: Runner, town: Town, tmp_path: Path) -> None:
+    """As on a full disk: git finds no room for the index of a change that stands."""
+    fake = tmp_path / "bin" / "git"
+    fake.parent.mkdir()
+    fake.write_text(
+        '#!/bin/sh\ncase "$*" in *update-index*) echo "fatal: write error" >&2; exit 128;; esac\n'
+        f'exec {shutil.which("git")} "$@"\n'
+    )
+    fake.chmod(0o755)
+    full = {"PATH": f"{fake.parent}:{os.environ['PATH']}"}
+    bead = gt("create", "stands all the same", "-q", env=full).out.strip()
+    assert town.unsettled
+    for command in (["status"], ["list"], ["ready"], ["prime"], ["feed"], ["mail", "inbox"], ["show", bead]):
+        gt(*command, env=full)
+    found = {one["check"]: one for one in gt("doctor", "--json", env=full, code=None).json["findings"]}
+    assert found["journal"]["state"] == "warning"
+    found = {one["check"]: one for one in gt("doctor", "--fix", "--json", env=full, code=1).json["findings"]}
+    assert found["journal"]["state"] == "error"
+    assert "git update-index failed" in found["journal"]["text"]
+    assert "write error" in gt("note", bead, "no room", env=full, code=1).err
+    gt("list")
+    assert not town.unsettled
+
+
 def test_feed_trail_log(gt: Runner) -> None:
     bead = gt("create", "thing", "-q").out.strip()
     gt("note", bead, "hello")
