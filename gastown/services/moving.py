@@ -23,7 +23,7 @@ def follow(town: Town) -> bool:
         return False
     try:
         with lock.town_lock(town.root, "move", timeout=0):
-            if lost:
+            if lost and not os.path.isdir(layout.run(town.root, "sessions")):
                 attempts.note_lost(town)
             relink(town)
             identity.settle(town.root)

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gastown.services import wiring
-from gastown.store import layout
+from gastown.store import identity, layout
 from gastown.store.town import Town
 from tests.conftest import PROJECT, Runner, git, run_gt
 
@@ -187,7 +187,8 @@ def test_doctor_finds_and_fixes_what_is_ours(gt: Runner, town: Town) -> None:
     assert gt("doctor", "--json").json["ok"] is True
     left = Path(town.root, "beads", ".x.yaml" + layout.TEMP_SUFFIX)
     left.write_text("torn")
-    os.unlink(layout.local(town.root, "machine.yaml"))
+    for known in (identity.path(town.root), identity.kept(town.root)):
+        os.unlink(known)
     ran = gt("doctor", "--json", code=1)
     assert {f["check"] for f in ran.json["findings"] if f["state"] in ("error", "warning")} == {"leftovers", "machine"}
     gt("doctor", "--fix")
