@@ -9,7 +9,7 @@ import typer
 from gastown.cli.context import Ctx
 from gastown.cli.interrupt import interruptible
 from gastown.cli.options import Json
-from gastown.cli.output import problems, put, put_json, say, text_or_stdin
+from gastown.cli.output import put, put_json, say, text_or_stdin
 from gastown.model.errors import UsageError
 from gastown.model.text import counted, safe
 
@@ -62,8 +62,18 @@ def sync(
         say(f"hint: {safe(odd.hint)}")
     for error in done.tenure.trouble:
         say(f"error: {safe(error.message)}")
-    bad = problems(done.sync.invalid) + _came(gt, done.sync.unusable)
+    bad = _stayed(gt, done.sync.invalid) + _came(gt, done.sync.unusable)
     return 1 if bad or done.tenure.trouble else 0
+
+
+def _stayed(gt: Ctx, found: tuple[InvalidFile, ...]) -> int:
+    """Name edits that stay out, with what to do; how many there were."""
+    from gastown.services import lint
+
+    for one in found:
+        say(f"warning: {safe(one)}")
+        say(f"  {safe(lint.remedy(gt.town.repo, one))}")
+    return len(found)
 
 
 def _came(gt: Ctx, found: tuple[InvalidFile, ...]) -> int:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from gastown.model.errors import InvalidFile
 from gastown.model.text import safe
 from gastown.runtime import git
-from gastown.services import lint
+from gastown.services import halves, lint
 from gastown.store import editbases, files, layout, links, schema, shape
 from gastown.store.fitting import Fitting
 from gastown.store.gitrepo import Repo, new_blob
@@ -47,19 +47,7 @@ def commit(town: Town, paths: list[str]) -> HandEdits:
     busy = _wait(town.root, wanted)
     with town.change("hand_edit", actor="overseer") as change:
         tree = _tree(town.repo)
-        found: dict[str, bytes | None] = {}
-        invalid: list[InvalidFile] = []
-        fitting = Fitting(town.repo, tree, gone=[path for path in wanted if not _lies(town.root, path)])
-        for path in wanted:
-            if path in busy:
-                continue
-            try:
-                data = _look(town, tree, path, fitting)
-            except InvalidFile as problem:
-                invalid += [problem] if problem.path not in {one.path for one in invalid} else []
-                continue
-            if _differs(town.repo, tree, path, data):
-                found[path] = data
+        found, invalid = _sorted(town, tree, wanted, busy)
         names = ", ".join([layout.bead_of_path(path) or path for path in found][:5])
         names += f" and {len(found) - 5} more" if len(found) > 5 else ""
         done = editbases.commit(
@@ -75,6 +63,51 @@ def commit(town: Town, paths: list[str]) -> HandEdits:
             facts: dict[str, Any] = {"paths": done} | ({"assign": assign} if assign else {})
             change.emit("hand_edit", f"{names} edited by hand", bead=bead, **facts)
     return HandEdits(tuple(done), tuple(invalid), tuple(sorted(busy)))
+
+
+def _sorted(
+    town: Town, tree: bytes | None, paths: list[str], busy: set[str]
+) -> tuple[dict[str, bytes | None], list[InvalidFile]]:
+    """The edits that may be committed, path to content, and what is wrong with those that stay out.
+
+    What has to stay out because a file that is being written does is `busy`, too.
+    """
+    found: dict[str, bytes | None] = {}
+    invalid: dict[str, InvalidFile] = {}
+    stays = sorted(busy)
+    fitting = Fitting(town.repo, tree, gone=[path for path in paths if not _lies(town.root, path)])
+    for path in paths:
+        if path in busy:
+            continue
+        try:
+            data = _look(town, tree, path, fitting)
+        except InvalidFile as problem:
+            invalid.setdefault(problem.path, problem)
+            stays += [path] if _lies(town.root, path) else []
+            continue
+        if _differs(town.repo, tree, path, data):
+            found[path] = data
+    gone = [path for path, data in found.items() if data is None]
+    for one in halves.held(town.repo, tree, gone, found.keys() - gone, contents(town.root, stays)):
+        for path in one.paths:
+            del found[path]
+        if one.cause in busy:
+            busy.update(one.paths)
+        else:
+            invalid.setdefault(one.problem.path, one.problem)
+    return found, list(invalid.values())
+
+
+def contents(root: str, paths: Iterable[str]) -> dict[str, bytes]:
+    """What lies at paths, as far as it can be read, else nothing: for telling what a file was meant to be."""
+    found = {}
+    for path in paths:
+        where = layout.absolute(root, path)
+        try:
+            found[path] = files.read(where) if not os.path.islink(where) else b""
+        except OSError:
+            found[path] = b""
+    return found
 
 
 def given_to(old: Mapping[str, object] | None, new: Mapping[str, object]) -> str:

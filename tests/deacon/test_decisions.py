@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from gastown.deacon import edited
 from gastown.deacon.action import Action, Later
+from gastown.deacon.edited import Edit
 from gastown.deacon.errand import actions, make
 from gastown.deacon.patrols import (
     assigned,
@@ -24,7 +26,6 @@ from gastown.deacon.patrols import (
     syncing,
     unbegun,
 )  # fmt: skip
-from gastown.deacon.patrols.hand_edits import Edit
 from gastown.deacon.patrols.recovery import Stalled
 from gastown.deacon.patrols.sessions import Seen
 from gastown.deacon.settings import Settings
@@ -191,7 +192,7 @@ def test_hand_edits_obey_the_life_cycle(one: Edit, wanted: str) -> None:
 
 def test_a_refused_edit_is_reported_once_for_each_content() -> None:
     one = edit({"status": "merging"}, {"status": "open"})
-    key = hand_edits.key_of(one.path, one.mark)
+    key = edited.key_of(one.path, one.mark)
     assert hand_edits.decide(hand_edits.Evidence((one,), told=frozenset((key,))), S, NOW) == []
 
 
@@ -238,7 +239,7 @@ def test_valid_edits_go_into_one_commit_and_invalid_ones_stay_out() -> None:
     ],
 )  # fmt: skip
 def test_which_files_are_whose(path: str, kind: str | None) -> None:
-    assert hand_edits.kind_of(path) == kind
+    assert edited.kind_of(path) == kind
 
 
 # -- given by hand --------------------------------------------------------------------------------

@@ -250,6 +250,67 @@ def test_who_types_or_renames_a_bead_is_told_how(ground: Ground) -> None:
         assert "git checkout" not in mail
 
 
+def test_a_bead_whose_moved_file_cannot_be_used_stays_where_it_was(ground: Ground) -> None:
+    """Half of a move would take it from every other machine."""
+    bead, other = ground.bead("first", rig=None), ground.bead("marker", rig=None)
+    ground.start()
+    path, lies = ground.file(bead), str(ground.town.bead_path(bead))
+    now = path.rename(path.with_name(f"{bead}-old.yaml"))
+    told = ground.event("invalid_file", lambda one: one["data"]["path"] == lies)["text"]
+    assert f"bead {bead} is gone from here and lies in {lies.replace(bead, f'{bead}-old')}" in told
+    mail = ground.until(lambda: next((one for one in ground.mail() if "is gone from here" in one), None))
+    assert f"mend {lies.replace(bead, f'{bead}-old')}, and both go" in " ".join(mail.split())
+    ground.edit(other, "marker", "marked")
+    ground.event("hand_edit", lambda one: one.get("bead") == other)
+    assert bead in git("ls-tree", "-r", "--name-only", "HEAD", cwd=ground.root)
+    day = path.parent.with_name("2026-01-02")
+    day.mkdir()
+    now.rename(day / path.name)
+    ground.event("hand_edit", lambda one: bead in one["text"])
+    ground.until(lambda: git("status", "--porcelain", cwd=ground.root) == "")
+    assert ground.town.bead_path(bead) == f"beads/2026-01-02/{bead}.yaml"
+
+
+def test_a_rig_whose_folder_was_renamed_goes_whole_once_its_file_says_so(ground: Ground, git_repo) -> None:
+    ground.rig(git_repo("app", {"README.md": "# app\n"}, bare=True))
+    bead = ground.bead("in the rig")
+    ground.start()
+    git("mv", "rigs/app", "rigs/web", cwd=ground.root)
+    ground.event("invalid_file", lambda one: one["data"]["path"] == "rigs/app/rig.yaml")
+    ground.event("invalid_file", lambda one: one["data"]["path"] == "rigs/web/rig.yaml")
+    assert {"rigs/app/rig.yaml", str(ground.town.bead_path(bead)).replace("web", "app")} <= set(
+        git("ls-tree", "-r", "--name-only", "HEAD", cwd=ground.root).splitlines()
+    )
+    assert "rigs/web/" not in git("ls-tree", "-r", "--name-only", "HEAD", cwd=ground.root)
+    file = ground.root / "rigs/web/rig.yaml"
+    file.write_text(file.read_text().replace("name: app", "name: web"))
+    ground.event("hand_edit", lambda one: "rigs/web/rig.yaml" in one["data"]["paths"])
+    ground.until(lambda: git("status", "--porcelain", cwd=ground.root) == "")
+    assert "rigs/app/" not in git("ls-tree", "-r", "--name-only", "HEAD", cwd=ground.root)
+
+
+def test_a_held_bead_may_be_moved_to_another_day(ground: Ground) -> None:
+    bead = ground.bead("held", rig=None)
+
+    def hold(change: Change) -> None:
+        found = change.bead(bead)
+        found.set("assignee", "mayor")
+        found.move("hooked")
+        found.move("in_progress")
+        change.save(found)
+        change.emit("edit", "begun", bead=bead)
+
+    ground.town.transact("edit", hold)
+    ground.start()
+    path = ground.file(bead)
+    day = path.parent.with_name("2026-01-02")
+    day.mkdir()
+    path.rename(day / path.name)
+    ground.event("hand_edit", lambda one: bead in one["text"])
+    ground.until(lambda: git("status", "--porcelain", cwd=ground.root) == "")
+    assert ground.events("invalid_file") == []
+
+
 def test_mail_moved_by_a_mail_program_is_committed(ground: Ground) -> None:
     run_gt("mail", "send", "mayor", "-s", "hello", "-m", "text", cwd=ground.root)
     ground.start()

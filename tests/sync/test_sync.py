@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from gastown.deacon import edited
 from gastown.deacon.patrols import hand_edits
 from gastown.model.errors import GtError, Refused
 from gastown.runtime.remotes import RemoteUnreachable
@@ -180,7 +181,7 @@ def test_an_edit_over_a_newer_version_is_committed_by_nobody_as_it_is(ground: Gr
 
 def adopted_by_the_deacon(town: Town, path: str) -> None:
     data = Path(town.root, path).read_bytes()
-    hand_edits.Adopt(path, "edited by hand", (path,), {path: hand_edits.mark_of(data)}, path).apply(town)
+    hand_edits.Adopt(path, "edited by hand", (path,), {path: edited.mark_of(data)}, path).apply(town)
 
 
 @pytest.mark.parametrize("take", [lambda town, path: sync(town), adopted_by_the_deacon], ids=["sync", "deacon"])

@@ -2,51 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
-from gastown.deacon import adopt, telling
+from gastown.deacon import adopt, edited, telling
 from gastown.deacon.action import Action, Later
+from gastown.deacon.edited import HELD_BACK, MOVED, NO_CONTENT, Edit, key_of, lifecycle_problem, mark_of
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
-from gastown.model import groups
 from gastown.model.address import rig_of
-from gastown.model.bead import HELD, TRANSITIONS, Bead
+from gastown.model.bead import HELD, Bead
 from gastown.model.errors import GtError, InvalidFile
 from gastown.model.text import counted
-from gastown.services import handedits, lint, mailbox
-from gastown.store import editbases, files, git, layout, links, schema
+from gastown.services import handedits, mailbox
+from gastown.store import editbases, files, layout
 from gastown.store.change import Change
-from gastown.store.fitting import Fitting
 from gastown.store.town import Town
-
-_FOLDERS = ("beads", "rigs", "mail", "machines", "agents", "roles", "formulas", "town.yaml")
-_TEXTS = {"roles": ".md", "formulas": ".toml"}
-# The marks of what has no content to be named by.
-_NO_CONTENT = _LINK, _UNREADABLE = "link", "unreadable"
-_FRESH = ("open", "deferred", "hooked", "closed")
-
-
-@dataclass(frozen=True)
-class Edit:
-    """One file that is not as it was committed. `old`, `new` are documents (None: absent, or no YAML).
-
-    `mark` names its content, `age` is how many seconds ago it was written.
-    """
-
-    path: str
-    kind: str
-    mark: str
-    age: float
-    old: Mapping[str, Any] | None = None
-    new: Mapping[str, Any] | None = None
-    gone: bool = False
-    problem: str = ""
-    hint: str = ""
 
 
 @dataclass(frozen=True)
@@ -78,6 +50,9 @@ class Adopt(Action):
                 for path, data in contents.items()
                 if mark_of(data) == self.marks[path] and adopt.differs(town.repo, tree, path, data)
             }
+            if any(mark_of(data) != self.marks[path] for path, data in contents.items()):
+                # What is gone may lie in a file that is being edited on: the next look tells.
+                still = {path: data for path, data in still.items() if data is not None}
             if not still or adopt.git_at_work(town.repo):
                 return  # it was a change of gt's own, or is edited on: the next look tells
             message = f"hand_edit: {self.said}\n"
@@ -119,7 +94,8 @@ class Report(Action):
     def apply(self, town: Town) -> None:
         """Mail with line and reason; the file stays as it is."""
         where = layout.absolute(town.root, self.subject)
-        if self.mark not in _NO_CONTENT and mark_of(files.read_or_none(where)) != self.mark:
+        has_content = self.mark not in NO_CONTENT and not self.mark.startswith(HELD_BACK)
+        if has_content and mark_of(files.read_or_none(where)) != self.mark:
             return
         body = f"{self.why}\n\n{self.hint}\n\nIt is left as it is; nothing acts on it until it is mended.\n"
         bead = layout.bead_of_path(self.subject)
@@ -127,31 +103,6 @@ class Report(Action):
             town, "invalid_file", self.key, self.why, body=body, bead=bead, rig=layout.rig_of_path(self.subject),
             path=self.subject,
         )  # fmt: skip
-
-
-def mark_of(data: bytes | None) -> str:
-    """A short name of a file's content."""
-    return "gone" if data is None else hashlib.sha256(data).hexdigest()[:16]
-
-
-def key_of(path: str, mark: str) -> str:
-    """Under which the report of one content of a file is remembered."""
-    return f"invalid:{path}:{mark}"
-
-
-def kind_of(path: str) -> str | None:
-    """What kind of file a path is the place of, if hand edits of it are committed: a schema's name, mail or text."""
-    parts = path.split("/")
-    name = parts[-1]
-    if name.startswith(".") and path != groups.PATH:
-        return None
-    if parts[0] == layout.MAIL:
-        box = len(parts) in (4, 5, 6) and parts[-2] in ("new", "cur")
-        return "mail" if box else "groups" if path == groups.PATH else None
-    if parts[0] in _TEXTS or (parts[0] == layout.RIGS and len(parts) == 4 and parts[2] == "roles"):
-        return "text" if name.endswith(_TEXTS.get(parts[0], ".md")) else None
-    kind = schema.kind_of(path)
-    return None if kind == "event" else kind
 
 
 def box_of(path: str) -> str:
@@ -164,69 +115,18 @@ def box_of(path: str) -> str:
 def gather(world: World) -> Evidence:
     """Compare what moved (or all that git says is not committed) with HEAD."""
     town = world.town
-    paths = _uncommitted(town) if world.paths is None else sorted(world.paths)
-    wanted = [(path, kind) for path in paths if (kind := kind_of(path)) and path.isprintable()]
-    if not wanted:
+    paths = edited.uncommitted(town) if world.paths is None else sorted(world.paths)
+    if not any(map(edited.kind_of, paths)):
         return Evidence()
     tree = adopt.head_tree(town.repo)
-    edits = _fitting(town, tree, [edit for path, kind in wanted if (edit := _look(town, tree, path, kind))])
+    edits = edited.edits(town, tree, paths)
+    may_be_half = [one for one in edits if one.kind in MOVED and (one.gone or edited.is_new(town, tree, one.path))]
+    if world.paths is not None and may_be_half:
+        paths = sorted({*paths, *edited.uncommitted(town)})  # a move's other half may not have been told of just now
+        edits = edited.edits(town, tree, paths)
+    edits = edited.with_held(town, tree, edits, paths)
     told = frozenset(key_of(edit.path, edit.mark) for edit in edits if world.memory.when(key_of(edit.path, edit.mark)))
     return Evidence(tuple(edits), adopt.git_at_work(town.repo) if edits else "", told)
-
-
-def _fitting(town: Town, tree: bytes | None, edits: list[Edit]) -> list[Edit]:
-    """The edits, with what is wrong about the names of those that no other machine would take."""
-    fitting = Fitting(town.repo, tree, gone=[edit.path for edit in edits if edit.gone])
-    found = []
-    for edit in edits:
-        wrong = None if edit.gone or edit.problem or edit.kind == "mail" else handedits.unfit(fitting, edit.path)
-        found.append(replace(edit, problem=wrong.message, hint=wrong.hint) if wrong else edit)
-    return found
-
-
-def _uncommitted(town: Town) -> list[str]:
-    """Every path that git finds changed, removed or new; read-only."""
-    there = [name for name in _FOLDERS if os.path.lexists(os.path.join(town.root, name))]
-    args = ["--no-optional-locks", "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--"]
-    _, out = git.run([*args, *there], cwd=town.root)
-    return sorted({item[3:] for item in out.decode("utf-8", "surrogateescape").split("\0") if len(item) > 3})
-
-
-def _look(town: Town, tree: bytes | None, path: str, kind: str) -> Edit | None:
-    absolute = layout.absolute(town.root, path)
-    if os.path.islink(absolute) and (link := links.first(town.root, path)):
-        return Edit(path, kind, _LINK, 60.0, problem=link.message, hint=link.hint)
-    if os.path.isdir(absolute):
-        return None
-    try:
-        data = files.read_or_none(absolute)
-        age = time.time() - os.stat(absolute).st_mtime if data is not None else 60.0
-    except FileNotFoundError:
-        data, age = None, 60.0
-    except NotADirectoryError:
-        return None
-    except OSError as error:
-        return Edit(path, kind, _UNREADABLE, 60.0, problem=f"{path}: cannot be read: {error.strerror}")
-    if not adopt.differs(town.repo, tree, path, data):
-        return None
-    mark = mark_of(data)
-    if data is None:
-        return Edit(path, kind, mark, age, gone=True)
-    if kind in ("mail", "text"):
-        return Edit(path, kind, mark, age)
-    before = town.repo.blob(tree, path)
-    try:
-        new = lint.parse(path, data, town)
-    except InvalidFile as problem:
-        return Edit(path, kind, mark, age, problem=problem.message, hint=problem.remedy(is_new=before is None))
-    known = before
-    if before is None and kind == "bead" and new and str(new.get("status", "open")) not in _FRESH:
-        known = handedits.removed(town.root, path)
-    try:
-        old = lint.parse(path, known) if known is not None else None
-    except InvalidFile:
-        old = None
-    return Edit(path, kind, mark, age, old, new)
 
 
 # -- deciding -------------------------------------------------------------------------------------
@@ -238,45 +138,23 @@ def decide(evidence: Evidence, settings: Settings, now: float) -> list[Action]:
     good: list[Edit] = []
     boxes = sorted({box_of(edit.path) for edit in evidence.edits if edit.kind == "mail"})
     actions += [AdoptMail(box, "a mail program was at work") for box in boxes]
+    # What is gone from its place may lie in a file that is being written.
+    young = {one.kind for one in evidence.edits if one.kind in MOVED and 0 <= one.age < settings.settle * 0.8}
     for edit in evidence.edits:
         if edit.kind == "mail":
             continue
-        if edit.age < settings.settle * 0.8:
+        if edit.age < settings.settle * 0.8 or (edit.gone and edit.kind in young):
             actions.append(Later(edit.path, "it is being written", at=now + settings.settle))
             continue
         wrong = edit.problem or lifecycle_problem(edit)
-        if not wrong:
+        if not wrong and not edit.held:
             good.append(edit)
-        elif key_of(edit.path, edit.mark) not in evidence.told:
+        elif wrong and key_of(edit.path, edit.mark) not in evidence.told:
             hint = edit.hint or InvalidFile(edit.path, wrong).remedy(is_new=edit.old is None)
             actions.append(Report(edit.path, wrong, mark=edit.mark, hint=hint))
     if good:
         actions.append(_adopt(good))
     return actions
-
-
-def lifecycle_problem(edit: Edit) -> str:
-    """Why an edit of a bead breaks the rules of its life cycle; "" if it does not."""
-    if edit.kind != "bead" or edit.new is None:
-        return ""
-    now = str(edit.new.get("status", "open"))
-    if edit.old is None:
-        if now in _FRESH:
-            return ""
-        return f"{edit.path} (status): a new bead cannot be {now}; it may be: {', '.join(_FRESH)}"
-    was = str(edit.old.get("status", "open"))
-    if now != was and now not in TRANSITIONS[was]:
-        allowed = ", ".join(TRANSITIONS[was])
-        return f"{edit.path} (status): {edit.new['id']} was {was} and cannot become {now}; it may become: {allowed}"
-    holder = edit.old.get("assignee")
-    if was in HELD and now in HELD and edit.new.get("assignee") != holder:
-        return (
-            f"{edit.path} (assignee): {edit.new['id']} is held by {holder}; "
-            f"gt sling {edit.new['id']} {edit.new.get('assignee')} --force takes it over"
-        )
-    if was in HELD and now in HELD and edit.new.get("branch") != edit.old.get("branch"):
-        return f"{edit.path} (branch): {edit.new['id']} is being worked on at {edit.old.get('branch')}"
-    return ""
 
 
 def given_to(edit: Edit) -> str:
