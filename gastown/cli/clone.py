@@ -37,16 +37,18 @@ def clone(
 
 
 def lint(ctx: typer.Context, json: Json = False) -> int:
-    """Check every file of the town against its schema, that no id means two beads, and that no bead needs itself.
+    """Check every file against its schema, that no id means two beads, no bead needs itself, no rig lacks its rig.yaml.
 
     Exits 1 if not. For CI.
     """
     from gastown.services import lint as service
+    from gastown.services import rigless
 
     town = ctx.obj.town
     paths = service.all_paths(town)
     circles = service.circles(town.index().rows)
-    return _tell([*service.problems(town, paths), *service.doubled(paths), *circles], json)
+    lost = [one.problem for one in rigless.found(town)]
+    return _tell([*service.problems(town, paths), *service.doubled(paths), *lost, *circles], json)
 
 
 def _tell(found: list[InvalidFile], json: bool) -> int:

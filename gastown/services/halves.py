@@ -11,14 +11,12 @@ from dataclasses import dataclass
 
 from gastown.model.errors import InvalidFile
 from gastown.model.text import counted
-from gastown.store import layout, schema, treediff
+from gastown.store import layout, rigfiles, schema
 from gastown.store import yaml as yaml_store
-from gastown.store.gitrepo import TREE_MODE, Repo
+from gastown.store.gitrepo import Repo
 
 # What is one thing by its name, wherever it lies.
 _NAMED = ("bead", "worker", "machine", "agent")
-# What makes a rig's folder more than an empty one.
-_INSIDE = ("beads", "crew", "polecats")
 # What tells one rig from another.
 _RIG_KEYS = ("name", "prefix", "git")
 
@@ -123,7 +121,8 @@ class _Look:
                 continue
             going = [path for path in self._gone if layout.rig_of_path(path) == rig]
             cause = self._elsewhere(rig)
-            left = [path for path in self._below(rig) if path not in self._gone or path in self._out]
+            below = rigfiles.below(self._repo, self._tree, rig)
+            left = [path for path in below if path not in self._gone or path in self._out]
             if cause:
                 yield self._hold(going, cause, _moved(file, f"rig {rig}", cause))
             elif left:
@@ -140,15 +139,6 @@ class _Look:
                 if any(now and now == before for now, before in told) or not any(now for now, _ in told):
                     return path
         return ""
-
-    def _below(self, rig: str) -> Iterator[str]:
-        for folder in _INSIDE:
-            above = f"{layout.RIGS}/{rig}/{folder}"
-            entry = self._repo.find(self._tree, above)
-            if entry and entry[0] == TREE_MODE:
-                for path, _ in treediff.diff(self._repo, None, entry[1]):
-                    if path.endswith(b".yaml"):
-                        yield f"{above}/{path.decode('utf-8', 'surrogateescape')}"
 
 
 def _named(path: str, name: str = "") -> tuple[str, str, str]:

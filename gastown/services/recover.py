@@ -78,9 +78,9 @@ def _hand_in(town: Town, bead: Bead, record: SessionRecord) -> str | None:
     ended = _how(record)
     if not begun and record.exit_code != 0:
         return ended
-    rig = town.rig(str(rig_of(record.address)))
-    repo = layout.bare(town.root, rig.name)
     try:
+        rig = town.rig(str(rig_of(record.address)))
+        repo = layout.bare(town.root, rig.name)
         target = landings.target_now(town, rig, bead.target or rig.branch)
         commits = worksite.ahead(repo, target, str(bead.branch))
         if not begun and not commits:
@@ -147,7 +147,7 @@ def _stall(
 def _save(town: Town, address: str) -> str:
     """What was uncommitted, and where it lies; a failure to save is said, and nothing is touched."""
     try:
-        return worksite.save(town, town.rig(str(rig_of(address))), name_of(address))
+        return worksite.save(town, str(rig_of(address)), name_of(address))
     except GtError as error:
         return f"what is uncommitted could not be saved: {error.message}"
 

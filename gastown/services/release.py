@@ -82,7 +82,7 @@ def _release_elsewhere(town: Town, bead: Bead) -> Released:
 
 def _save(town: Town, address: str) -> str:
     rig = rig_of(address)
-    return worksite.save(town, town.rig(rig), name_of(address)) if rig else ""
+    return worksite.save(town, rig, name_of(address)) if rig else ""
 
 
 def _open(change: Change, seen: Bead, saved: str) -> Bead:

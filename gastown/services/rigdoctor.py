@@ -10,8 +10,8 @@ from gastown.model.bead import HELD
 from gastown.model.errors import GtError
 from gastown.model.rig import Rig
 from gastown.runtime import clones, git, marked, processes
-from gastown.services import origins
-from gastown.services.findings import NOTE, OK, WARN, Finding, Found
+from gastown.services import origins, rigless
+from gastown.services.findings import FAIL, NOTE, OK, WARN, Finding, Found
 from gastown.services.rigs import ensure_clone
 from gastown.store import files, layout
 from gastown.store.resources import data_path
@@ -38,7 +38,10 @@ def look(town: Town) -> Iterator[Found]:
             yield Finding("rigs", OK, f"rig {rig.name}"), None
         yield from _hooks(rig, repo)
         yield from _worktrees(town, rig, repo)
-    if not rigs and not problems:
+    lost = rigless.found(town)
+    for one in lost:
+        yield Finding("rigs", FAIL, f"rig {one.rig} has no rig.yaml: {one.text}", one.todo), None
+    if not rigs and not problems and not lost:
         yield Finding("rigs", NOTE, "no rigs yet", "gt rig add NAME URL-OR-PATH"), None
     yield from _left_running(town)
 

@@ -12,7 +12,7 @@ from gastown.model import ids
 from gastown.model.errors import GtError, Refused, UsageError
 from gastown.model.rig import LANDINGS, MERGES, Rig, is_source, rig_of
 from gastown.runtime import clones, git
-from gastown.services import origins, trust
+from gastown.services import origins, rigless, trust
 from gastown.store import layout
 from gastown.store.town import Town
 from gastown.store.view import View
@@ -122,6 +122,9 @@ def _write(change: Change, name: str, doc: dict[str, Any]) -> Rig:
 def _check_free(town: Town, name: str) -> None:
     if town.exists(layout.rig_file(name)):
         raise Refused(f"there is a rig {name} already", f"`gt rig show {name}` shows it")
+    lost = rigless.look(town, name)
+    if lost is not None:
+        raise Refused(f"rig {name} is here, but its rig.yaml is missing: {lost.text}", lost.todo)
 
 
 def _prefix(town: Town, new: NewRig) -> str:

@@ -105,7 +105,7 @@ def requeue(town: Town, bead_id: str, why: str) -> bool:
     """
     before = town.bead(bead_id)
     former, rig = before.assignee or "", layout.rig_of_path(before.path) or ""
-    saved = worksite.save(town, town.rig(str(rig_of(former))), name_of(former)) if before.held else ""
+    saved = worksite.save(town, str(rig_of(former)), name_of(former)) if before.held else ""
 
     def body(change: Change) -> bool:
         bead = change.bead(bead_id)

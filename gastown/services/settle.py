@@ -21,7 +21,7 @@ from gastown.model.merge_bead import RENUMBERED, identity
 from gastown.runtime import git
 from gastown.services import doubled, mailjoin, references, rejoin, renumber
 from gastown.services.renumber import Lost
-from gastown.store import filemerge, files, layout, moves, runstate, treediff
+from gastown.store import filemerge, files, layout, moves, rigfiles, runstate, treediff
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -148,6 +148,7 @@ def after(town: Town, *, finished: bool = False) -> After:
     if came.joined:
         town.transact("sync", lambda change: renumber.settle(change, doubled.spoken_of(change, came.joined)),
                       actor="deacon")  # fmt: skip
+        town.transact("sync", lambda change: _bring_back(change, came.joined), actor="deacon")
     for name in names:
         if name in true or _is_old(town.root, name):
             files.remove(os.path.join(_folder(town.root), name))
@@ -176,6 +177,19 @@ def _settle(change: Change, notes: list[dict[str, Any]], came: _Came) -> After:
     for path, one in told:
         _tell(change, path, one)
     return After(new_ids, tuple(mail))
+
+
+def _bring_back(change: Change, joined: list[tuple[str, str]]) -> None:
+    """The rig.yaml that a merge of git's lost though beads of the rig were kept: the side that had it wins."""
+    repo = change.town.repo
+    _, head = repo.head()
+    for path in rigfiles.lost(repo, repo.commit(head).tree) if head else ():
+        for one, other in joined:
+            had = repo.blob(repo.commit(one.encode()).tree, path)
+            if had is not None and repo.find(repo.commit(other.encode()).tree, path) is None:
+                change.write(path, had)
+                _tell(change, path, Settled("rig", "rig.yaml", "its removal"))
+                break
 
 
 def _is_old(root: str, name: str) -> bool:
@@ -268,6 +282,8 @@ def _tell(change: Change, path: str, one: Settled) -> None:
         text = f"two beads were made as {one.lost}; the later one is now {one.kept}"
     elif one.key == "place":
         text = f"{bead} lay in two files; it is at {one.kept}, and {one.lost} is gone"
+    elif one.key == "rig":
+        text = f"rig {layout.rig_of_path(path)} was removed in one place and worked on in another; it is kept"
     elif one.key == "message":
         text = f"a message was edited in two places: {one.kept} has one version, {one.lost} the other"
     else:

@@ -77,7 +77,7 @@ def _mark(change: Change, records: list[SessionRecord]) -> None:
 
 def _save(town: Town, address: str) -> str:
     rig = rig_of(address)
-    return worksite.save(town, town.rig(rig), name_of(address)) if rig else ""
+    return worksite.save(town, rig, name_of(address)) if rig else ""
 
 
 def _end_terminals(town: Town) -> list[str]:

@@ -213,7 +213,7 @@ def _save_former(run: Run, bead: Bead, order: Order) -> None:
     rig = rig_of(former)
     if rig is None or (bead.machine and bead.machine != run.town.machine):
         return
-    saved = worksite.save(run.town, run.town.rig(rig), name_of(former))
+    saved = worksite.save(run.town, rig, name_of(former))
     if saved and not order.restart:
         run.note(f"in the worktree of {former}: {saved}")
 

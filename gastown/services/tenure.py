@@ -231,12 +231,12 @@ def _rescue(town: Town, bead: Bead, by: str, attempt: int) -> str:
     if rig_name is None:
         return ""
     said = []
-    rig, branch = town.rig(rig_name), work_branch(name_of(by), bead.id, attempt)
-    repo = layout.bare(town.root, rig.name)
+    branch = work_branch(name_of(by), bead.id, attempt)
+    repo = layout.bare(town.root, rig_name)
     tip = clones.resolve(repo, f"refs/heads/{branch}")
     if tip is not None:
         ref = f"{PREFIX}{OUTCOME.replace('_', '-')}-{bead.id}.a{attempt}"
         git.run(["update-ref", ref, tip], git_dir=repo)
         said.append(f"its commits on {branch} and {ref}")
-    saved = worksite.save(town, rig, name_of(by))
+    saved = worksite.save(town, rig_name, name_of(by))
     return ", ".join([*said, *([saved] if saved else [])])

@@ -7,7 +7,7 @@ import shlex
 
 from gastown.model.errors import InvalidFile, Refused
 from gastown.runtime import git
-from gastown.services import handedits, lint, mailbox, outgoing, settle
+from gastown.services import handedits, lint, mailbox, outgoing, rigless, settle
 from gastown.store import commit, editbases, layout, lock, runstate, treediff
 from gastown.store.fitting import Fitting
 from gastown.store.town import Town
@@ -92,7 +92,8 @@ def unusable(town: Town) -> list[InvalidFile]:
     ref, head = town.repo.head()
     there = town.repo.ref(f"refs/remotes/{town.repo.remote()}/{ref.removeprefix('refs/heads/')}")
     wrong = outgoing.unwelcome(town.repo, head, there) if head else None
-    return [*([wrong] if wrong else []), *lint.problems(view, lint.all_paths(view))]
+    lost = [one.problem for one in rigless.found(view)]
+    return [*([wrong] if wrong else []), *lint.problems(view, lint.all_paths(view)), *lost]
 
 
 def unwelcome(town: Town) -> Refused | None:

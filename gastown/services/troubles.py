@@ -33,6 +33,7 @@ def found(
     `remote`: files of this town may have come over a wire. False for the past.
     """
     problems = [*_holds(town, view), *_syncing(town, view, remote=remote), *_machine_problems(town, view, rigs)]
+    problems += _rigless(view)
     problems += _paused(town, view, summaries)
     problems += _worker_problems(summaries)
     problems += _merge_problems(view, town, index)
@@ -99,6 +100,17 @@ def _machine_problems(town: Town, view: View, rigs: list[Rig]) -> list[Problem]:
             text = f"its repository lies on machine {home}, which was retired"
             found.append(Problem("machine", rig, text, f"$EDITOR {layout.rig_file(rig)}"))
     return found
+
+
+def _rigless(view: View) -> list[Problem]:
+    """Rigs whose rig.yaml is gone, with beads that nobody can work on. The module is loaded only where there is one."""
+    suspects = [name for name in view.names(layout.RIGS) if ids.is_name(name)]
+    if all(view.exists(layout.rig_file(name)) for name in suspects):
+        return []
+    from gastown.services import rigless
+
+    found = [(one, one.command or f"$EDITOR {one.problem.path}") for one in rigless.found(view)]
+    return [Problem("rig", one.rig, f"its rig.yaml is missing, and {one.text}", command) for one, command in found]
 
 
 def _this_machine(town: Town) -> list[Problem]:

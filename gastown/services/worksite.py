@@ -135,24 +135,27 @@ def _switch(town: Town, rig: Rig, name: str, branch: str, base: str | None) -> s
     repo, path = layout.bare(town.root, rig.name), layout.worktree(town.root, rig.name, name)
     start = base or clones.resolve(repo, f"refs/heads/{branch}")
     assert start is not None
-    rescued = save(town, rig, name)
+    rescued = save(town, rig.name, name)
     try:
         worktrees.switch_fresh(repo, path, branch, start)
     except worktrees.Unsaved:
-        rescued = "; ".join(filter(None, (rescued, save(town, rig, name))))
+        rescued = "; ".join(filter(None, (rescued, save(town, rig.name, name))))
         worktrees.switch_fresh(repo, path, branch, start)
     return rescued
 
 
-def save(town: Town, rig: Rig, name: str) -> str:
-    """Save what is uncommitted or on no branch in a worker's worktree; a line that says what and where, or ""."""
-    repo = layout.bare(town.root, rig.name)
-    path = layout.worktree(town.root, rig.name, name)
+def save(town: Town, rig: str, name: str) -> str:
+    """Save what is uncommitted or on no branch in a worker's worktree; a line that says what and where, or "".
+
+    All of it lies on this machine: it is saved though the town may know the rig no more.
+    """
+    repo = layout.bare(town.root, rig)
+    path = layout.worktree(town.root, rig, name)
     if not os.path.lexists(os.path.join(path, ".git")):
         return ""
     if not [part for part in rescue.unsaved(repo, path, ignored=False) if not part.startswith("stash-")]:
         return ""
-    saved = rescue.save(repo, path, f"{rig.name}-{name}", layout.rescue(town.root), town.clock())
+    saved = rescue.save(repo, path, f"{rig}-{name}", layout.rescue(town.root), town.clock())
     if all_landed(town, saved):
         return ""
     where = layout.relative(town.root, saved.patch) if saved.patch else ", ".join(sorted(saved.refs))
@@ -204,7 +207,7 @@ def undo(town: Town, rig: Rig, name: str, branch: str, base: str, *, fresh: bool
     if clones.resolve(repo, f"refs/heads/{branch}") not in (None, base):
         return
     if fresh:
-        save(town, rig, name)
+        save(town, rig.name, name)
         worktrees.remove(repo, path)
     elif os.path.isdir(path) and worktrees.state(path).branch == branch:
         git.run(["checkout", "--quiet", "--detach"], cwd=path)

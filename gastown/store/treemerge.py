@@ -11,7 +11,7 @@ from gastown.model import merge_maildir as places
 from gastown.model.errors import GtError, Refused
 from gastown.model.merge import Settled
 from gastown.model.merge_bead import Confirmed
-from gastown.store import git, layout, treediff
+from gastown.store import git, layout, rigfiles, treediff
 from gastown.store.filemerge import merge_file
 from gastown.store.gitrepo import FILE_MODE, TREE_MODE, Change, Repo, new_blob
 from gastown.store.sameids import SameIds, Side
@@ -177,6 +177,7 @@ class _Merge:
         for paths in mail:
             final.update(self._message(paths))
         final.update(self._beside_folders(final))
+        final.update(self._kept_rigs(final))
         changes: dict[str, Change] = {
             path: entry
             for path, entry in sorted(final.items())
@@ -292,6 +293,16 @@ class _Merge:
             if blocked is not None:
                 done[path] = None
                 done[self._aside(blocked) + path[len(blocked) :]] = final[path]
+        return done
+
+    def _kept_rigs(self, final: Side) -> Side:
+        """The rig.yaml that one side removed of rigs in which the other's changes won: beads need their rig."""
+        done: Side = {}
+        for path in rigfiles.left(self.repo, self.ours, final):
+            entry = next((one for side in (self.mine, self.other) if (one := self._of(side)(path)) is not None), None)
+            if entry is not None:
+                done[path] = entry
+                self.settled.append((path, Settled("rig", "rig.yaml", "its removal")))
         return done
 
     def _is_file(self, path: str, final: Side) -> bool:

@@ -109,6 +109,8 @@ class View:
     def rig(self, name: str) -> Rig:
         """A rig; raises NotFound with the nearest names, or InvalidFile."""
         if not is_name(name) or not self.exists(layout.rig_file(name)):
+            if is_name(name) and self._is_left(name):
+                raise NotFound(f"rig {name} has no rig.yaml any more", "`gt doctor` tells what brings it back")
             known = self.rig_names()
             hint = "" if known else "add one: gt rig add NAME URL-OR-PATH"
             near = nearest(name, known)
@@ -117,6 +119,12 @@ class View:
 
         path = layout.rig_file(name)
         return rig_of(self.load(path), path)
+
+    def _is_left(self, rig: str) -> bool:
+        """True if there are beads or polecats of a rig."""
+        above = layout.rig_dir(rig)
+        folders = [f"{above}/polecats", *(f"{above}/beads/{day}" for day in self.names(f"{above}/beads"))]
+        return any(name.endswith(".yaml") for folder in folders for name in self.names(folder))
 
     def rigs(self) -> tuple[list[Rig], list[InvalidFile]]:
         """Every usable rig, and the rig.yaml that are not."""
