@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from gastown.model import times
 from gastown.model.bead import HELD, parse_branch
 from gastown.model.errors import GtError, InvalidFile, NotFound
+from gastown.model.ids import is_name
 from gastown.model.row import Row
 from gastown.model.text import nearest
 from gastown.runtime.sessions import SessionRecord
@@ -51,9 +53,12 @@ def polecats(town: Town, rig: str | None = None, *, index: Index | None = None) 
     live = attempts.live_sessions(town)[0]
     found = []
     for name in [rig] if rig else town.rig_names():
-        for doc in town.workers(name)[0]:
-            address = f"{name}/{doc['name']}"
-            found.append(_one(town, address, str(doc["kind"]), held.get(address), live.get(address)))
+        docs = town.workers(name)[0]
+        everyone = [(str(doc["name"]), str(doc["kind"])) for doc in docs]
+        everyone += [(one, "polecats") for one in unlisted([one for one, _ in everyone], held, name)]
+        for worker, kind in everyone:
+            address = f"{name}/{worker}"
+            found.append(_one(town, address, kind, held.get(address), live.get(address)))
     return sorted(found, key=lambda one: (one.address.partition("/")[0], one.kind != "polecats", one.address))
 
 
@@ -62,9 +67,12 @@ def as_it_was(view: View, rig: str | None = None) -> list[Polecat]:
     held = {row.assignee: row for row in view.index().rows if row.assignee and row.status in HELD}
     found = []
     for name in [rig] if rig else view.rig_names():
-        for doc in view.workers(name)[0]:
-            address = f"{name}/{doc['name']}"
-            row, kind = held.get(address), str(doc["kind"])
+        docs = view.workers(name)[0]
+        everyone = [(str(doc["name"]), str(doc["kind"])) for doc in docs]
+        everyone += [(one, "polecats") for one in unlisted([one for one, _ in everyone], held, name)]
+        for worker, kind in everyone:
+            address = f"{name}/{worker}"
+            row = held.get(address)
             found.append(Polecat(address, kind, "idle") if row is None else _held(address, kind, "working", row))
     return sorted(found, key=lambda one: (one.address.partition("/")[0], one.kind != "polecats", one.address))
 
@@ -103,10 +111,25 @@ def _one(town: Town, address: str, kind: str, row: Row | None, session: SessionR
     if row is None:
         if session is None:
             return Polecat(address, kind, "idle")
-        return Polecat(address, kind, "zombie", session=session.id, agent=session.agent, machine=town.machine,
-                       why="a session without work on its hook")  # fmt: skip
+        why = _orphaned(town, session) or "a session without work on its hook"
+        return Polecat(address, kind, "zombie", session=session.id, agent=session.agent, machine=town.machine, why=why)
     state, why, sid, agent = _state(town, address, row)
     return replace(_held(address, kind, state, row), agent=agent or row.agent, session=sid or None, why=why)
+
+
+def _orphaned(town: Town, session: SessionRecord) -> str:
+    """That the bead of a session was removed, and where its work is."""
+    if not session.bead or town.bead_path(session.bead) is not None:
+        return ""
+    from gastown.services import orphaned
+
+    return orphaned.why(town, session)
+
+
+def unlisted(workers: Iterable[str], held: Iterable[str | None], rig: str) -> list[str]:
+    """The names of a rig's agents with work on their hook that are not among its `workers`: their files are gone."""
+    names = {one.partition("/")[2] for one in held if one and one.startswith(f"{rig}/")}
+    return sorted(name for name in names.difference(workers) if is_name(name))
 
 
 def _held(address: str, kind: str, state: str, row: Row) -> Polecat:

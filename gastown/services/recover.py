@@ -14,7 +14,7 @@ from gastown.model.bead import Bead
 from gastown.model.errors import GtError, NotFound
 from gastown.runtime import presets, sessions
 from gastown.runtime.sessions import SessionRecord
-from gastown.services import attempts, done, footing, hook, launch, worksite
+from gastown.services import attempts, done, footing, hook, launch, orphaned, worksite
 from gastown.services import landing as landings
 from gastown.store import layout
 from gastown.store.change import Change
@@ -48,6 +48,7 @@ def session_ended(town: Town, sid: str) -> Ended:
     if life.live:
         raise GtError(f"session {sid} of {record.address} still runs", "gt session stop ends it")
     if not record.bead or town.bead_path(record.bead) is None:
+        orphaned.tell_end(town, record)
         return Ended(sid, record.bead or "", record.address, "over")
     bead = town.bead(record.bead)
     mine = _item(bead, sid)

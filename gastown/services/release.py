@@ -12,7 +12,7 @@ from gastown.model.bead import Bead
 from gastown.model.errors import GtError, NotFound, Refused
 from gastown.runtime import plain, presets, sessions, shell
 from gastown.runtime.sessions import SessionRecord
-from gastown.services import attempts, claims, dispatch, launch, polecats, worksite
+from gastown.services import attempts, claims, dispatch, launch, orphaned, polecats, worksite
 from gastown.store import layout, runstate
 from gastown.store.change import Change
 from gastown.store.town import Town
@@ -154,7 +154,7 @@ def stop_session(town: Town, sid: str, *, grace: float = 5.0, after: float = 0.0
     if record.bead and town.bead_path(record.bead):
         town.transact("session_end", lambda change: _mark_stopped(change, str(record.bead), sid, record.address))
     gone = sessions.stop(record, grace)
-    saved = _save(town, record.address)
+    saved = orphaned.tell_end(town, record) or _save(town, record.address)
     return Stopped(sid, record.address, gone, saved)
 
 

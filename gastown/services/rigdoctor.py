@@ -10,7 +10,7 @@ from gastown.model.bead import HELD
 from gastown.model.errors import GtError
 from gastown.model.rig import Rig
 from gastown.runtime import clones, git, marked, processes
-from gastown.services import origins, rigless
+from gastown.services import origins, orphaned, rigless
 from gastown.services.findings import FAIL, NOTE, OK, WARN, Finding, Found
 from gastown.services.rigs import ensure_clone
 from gastown.store import files, layout
@@ -70,9 +70,16 @@ def _worktrees(town: Town, rig: Rig, repo: str) -> Iterator[Found]:
         if row.rig != rig.name or row.status not in HELD or row.machine != here or not row.assignee:
             continue
         path = layout.worktree(town.root, rig.name, row.assignee.partition("/")[2])
+        name = row.assignee.partition("/")[2]
+        if not any(town.exists(layout.worker_file(rig.name, kind, name)) for kind in ("polecats", "crew")):
+            file = layout.worker_file(rig.name, "polecats", name)
+            text = f"{row.assignee} holds {row.id}, but its file {file} is missing"
+            yield Finding("worktrees", WARN, text, f"bring it back from a commit that had it: git log -- {file}"), None
         if os.path.realpath(path) not in known or not os.path.isdir(path):
             text = f"{row.assignee} holds {row.id}, but its worktree is missing"
             yield Finding("worktrees", WARN, text, f"gt resume {row.id}"), None
+    for bead, branch, count in orphaned.branches(town, rig.name, rig.branch):
+        yield Finding("work", NOTE, *orphaned.said(rig.name, bead, branch, count)), None
     folder = layout.work(town.root, rig.name)
     for name in sorted(os.listdir(folder)):
         path = os.path.join(folder, name)

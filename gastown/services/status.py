@@ -148,8 +148,13 @@ def _workers(
 ) -> tuple[list[Worker], list[InvalidFile]]:
     docs, problems = view.workers(rig.name)
     held = {row.assignee: row for row in index.live if row.assignee and row.status in ("hooked", "in_progress")}
-    states = _states(town, rig.name, index) if docs and view.revision is None else {}
-    addresses = [f"{rig.name}/{doc['name']}" for doc in docs]
+    names = [str(doc["name"]) for doc in docs]
+    if held:
+        from gastown.services import polecats
+
+        names += polecats.unlisted(names, held, rig.name)
+    states = _states(town, rig.name, index) if names and view.revision is None else {}
+    addresses = [f"{rig.name}/{name}" for name in names]
     found = [_worker(one, held.get(one), states.get(one)) for one in addresses]
     return _with_claims(town, found) if remote else found, problems
 

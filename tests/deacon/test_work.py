@@ -425,3 +425,28 @@ def test_agents_can_be_frozen_and_ended_while_town_yaml_is_broken(site: Ground, 
     assert "stopped app/" in run_gt("down", cwd=site.root).out
     assert not processes.alive(agent)
     assert (site.root / "town.yaml").read_bytes() == broken
+
+
+def test_an_agent_whose_bead_was_removed_is_told_and_the_branch_with_its_work_is_named(
+    site: Ground, tmp_path: Path
+) -> None:
+    bead = site.bead()
+    script = "git commit -q --allow-empty -m made && echo more > left && touch $0 && sleep 1000"
+    site.command(bead, "sh", "-c", script, str(tmp_path / "made"))
+    site.start()
+    run_gt("sling", bead, "app", cwd=site.root)
+    site.until(lambda: (tmp_path / "made").exists())
+    record = site.until(lambda: live(site, bead))
+    git("rm", "-q", "--cached", str(site.town.bead_path(bead)), cwd=site.root)
+    site.file(bead).unlink()
+    git("commit", "-qm", "gone", cwd=site.root)
+    where = f"{bead} was removed; what was committed for it stays on branch {record.branch} in work/app/.repo.git"
+    assert where in site.event("nudge", about(bead))["text"]
+    ended = site.event("session_end", about(bead))
+    assert where in ended["text"]
+    assert ended["data"]["branch"] == record.branch
+    site.event("rescue", lambda one: "saved to .gt/rescue/" in one["text"])
+    site.until(lambda: live(site, bead) is None)
+    assert len([one for one in site.events("session_end") if about(bead)(one)]) == 1
+    said = run_gt("doctor", cwd=site.root, code=None).out
+    assert f"{bead} was removed, and 1 commit made for it are on branch {record.branch} alone" in " ".join(said.split())

@@ -8,10 +8,12 @@ from pathlib import Path
 import pytest
 
 from gastown.model.errors import NotFound, Refused
-from gastown.services import release, resume, rigs
+from gastown.runtime import sessions
+from gastown.services import attempts, orphaned, recover, release, resume, rigs
 from gastown.services.sync import sync
 from gastown.store.town import Town
 from tests.conftest import git, run_gt
+from tests.services.work_lab import eventually
 from tests.sync.ground import Ground, bead, check_clean, note, plain, quiet, tree
 from tests.sync.lab import Machines
 
@@ -150,3 +152,44 @@ def test_a_session_that_dies_in_a_rig_without_its_file_leaves_what_it_made(machi
     assert "In its worktree: " in str(ended.notes)
     assert "could not be saved" not in str(ended.notes)
     assert tree(here)
+
+
+def test_a_session_of_a_removed_bead_is_shown_with_the_branch_and_told_of_at_its_end(machines: Machines) -> None:
+    here = machines.here
+    work = machines.bead("Removed")
+    script = "git commit -q --allow-empty -m made; touch made; while ! test -e go; do sleep 0.05; done; exit 1"
+    begun = machines.started(here, work, script)
+    branch, folder = str(here.bead(work).branch), Path(here.root, "work", begun.to)
+    eventually(lambda: (folder / "made").exists())
+    lose(here, str(here.bead_path(work)))
+    sync(here)
+    (problem,) = [one for one in run_gt("status", "--json", cwd=here.root).json["problems"] if one["kind"] == "zombie"]
+    assert problem["text"].startswith(f"{work} was removed; what was committed for it stays on branch {branch}")
+    (folder / "go").touch()
+    eventually(lambda: sessions.liveness(sessions.load(attempts.run_dir(here), begun.session)) not in attempts.LIVE)
+    (told,) = eventually(lambda: [e for e in here.events() if e["type"] == "session_end" and e.get("bead") == work])
+    assert branch in told["text"]
+    recover.session_ended(here, begun.session)
+    assert len([e for e in here.events() if e["type"] == "session_end" and e.get("bead") == work]) == 1
+
+
+def test_a_bead_that_an_earlier_state_of_the_town_has_not_yet_is_not_taken_for_removed(ground: Ground) -> None:
+    here = ground.towns["anvil"]
+    before = git("rev-parse", "HEAD", cwd=here.root)
+    made = bead(here, "Made later")
+    git("checkout", "--quiet", "--detach", before, cwd=here.root)
+    assert here.bead_path(made) is None
+    assert not orphaned.is_removed(here, made)
+    git("checkout", "--quiet", "main", cwd=here.root)
+    lose(here, str(here.bead_path(made)))
+    assert orphaned.is_removed(here, made)
+
+
+def test_a_busy_worker_whose_file_was_removed_is_shown_all_the_same(machines: Machines) -> None:
+    here = machines.here
+    work = machines.bead("Busy")
+    begun = machines.started(here, work, "read line")
+    lose(here, f"rigs/app/polecats/{begun.to.partition('/')[2]}.yaml")
+    rig = next(one for one in run_gt("status", "--json", cwd=here.root).json["rigs"] if one["name"] == "app")
+    assert (rig["working"], [(one["address"], one["bead"]) for one in rig["workers"]]) == (1, [(begun.to, work)])
+    assert f"{begun.to} holds {work}, but its file" in " ".join(run_gt("doctor", cwd=here.root, code=None).out.split())

@@ -51,7 +51,7 @@ def key_of(session: str) -> str:
 
 
 def gather(world: World) -> list[Lost]:
-    """Live sessions whose bead is closed, or on no or another hook though they never handed it in."""
+    """Live sessions whose bead is closed, removed, or on no or another hook though they never handed it in."""
     if not world.pulse.live:
         return []
     return [Lost(one, world.memory.when(key_of(one.session))) for one in seen(world) if _has_lost(one)]
@@ -67,7 +67,8 @@ def decide(evidence: list[Lost], settings: Settings, now: float) -> list[Action]
     actions: list[Action] = []
     for item in evidence:
         one = item.one
-        why = f"{one.bead} is closed" if one.status == "closed" else f"{one.bead} is no longer yours ({one.status})"
+        why = one.removed or f"{one.bead} is no longer yours ({one.status})"
+        why = f"{one.bead} is closed" if one.status == "closed" else why
         if item.told is None:
             actions.append(TellLost(one.session, why, address=one.address, bead=one.bead))
             actions.append(Later(one.session, why, at=now + settings.closing))

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gastown.deacon.world import World
 from gastown.model import times
 from gastown.model.bead import HELD
-from gastown.services import heartbeat
+from gastown.services import heartbeat, orphaned
 
 # Outcomes with which an agent ends its work itself.
 _BY_ITSELF = ("done", "escalated", "deferred", "handoff")
@@ -18,7 +18,8 @@ class Seen:
     """One live session of this machine. Times are epoch seconds.
 
     `status` is its bead's, "" if it has none; `mine`: the bead is on this session's hook; `handed_in` is when it did,
-    0 if it did not; `beat` is the last sign of life, `began` true once it called gt from inside.
+    0 if it did not; `beat` is the last sign of life, `began` true once it called gt from inside. `removed` says so of
+    a bead that is no more, and where the work is.
     """
 
     session: str
@@ -31,6 +32,7 @@ class Seen:
     beat: float
     handed_in: float = 0.0
     began: bool = True
+    removed: str = ""
 
 
 def seen(world: World) -> list[Seen]:
@@ -39,7 +41,8 @@ def seen(world: World) -> list[Seen]:
     for record in world.pulse.live.values():
         row = world.index.by_id.get(record.bead or "")
         bead = world.bead(row) if row is not None else None
-        if record.bead and (row is None or bead is None):
+        removed = orphaned.why(world.town, record) if row is None else ""
+        if record.bead and (row is None or bead is None) and not removed:
             continue  # its bead cannot be read: nothing is concluded from that
         age = heartbeat.age(world.town.root, record.address, world.now)
         beat = max(record.started, world.now - age) if age is not None else record.started
@@ -51,7 +54,7 @@ def seen(world: World) -> list[Seen]:
         found.append(
             Seen(
                 record.id, record.address, record.bead or "", bead.status if bead else "", mine and not ended,
-                record.runtime, record.started, beat, handed_in, bead is None or bead.status != "hooked",
+                record.runtime, record.started, beat, handed_in, bead is None or bead.status != "hooked", removed,
             )
         )  # fmt: skip
     return found
