@@ -40,6 +40,11 @@ def note_won(town: Town, one: Claim) -> None:
         runstate.write_json(_path(town, one.bead), {**note, "won": one.nonce})
 
 
+def is_lost(town: Town, bead_id: str) -> bool:
+    """True if nothing is known here of what this clone claimed of a bead: it never did, or the note was damaged."""
+    return not _nonces(_read(town, bead_id))
+
+
 def forget(town: Town, bead_id: str) -> None:
     """Nothing of ours stands on that bead any more."""
     for path in (_path(town, bead_id), _before(town, bead_id)):

@@ -12,7 +12,7 @@ from gastown.model.errors import GtError, NotFound, RaceLost
 from gastown.model.text import safe
 from gastown.runtime import clones, git
 from gastown.runtime.rescue import PREFIX
-from gastown.services import attempts, badclaims, claimrefs, claims, hook, oddclaims, ownclaims, worksite
+from gastown.services import attempts, badclaims, claimrefs, claims, forgotten, hook, oddclaims, ownclaims, worksite
 from gastown.services.badclaims import Unreadable
 from gastown.services.claimrefs import Claim
 from gastown.services.claims import Offline
@@ -115,6 +115,8 @@ def _held_here(town: Town, found: Tenure) -> Iterable[Bead]:
 def _keep(town: Town, bead: Bead, found: Tenure) -> None:
     """Claim it, or renew the claim where that is due; raises RaceLost if somebody else has it."""
     one = claims.held(town, bead.id)
+    if one is not None:
+        forgotten.regain(town, bead, one)
     new = one is None or not ownclaims.is_ours(town, one)
     if one is None or new or claims.is_due(town, one) or _says_less(one, bead):
         above = (bead.fence or 0) if one is None or new else one.fence - 1

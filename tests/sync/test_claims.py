@@ -266,6 +266,45 @@ def test_released_elsewhere_by_force_is_told_and_free(machines: Machines) -> Non
     assert machines.ended(machines.here, again).fence == 2
 
 
+@pytest.mark.parametrize("damage", ["emptied", "removed"])
+def test_a_claim_whose_note_is_lost_stays_with_who_works_on_it(machines: Machines, damage: str) -> None:
+    bead = machines.bead()
+    one = machines.started(machines.here, bead, "sleep 60")
+    for note in note_of(machines.here, bead):
+        note.write_text("") if damage == "emptied" else note.unlink()
+    found = exchange(machines.here).tenure
+    assert (found.lost, found.trouble) == ([], [])
+    assert machines.here.bead(bead).assignee == one.to
+    assert [one.bead for one in claims.held_here(machines.here)] == [bead]
+    release.release(machines.here, machines.here.bead(bead))
+    machines.meet()
+    assert machines.claims() == []
+    machines.started(machines.there, bead)
+
+
+def test_a_claim_of_which_nothing_is_known_here_is_not_taken_for_lost(machines: Machines) -> None:
+    """Names alone do not make it ours either: a copied disk has the same."""
+    bead = machines.bead()
+    one = machines.started(machines.here, bead, "sleep 60")
+    for note in note_of(machines.here, bead):
+        note.unlink()
+    home = Path(machines.here.root, ".gt/run")
+    (home / "hooks" / one.to.replace("/", "__")).unlink()
+    (home / "sessions").rename(home / "elsewhere")
+    found = exchange(machines.here).tenure
+    (home / "elsewhere").rename(home / "sessions")
+    assert found.lost == []
+    assert [f"gt release {bead} --force" in error.hint for error in found.trouble] == [True]
+    assert machines.here.bead(bead).assignee == one.to
+
+
+def note_of(town: Town, bead: str) -> list[Path]:
+    """Where a clone remembers that it claimed a bead."""
+    found = list(Path(town.root).glob(f".g*/**/claims/{bead}.json"))
+    assert found
+    return found
+
+
 def test_claims_as_branches_for_hosts_that_hide_other_refs(machines: Machines) -> None:
     with machines.here.change("config") as change:
         doc = change.load("town.yaml")
