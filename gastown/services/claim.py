@@ -25,12 +25,14 @@ from gastown.store.town import Town
 class Ticket:
     """The right to work on a bead: the fence of its claim (None: not confirmed yet) and the least attempt.
 
-    `fresh`: the claim was made for this, and is given back if nothing comes of it.
+    `fresh`: the claim was made for this, and is given back if nothing comes of it. `over`: in words, whose claim it
+    took over; "" for nobody's.
     """
 
     fence: int | None = None
     attempt: int = 1
     fresh: bool = False
+    over: str = ""
 
 
 @dataclass(frozen=True)
@@ -250,6 +252,8 @@ def _hook(change: Change, rig: Rig, order: Order, bead: Bead, place: _Place, sid
     )  # fmt: skip
     change.save(bead)
     words = f"slung {bead.id} to {address}: {bead.title}"
+    if order.ticket and order.ticket.over:
+        words += f" (taken over from {order.ticket.over})"
     change.emit("sling", words, bead=bead.id, rig=rig.name, to=address, attempt=attempt, session=sid, agent=order.agent)
     if place.new:
         path = layout.worker_file(rig.name, "polecats", place.name)

@@ -27,8 +27,9 @@ BRANCHES = "refs/heads/gt-claims/"
 class Claim:
     """One claim: `fence` grows with every holder of the bead; `until` is the lease's end (epoch seconds).
 
-    `ref` is where it stands at the remote, `commit` what it points to; `since` is when it was made. `tip` is where
-    the town's branch stood there at that moment, where it was asked.
+    `ref` is where it stands at the remote, `commit` what it points to; `since` is when it was made, `written` when it
+    was renewed last, by its holder's clock. `tip` is where the town's branch stood there at that moment, where it was
+    asked.
     """
 
     bead: str
@@ -42,6 +43,7 @@ class Claim:
     ref: str = ""
     commit: str = ""
     tip: str = ""
+    written: float = 0.0
 
 
 def ref_of(town: Town, bead_id: str) -> str:
@@ -75,7 +77,8 @@ def mirrored(town: Town) -> list[tuple[str, str]]:
 def parse(repo: Repo, sha: str, ref: str) -> Claim:
     """The claim that stands at `ref` of the remote and points to `sha`; raises Unreadable for anything else."""
     try:
-        body = repo.commit(sha.encode()).message.decode("utf-8").partition("\n\n")[2]
+        made = repo.commit(sha.encode())
+        body = made.message.decode("utf-8").partition("\n\n")[2]
         facts = dict(line.split(": ", 1) for line in body.splitlines() if line)
         if facts["Bead"] != ref.rpartition("/")[2]:
             raise ValueError(f"it is one on {facts['Bead']}")
@@ -83,6 +86,7 @@ def parse(repo: Repo, sha: str, ref: str) -> Claim:
             bead=facts["Bead"], claimant=facts["Claimant"], machine=facts["Machine"], attempt=int(facts["Attempt"]),
             fence=int(facts["Fence"]), until=times.parse(facts["Lease"]), nonce=facts["Nonce"],
             since=times.parse(facts["Since"]), ref=ref, commit=sha,
+            written=float(made.commit_time),
         )  # fmt: skip
     except KeyError as error:
         raise Unreadable(ref, f"nothing in it says {error.args[0]!r}", _remote(repo)) from None

@@ -21,7 +21,7 @@ from gastown.model.merge import Doc
 from gastown.model.merge_bead import Confirmed
 from gastown.runtime import git
 from gastown.runtime.remotes import RemoteUnreachable
-from gastown.services import ownclaims, takeable, wire
+from gastown.services import leases, ownclaims, takeable, wire
 from gastown.services.badclaims import Unreadable
 from gastown.services.claimrefs import BRANCHES, Claim, mirrored, parse, ref_of
 from gastown.services.claimsight import Standing, foremost, last_seen, look
@@ -31,8 +31,6 @@ from gastown.store.gitrepo import Repo, new_commit
 from gastown.store.town import Town
 
 LEASE = "24h"
-# Clocks of two machines may be this far apart before a lease that lapsed is taken for lapsed.
-GRACE = 600.0
 # A remote that says nothing for so long is offline; who only tidies up waits less.
 TIMEOUT = 15.0
 TIDY_TIMEOUT = 5.0
@@ -137,6 +135,7 @@ def refresh(town: Town, *, timeout: float = TIMEOUT) -> bool:
     try:
         with wire.opened(town, timeout=timeout, alone=False) as line:
             line.fetch_claims()
+        leases.watch(town, mirrored(town))
     except RemoteUnreachable:
         return False
     return True
@@ -164,8 +163,8 @@ def known(town: Town, bead_id: str) -> Claim | None:
 
 
 def lapsed(town: Town, one: Claim) -> bool:
-    """True if its lease is over, whatever two clocks differ."""
-    return one.until + GRACE < town.clock()
+    """True if its lease is over, whatever two clocks differ, and its holder did not renew it before our eyes."""
+    return leases.lapsed(town, one)
 
 
 def held_here(town: Town) -> list[Claim]:
@@ -205,11 +204,16 @@ def lease_of(town: Town) -> float:
     return town.span("sync.lease", LEASE)
 
 
-def lost_to(one: Claim) -> RaceLost:
-    """The refusal of work that another claim stands on: who, where, since when."""
+def lost_to(town: Town, one: Claim) -> RaceLost:
+    """The refusal of work that another claim stands on: who, where, since when; and why a lapsed lease is waited on."""
+    over = ""
+    if one.until < town.clock() < leases.free_from(town, one):
+        seen = times.ago(town.clock() - leases.watched_since(town, one))
+        over = f"; by this clock that is over, but it was first seen here {seen} ago, and who works on it may yet "
+        over += f"renew it: free from {times.text(leases.free_from(town, one))}"
     return RaceLost(
         f"{one.bead} is claimed by {one.claimant} on {one.machine} since {times.text(one.since)} "
-        f"(attempt {one.attempt}, until {times.text(one.until)})",
+        f"(attempt {one.attempt}, until {times.text(one.until)}){over}",
         f"it becomes free when it is released or that lease lapses; gt release {one.bead} --force takes it away",
     )
 
@@ -275,7 +279,7 @@ def _in_the_way(town: Town, seen: Standing, force: bool) -> GtError | None:
         return None
     if seen.odd:
         return seen.odd
-    return next((lost_to(one) for one in claims if not _may_replace(town, one, force)), None)
+    return next((lost_to(town, one) for one in claims if not _may_replace(town, one, force)), None)
 
 
 def _require_free(town: Town, seen: Standing, force: bool) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from gastown.model.errors import GtError
 from gastown.runtime import git
-from gastown.services import ownclaims
+from gastown.services import leases, ownclaims
 from gastown.services.badclaims import Unreadable
 from gastown.services.claimrefs import Claim, forms, mirror_of, parse
 from gastown.services.wire import Wire
@@ -41,6 +41,7 @@ def look(town: Town, line: Wire, bead_id: str) -> Standing:
         if not git.succeeds(["cat-file", "-e", sha], cwd=town.root):
             line.bring(ref)
         git.run(["update-ref", mirror, sha], cwd=town.root)
+        leases.watch_one(town, ref, sha)
     return replace(_judged(town, {ref: there[ref] for ref in refs if ref in there}), tip=there.get(branch, ""))
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from gastown.model import times
 from gastown.services import claims, ownclaims, sync, takeable
+from gastown.services.badclaims import Unreadable
 from gastown.services.claim import Chosen, Ticket
-from gastown.services.claimrefs import Claim
+from gastown.services.claimrefs import Claim, parse
 from gastown.services.claims import Offline
 from gastown.store.town import Town
 
@@ -28,12 +30,26 @@ def win(town: Town, chosen: Chosen, *, force: bool = False, offline: bool = Fals
         if again and ours and known is not None and known.until > town.clock():
             return Ticket(known.fence, chosen.attempt)
         raise
+    over = _taken_over(town, mine)
     try:
         mine = _up_to_date(town, mine)
     except BaseException:
         give_back(town, bead.id, Ticket(mine.fence, fresh=not ours))
         raise
-    return Ticket(mine.fence, mine.attempt, fresh=not ours)
+    return Ticket(mine.fence, mine.attempt, fresh=not ours, over=over)
+
+
+def _taken_over(town: Town, mine: Claim) -> str:
+    """Who had it before this claim, where, and from when until when; "" if it was nobody's or ours."""
+    parents = town.repo.commit(mine.commit.encode()).parents
+    try:
+        former = parse(town.repo, parents[0].decode(), mine.ref) if parents else None
+    except Unreadable:
+        return ""
+    if former is None or ownclaims.is_ours(town, former):
+        return ""
+    span = f"since {times.text(former.since)}, until {times.text(former.until)}"
+    return f"{former.claimant} on {former.machine}, who had it {span}"
 
 
 def _unasked(town: Town, chosen: Chosen, mine: Claim | None, force: bool) -> Ticket:
@@ -41,7 +57,7 @@ def _unasked(town: Town, chosen: Chosen, mine: Claim | None, force: bool) -> Tic
         return Ticket(mine.fence, chosen.attempt)
     known = claims.held(town, chosen.bead.id)
     if known is not None and mine is None and not (force or claims.lapsed(town, known)):
-        raise claims.lost_to(known)
+        raise claims.lost_to(town, known)
     return Ticket(None, max(chosen.attempt, known.attempt + 1 if known else 1))
 
 

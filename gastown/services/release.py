@@ -12,7 +12,7 @@ from gastown.model.bead import Bead
 from gastown.model.errors import GtError, NotFound, Refused
 from gastown.runtime import plain, presets, sessions, shell
 from gastown.runtime.sessions import SessionRecord
-from gastown.services import attempts, claims, dispatch, launch, orphaned, polecats, worksite
+from gastown.services import attempts, claims, dispatch, launch, orphaned, ownclaims, polecats, worksite
 from gastown.store import layout, runstate
 from gastown.store.change import Change
 from gastown.store.town import Town
@@ -45,10 +45,14 @@ class Stopped:
 def release(town: Town, bead: Bead, *, force: bool = False) -> Released:
     """Put held work back to open: its tree is saved, then it is nobody's, then its session ends. Open: nothing changes.
 
-    Refused for what is not held, and without `force` for work on another machine.
+    Refused for what is not held, and without `force` for work on another machine. With `force` a claim that another
+    machine has on open work is taken away, too: it was made there, and nothing else of it has come here.
     """
     if bead.status == "open":
         _stop_leftover(town, bead)
+        one = claims.known(town, bead.id) if force and claims.needed(town) else None
+        if one is not None and not ownclaims.is_ours(town, one) and claims.release(town, bead.id, force=True):
+            return Released(bead.id, f"{one.claimant} on {one.machine}", bead.branch or "")
         if dispatch.QUEUED in bead.labels:
             town.transact("release", lambda change: _unqueue(change, bead.id))
             return Released(bead.id, "", bead.branch or "")

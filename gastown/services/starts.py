@@ -168,6 +168,11 @@ def _claim(run: Run, order: Order, sid: str) -> tuple[Claim | Held | Waits, Orde
         force = order.force and order.takes_from is not None
         ticket = contest.win(town, found, force=force, offline=run.wish.offline, again=again)
         order = replace(order, ticket=ticket)
+        if ticket.over:
+            run.note(
+                f"{order.bead} was taken over from {ticket.over}: a session may still work on it there; what it makes "
+                "is kept there, and cannot land"
+            )
         try:
             found = claim.claim(town, run.rig, order, sid)
         except BaseException:

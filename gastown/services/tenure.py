@@ -12,7 +12,18 @@ from gastown.model.errors import GtError, NotFound, RaceLost
 from gastown.model.text import safe
 from gastown.runtime import clones, git
 from gastown.runtime.rescue import PREFIX
-from gastown.services import attempts, badclaims, claimrefs, claims, forgotten, hook, oddclaims, ownclaims, worksite
+from gastown.services import (
+    attempts,
+    badclaims,
+    claimrefs,
+    claims,
+    forgotten,
+    hook,
+    leases,
+    oddclaims,
+    ownclaims,
+    worksite,
+)
 from gastown.services.badclaims import Unreadable
 from gastown.services.claimrefs import Claim
 from gastown.services.claims import Offline
@@ -49,6 +60,7 @@ def settle(town: Town, sent: str) -> Tenure:
     Work begun without the remote's word is claimed now; what somebody else has won goes on with them, and what was
     made of it here is kept. A claim is given back only when the remote knows that its work has ended.
     """
+    leases.watch(town, claimrefs.mirrored(town))
     if _settled(town, sent):
         return Tenure(unreadable=badclaims.noted(town.root))
     found = _settle(town, town.at(sent))
@@ -178,7 +190,7 @@ def _lost_sessions(town: Town, found: Tenure) -> list[Bead]:
 def _to_whom(town: Town, bead: Bead) -> str:
     one = claims.known(town, bead.id)
     if one is not None:
-        return claims.lost_to(one).message
+        return claims.lost_to(town, one).message
     return f"{bead.id} is worked on by {bead.assignee} on {bead.machine}"
 
 

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from gastown.model import times
 from gastown.model.errors import NotFound, RaceLost, Refused
 from gastown.services import claims, dispatch, release, rigs, sling, trust
 from gastown.services.exchange import exchange
 from gastown.store.town import Town, open_town
-from tests.conftest import PROJECT, git, gt_argv, run_gt
+from tests.conftest import PROJECT, Clock, git, gt_argv, run_gt
 from tests.services.work_lab import eventually
 from tests.sync.lab import RIG, Machines
 
@@ -172,9 +173,14 @@ def test_a_lapsed_lease_is_taken_over_and_the_old_holder_cannot_land(machines: M
     old = machines.started(machines.there, bead, f"while [ ! -e {go} ]; do sleep 0.05; done; echo old > old")
     machines.meet()
     assert machines.sling(machines.here, bead).dispatched[0].unchanged
+    since = times.text(clock.now)
     clock.advance(24 * 3600 + 700)
-    new = machines.started(machines.here, bead, "echo new > new")
+    report = machines.sling(machines.here, bead, "echo new > new")
+    new = report.dispatched[0]
     assert (new.attempt, machines.here.bead(bead).fence) == (2, 2)
+    (said,) = [text for text in report.messages if "taken over" in text]
+    assert f"{bead} was taken over from {old.to} on brick, who had it since {since}, until " in said
+    assert "a session may still work on it there" in said
     machines.ended(machines.here, new)
     go.touch()
     assert machines.ended(machines.there, old).status == "merging"
@@ -188,6 +194,43 @@ def test_a_lapsed_lease_is_taken_over_and_the_old_holder_cannot_land(machines: M
     assert "old" in git("ls-tree", "--name-only", old_branch, cwd=repo)
     assert [one[1] for one in machines.land(machines.here).landed] == [bead]
     assert git("ls-tree", "--name-only", "main", cwd=machines.origin).splitlines() == ["README.md", "new"]
+
+
+def test_a_clock_that_is_ahead_takes_nothing_away(machines: Machines, clock) -> None:
+    bead = machines.bead()
+    machines.started(machines.there, bead, "sleep 60")
+    ahead = Clock(clock.now + 30 * 3600)
+    fast = open_town(machines.here.root, clock=ahead)
+    refused = machines.refused(fast, bead)
+    assert refused.code == "race_lost"
+    assert "by this clock that is over, but it was first seen here 0s ago" in refused.message
+    assert release.release(fast, fast.bead(bead)).unchanged
+    assert claims.current(fast, bead).machine == "brick"
+    exchange(machines.there)
+    # Its holder does not renew it in all the time in which it would if it lived.
+    exchange(fast)
+    ahead.advance(9 * 3600)
+    assert machines.started(fast, bead, "true").attempt == 2
+
+
+def test_a_claim_of_which_nothing_else_has_come_is_taken_away_by_force(machines: Machines) -> None:
+    bead = machines.bead()
+    claims.claim(machines.there, bead, 1, claimant="app/amber")
+    assert "gt release" in machines.refused(machines.here, bead).hint
+    assert release.release(machines.here, machines.here.bead(bead), force=True).former == "app/amber on brick"
+    assert machines.claims() == []
+
+
+def test_a_holder_whose_clock_is_ahead_holds_no_longer_than_its_lease(machines: Machines, clock) -> None:
+    bead = machines.bead()
+    fast = open_town(machines.there.root, clock=Clock(clock.now + 90 * 3600))
+    machines.started(fast, bead, "sleep 60")
+    exchange(fast)
+    exchange(machines.here)
+    clock.advance(23 * 3600)
+    assert not claims.lapsed(machines.here, claims.known(machines.here, bead))
+    clock.advance(3600 + 700)
+    assert machines.started(machines.here, bead, "true").attempt == 2
 
 
 def test_what_was_handed_in_under_a_lower_fence_is_never_landed(machines: Machines) -> None:
