@@ -14,7 +14,7 @@ from gastown.model import times
 from gastown.model.errors import NotFound, RaceLost, UsageError
 from gastown.model.queue import Entry
 from gastown.model.text import safe, safe_block
-from gastown.services import held, queries, queue, refinery, sentback
+from gastown.services import held, queries, queue, refinery, sentback, silence
 from gastown.services.refinery import RefineryReport, Step
 from gastown.store import layout
 from gastown.store.town import Town
@@ -30,6 +30,9 @@ refinery_app = typer.Typer(help="The refinery: it lands what waits in the merge 
 WATCH_PAUSE = 1.0
 
 Rig = Annotated[str | None, typer.Argument(metavar="[RIG]", help="This rig only; else every rig.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Also where another machine is the refinery: it is taken from there.")
+]
 MergeId = Annotated[str, typer.Argument(metavar="ID", help="A merge bead, or the work bead it carries.")]
 
 
@@ -57,16 +60,9 @@ def _json(view: View, position: int, entry: Entry, why: str) -> dict[str, Any]:
     return {**doc, "position": position, "state": refinery.state(entry), "failures": entry.failures, "why": why}
 
 
-def _elsewhere(town: Town, rig: str) -> str:
-    """Which other machine runs the rig's refinery, as last heard; "" if none does."""
-    from gastown.services import fences
-
-    return fences.elsewhere(town, town.rig(rig))
-
-
-def _turn(town: Town, rig: str) -> str:
-    """What an entry waits for that nothing is wrong with."""
-    return _elsewhere(town, rig) or "it is next in its turn"
+def _elsewhere(view: View, town: Town, rig: str) -> str:
+    """Which other machine runs the rig's refinery, as last heard; "" if none does, and for the past."""
+    return silence.why_waiting(town, town.rig(rig)) if view.revision is None else ""
 
 
 @mq_app.command("list")
@@ -75,8 +71,9 @@ def list_(ctx: typer.Context, rig: Rig = None, json: Json = False, at: At = None
     gt: Ctx = ctx.obj
     view = gt.view(at)
     rows = [(name, *one) for name in _rigs(view, rig) for one in _waiting(view, gt.town, name)]
+    away = {name: _elsewhere(view, gt.town, name) for name in dict.fromkeys(row[0] for row in rows)}
     if json:
-        put_json([_json(view, position, entry, why) for _, position, entry, why in rows])
+        put_json([_json(view, position, entry, why or away[name]) for name, position, entry, why in rows])
         return 0
     now = gt.town.clock()
     head = ("RIG", "POS", "ID", "BEAD", "PRIO", "AGE", "FAILED", "STATE", "WORKER", "TITLE")
@@ -89,6 +86,9 @@ def list_(ctx: typer.Context, rig: Rig = None, json: Json = False, at: At = None
     for _, _, entry, why in rows:
         if why:
             say(f"{entry.id} waits: {safe(why)}")
+    for name, why in away.items():
+        if why:
+            say(f"{name} waits: {safe(why)}")
     if not rows:
         say("nothing waits to be merged")
     return 0
@@ -102,8 +102,10 @@ def show(ctx: typer.Context, merge_id: MergeId, json: Json = False, at: At = Non
     bead = view.bead(_merge_of(view, view.resolve(merge_id, gt.actor)))
     rig = layout.rig_of_path(bead.path) or ""
     here = [one for one in _waiting(view, gt.town, rig) if one[1].id == bead.id] if bead.status != "closed" else []
+    away = _elsewhere(view, gt.town, rig) if here else ""
     if json:
-        put_json(_json(view, *here[0]) if here else queries.as_json(bead, queries.around(view, bead)))
+        around = queries.around(view, bead)
+        put_json(_json(view, *here[0][:2], here[0][2] or away) if here else queries.as_json(bead, around))
         return
     facts: list[tuple[str, object]] = [
         ("id", bead.id), ("title", bead.title), ("bead", bead.source), ("status", bead.status),
@@ -111,7 +113,8 @@ def show(ctx: typer.Context, merge_id: MergeId, json: Json = False, at: At = Non
         ("attempts", bead.attempts or None),
     ]  # fmt: skip
     for position, entry, why in here:
-        facts += [("state", refinery.state(entry)), ("position", position), ("why", why or _turn(gt.town, rig))]
+        why = why or away or "it is next in its turn"
+        facts += [("state", refinery.state(entry)), ("position", position), ("why", why)]
     if bead.closed:
         facts += [("closed", bead.closed.get("reason")), ("landed", bead.closed.get("commit"))]
     facts += [(f"gate {one.get('name')}", f"{one.get('result')}  {one.get('log', '')}") for one in bead.gates]
@@ -173,10 +176,10 @@ def _tell(gt: Ctx, bead_id: str, text: str, *, json: bool, quiet: bool) -> None:
 
 
 @mq_app.command("run")
-def run_queue(ctx: typer.Context, rig: Rig = None, json: Json = False) -> int:
+def run_queue(ctx: typer.Context, rig: Rig = None, force: Force = False, json: Json = False) -> int:
     """Land what can land now. Exits 1 if something was sent back or still waits."""
     gt: Ctx = ctx.obj
-    return _once(gt, rig, json=json)
+    return _once(gt, rig, force=force, json=json)
 
 
 @refinery_app.command("run")
@@ -185,14 +188,17 @@ def run(
     rig: Rig = None,
     once: Annotated[bool, typer.Option("--once", help="Try what waits once, and end (the default).")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Go on until interrupted.")] = False,
+    force: Force = False,
     json: Json = False,
 ) -> int:
     """Land what waits: stack, run the gates, push, verify. Exits 1 if something was sent back or still waits."""
     gt: Ctx = ctx.obj
     if once and watch:
         raise UsageError("--once and --watch cannot be used together")
+    if watch and force:
+        raise UsageError("--force takes the refinery once, and --watch would take it again and again", "leave out one")
     if not watch:
-        return _once(gt, rig, json=json)
+        return _once(gt, rig, force=force, json=json)
     while True:
         for name in _rigs(gt.town, rig):
             if refinery.due(gt.town, name):
@@ -203,8 +209,8 @@ def run(
         time.sleep(WATCH_PAUSE)
 
 
-def _once(gt: Ctx, rig: str | None, *, json: bool) -> int:
-    reports = [refinery.run_once(gt.town, name, on_step=_step) for name in _rigs(gt.town, rig)]
+def _once(gt: Ctx, rig: str | None, *, force: bool, json: bool) -> int:
+    reports = [refinery.run_once(gt.town, name, force=force, on_step=_step) for name in _rigs(gt.town, rig)]
     if json:
         put_json([_report(one) for one in reports])
     else:
@@ -252,7 +258,7 @@ def status(ctx: typer.Context, rig: Rig = None, json: Json = False) -> int:
         waiting = _waiting(gt.town, gt.town, name)
         states = [refinery.state(entry) if not why or entry.set_aside else "held" for _, entry, why in waiting]
         rows.append({
-            "rig": name, "running": refinery.running(gt.town, name) or _elsewhere(gt.town, name),
+            "rig": name, "running": refinery.running(gt.town, name) or _elsewhere(gt.town, gt.town, name),
             "queued": states.count("queued"), "held": states.count("held"), "set_aside": states.count("set-aside"),
             "gates": [gate.name for gate in gt.town.rig(name).gates],
         })  # fmt: skip

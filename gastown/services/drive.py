@@ -18,7 +18,7 @@ from gastown.model.errors import GtError, RaceLost
 from gastown.model.queue import SET_ASIDE
 from gastown.model.row import Row
 from gastown.runtime import sessions
-from gastown.services import attempts, exchange, held, holds, recover, refinery, resume, sling
+from gastown.services import attempts, exchange, held, holds, recover, refinery, resume, silence, sling
 from gastown.services.refinery import Step
 from gastown.store import layout, lock
 from gastown.store.index import Index
@@ -256,7 +256,8 @@ class _Loop:
         if any(SET_ASIDE in one.labels for one in merges):
             return End(row.id, "set_aside", f"it was sent back three times: gt mq retry {merges[0].id}")
         notes = held.known(self.town, str(row.rig))
-        reason = str(notes.get(merges[0].id, {}).get("reason", "")) or "it is in the merge queue"
+        reason = str(notes.get(merges[0].id, {}).get("reason", ""))
+        reason = reason or silence.why_waiting(self.town, self.town.rig(str(row.rig))) or "it is in the merge queue"
         return End(row.id, "waiting", reason.splitlines()[0])
 
     def _end_between_changes(self, bead_id: str) -> End:

@@ -103,22 +103,41 @@ def elsewhere(town: Town, rig: Rig) -> str:
     return f"the refinery of {rig.name} runs on machine {one.machine}"
 
 
-def take_over(town: Town, rig: Rig) -> str:
+def holder(town: Town, rig: Rig) -> Claim | None:
+    """The claim of another machine to be the rig's refinery, as last fetched, lapsed or not; None if there is none."""
+    if not claims.needed(town):
+        return None
+    one = claims.known(town, subject(rig))
+    return None if one is None or ownclaims.is_ours(town, one) else one
+
+
+def take_over(town: Town, rig: Rig, *, force: bool = False) -> str:
     """Become the rig's refinery among all machines, or stay it; why not, in a phrase, "" if it is so.
 
-    rig.yaml `refinery.machine` decides where it is set.
+    rig.yaml `refinery.machine` decides where it is set. `force` takes it from whichever machine has it. What was
+    another machine's before is said in the feed.
     """
     if rig.refinery_machine or not claims.needed(town):
         return elsewhere(town, rig)
     one = claims.known(town, subject(rig))
     if one is not None and ownclaims.is_ours(town, one) and one.until - town.clock() > LEASE / 2:
         return ""
+    former = holder(town, rig)
     try:
-        claims.claim(town, subject(rig), 1, claimant=f"{rig.name}/refinery", lease=LEASE)
+        claims.claim(town, subject(rig), 1, claimant=f"{rig.name}/refinery", force=force, lease=LEASE)
     except RaceLost:
         return elsewhere(town, rig) or f"another machine runs the refinery of {rig.name}"
     except GtError as error:
         if one is not None and ownclaims.is_ours(town, one) and one.until > town.clock():
             return ""
         return f"which machine runs the refinery of {rig.name} cannot be asked: {error.message.splitlines()[0]}"
+    if former is not None:
+        _tell_taken(town, rig, former)
     return ""
+
+
+def _tell_taken(town: Town, rig: Rig, former: Claim) -> None:
+    text = f"the refinery of {rig.name} runs on machine {town.machine} now; {former.machine} had it since "
+    text += f"{times.text(former.since)}, until {times.text(former.until)}"
+    with town.change("claim", actor=f"{rig.name}/refinery") as change:
+        change.emit("claim", text, rig=rig.name, machine=town.machine, former=former.machine)

@@ -12,7 +12,7 @@ from gastown.model.errors import RaceLost, Refused
 from gastown.model.queue import Entry, next_batch
 from gastown.model.rig import Rig
 from gastown.runtime import remotes
-from gastown.services import desk, fences, footing, held, landed, landing, queue, rigs, sentback
+from gastown.services import desk, fences, footing, held, landed, landing, queue, rigs, sentback, silence
 from gastown.services.attempt import Job, attempt, finish_interrupted
 from gastown.services.sentback import SentBack
 from gastown.store import flock, layout, runstate
@@ -45,17 +45,25 @@ class RefineryReport:
     messages: tuple[str, ...] = ()
 
 
-def run_once(town: Town, rig_name: str, *, on_step: Callable[[Step], None] | None = None) -> RefineryReport:
+def run_once(
+    town: Town, rig_name: str, *, force: bool = False, on_step: Callable[[Step], None] | None = None
+) -> RefineryReport:
     """Try everything that waits in the rig's queue once; what cannot move now stays, with the reason.
 
-    Raises RaceLost naming the holder while another refinery of this rig runs on this machine, and Refused while the
-    town is not on its branch: what waits there may have landed long ago.
+    `force` takes the refinery from the machine that has it, unless rig.yaml names that one. Raises RaceLost naming the
+    holder while another refinery of this rig runs on this machine, and Refused while the town is not on its branch:
+    what waits there may have landed long ago.
     """
     footing.require_home(town.repo)
     rig = town.rig(rig_name)
     waits = queue.entries(town, rig.name)
-    elsewhere = _not_ours(town, rig) or (fences.take_over(town, rig) if waits else "")
+    elsewhere = _not_ours(town, rig, force) or (fences.take_over(town, rig, force=force) if waits else "")
     if elsewhere:
+        if rig.parked or not fences.elsewhere(town, rig):
+            if waits and not rig.parked:
+                held.tell(town, rig, waits, elsewhere)  # nothing else shows it: the remote could not be asked
+        else:
+            elsewhere = silence.why_waiting(town, rig)
         return RefineryReport(rig.name, waiting=tuple((entry.id, elsewhere) for entry in waits), messages=(elsewhere,))
     messages: list[str] = []
 
@@ -91,14 +99,17 @@ def _run(job: Job) -> None:
         batch = next_batch(ready, rig.batch)
         if not batch:
             break
-        fences.take_over(town, rig)  # a long run stays known as the one that runs
+        lost = fences.take_over(town, rig)  # a long run stays known as the one that runs
+        if lost:
+            job.say("note", lost)
+            break
         attempt(job, batch)
 
 
-def _not_ours(town: Town, rig: Rig) -> str:
+def _not_ours(town: Town, rig: Rig, force: bool = False) -> str:
     if rig.parked:
         return f"rig {rig.name} is parked: nothing lands (gt rig unpark {rig.name})"
-    return fences.elsewhere(town, rig)
+    return "" if force else fences.elsewhere(town, rig)
 
 
 def _report(job: Job, messages: list[str]) -> RefineryReport:

@@ -36,7 +36,9 @@ def found(
     problems += _rigless(view)
     problems += _paused(town, view, summaries)
     problems += _worker_problems(summaries)
+    problems += _silent(town, summaries) if remote else []
     problems += _merge_problems(view, town, index)
+    problems += _waiting_elsewhere(town, index, rigs) if remote else []
     problems += _given(town, view, index)
     problems += _untrusted(town, index, rigs) if remote else []
     problems += _escalations(view, index)
@@ -161,6 +163,28 @@ def _worker_problems(rigs: Iterable[RigStatus]) -> list[Problem]:
             text, command = (form.format(**facts) for form in _TROUBLE[one.why if one.why == _PUT_OFF else one.state])
             found.append(Problem(one.state, one.address, text, command))
     return found
+
+
+def _silent(town: Town, rigs: Iterable[RigStatus]) -> list[Problem]:
+    """Work that is held on a machine of which nothing is heard."""
+    away = [one for rig in rigs for one in rig.workers if one.state == "foreign" and one.bead]
+    if not away:
+        return []
+    from gastown.services import silence
+
+    return [found for one in away if (found := silence.bead_problem(town, one)) is not None]
+
+
+def _waiting_elsewhere(town: Town, index: Index, rigs: Iterable[Rig]) -> list[Problem]:
+    """Queues that wait for the refinery of a machine of which nothing is heard."""
+    rows = [one for one in index.live if one.type == "merge" and one.status == "open" and "set-aside" not in one.labels]
+    if not rows:
+        return []
+    from gastown.services import silence
+
+    queues = [(rig, [row for row in rows if row.rig == rig.name]) for rig in rigs]
+    found = [silence.queue_problem(town, rig, waiting) for rig, waiting in queues if waiting]
+    return [one for one in found if one is not None]
 
 
 def _merge_problems(view: View, town: Town, index: Index) -> list[Problem]:

@@ -5,14 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from gastown.deacon.loop import once
 from gastown.model import times
 from gastown.model.errors import NotFound, RaceLost, Refused
-from gastown.services import claims, dispatch, release, rigs, sling, trust
+from gastown.services import claims, dispatch, refinery, release, rigs, sling, status, trust
 from gastown.services.exchange import exchange
+from gastown.services.standing import Problem
 from gastown.store.town import Town, open_town
 from tests.conftest import PROJECT, Clock, git, gt_argv, run_gt
 from tests.services.work_lab import eventually
@@ -69,7 +72,7 @@ def test_what_is_no_claim_keeps_its_bead_from_everybody_and_nothing_else(machine
         refused = machines.refused(town, bead)
         assert ref in refused.message
         assert remove in refused.hint
-    machines.started(machines.there, other)
+    machines.ended(machines.there, machines.started(machines.there, other))
     assert machines.refused(machines.here, bead, offline=True).code == "claim_unreadable"
     git("push", "--quiet", "--no-verify", "origin", f":{ref}", cwd=machines.here.root)
     machines.meet()
@@ -394,7 +397,87 @@ def test_one_machine_runs_a_rigs_refinery(machines: Machines) -> None:
     late = machines.bead("late")
     machines.ended(machines.there, machines.started(machines.there, late))
     report = machines.land(machines.there)
-    assert report.messages == ("the refinery of app runs on machine anvil",)
+    assert report.messages[0].startswith("the refinery of app runs on machine anvil since ")
+
+
+def asleep(machines: Machines) -> str:
+    """Work of brick that waits for the refinery, which anvil became before it fell asleep; its merge bead."""
+    machines.ground.clock.now = time.time()  # the sessions and commands of machines have the real one
+    first = machines.bead("first")
+    machines.ended(machines.here, machines.started(machines.here, first))
+    machines.land(machines.here)
+    machines.meet()
+    late = machines.bead("late")
+    machines.ended(machines.there, machines.started(machines.there, late, "echo late > late"))
+    exchange(machines.there)
+    return next(row.id for row in machines.there.index().rows if row.type == "merge" and row.source == late)
+
+
+def test_a_sleeping_machine_that_is_the_refinery_is_a_problem_after_minutes(machines: Machines, clock) -> None:
+    merge = asleep(machines)
+    assert [one for one in problems(machines.there) if one.kind == "refinery"] == []
+    since = times.text(clock.now)
+    clock.advance(660)
+    (problem,) = [one for one in problems(machines.there) if one.kind == "refinery"]
+    text = f"1 bead waits to be merged: the refinery of app runs on machine anvil since {since}, last heard of 10m ago"
+    assert problem.text.startswith(text)
+    assert problem.command == "gt mq run app --force"
+    why = f"the refinery of app runs on machine anvil since {since}"
+    ((name, later),) = [(p.name, one) for p, one in once(machines.there) if one.subject == "app"]
+    assert (name, later.kind) == ("merge queue", "later")
+    assert later.why.startswith(why)
+    forced = refinery.run_once(machines.there, RIG, force=True)
+    assert [one[0] for one in forced.landed] == [merge]
+    said = [one["text"] for one in machines.there.events() if one["type"] == "claim" and one.get("rig") == RIG]
+    assert said[-1].startswith(f"the refinery of app runs on machine brick now; anvil had it since {since}")
+    assert machines.land(machines.here).messages == ()
+    assert [one for one in problems(machines.there) if one.kind == "refinery"] == []
+
+
+def test_the_refinery_of_a_machine_that_sleeps_is_taken_over_when_its_lease_is_over(machines: Machines, clock) -> None:
+    merge = asleep(machines)
+    clock.advance(1800)
+    assert not refinery.due(machines.there, RIG)
+    clock.advance(660)
+    assert refinery.due(machines.there, RIG)
+    (action,) = [one for _, one in once(machines.there) if one.subject == "app"]
+    assert action.kind == "refine"
+    assert "its hold on it is over, and the next run here takes it over" in action.why
+    assert [one[0] for one in machines.land(machines.there).landed] == [merge]
+
+
+def test_a_queue_that_waits_for_another_machine_says_so_wherever_it_is_asked(machines: Machines, clock) -> None:
+    merge = asleep(machines)
+    for words in (("mq", "list"), ("mq", "show", merge), ("refinery", "status"), ("mq", "run"), ("deacon", "plan")):
+        ran = run_gt(*words, cwd=machines.there.root, code=None)
+        assert "the refinery of app runs on machine anvil since " in ran.out + ran.err, words
+    assert run_gt("mq", "list", "--json", cwd=machines.there.root).json[0]["why"].startswith("the refinery of app runs")
+    ran = run_gt("mq", "run", "app", "--force", cwd=machines.there.root)
+    assert ran.lines[-1].startswith("merged ")
+
+
+def test_work_on_a_machine_that_is_silent_for_long_is_a_problem(machines: Machines, clock) -> None:
+    clock.now = time.time()
+    bead = machines.bead()
+    held = machines.started(machines.there, bead, "sleep 60")
+    machines.meet()
+    clock.advance(8 * 3600)
+    assert [one for one in problems(machines.here) if one.kind == "silent"] == []
+    clock.advance(12 * 3600 + 60)
+    (problem,) = [one for one in problems(machines.here) if one.kind == "silent"]
+    text = f"{bead} is held by {held.to} on machine brick, last heard of 20h ago; its claim lapses at "
+    assert problem.text.startswith(text)
+    assert problem.command == f"gt sling {bead} --force"
+    clock.advance(5 * 3600)
+    (problem,) = [one for one in problems(machines.here) if one.kind == "silent"]
+    assert "its claim has lapsed" in problem.text
+    assert problem.command == f"gt sling {bead}"
+    assert not machines.started(machines.here, bead, "true").unchanged
+
+
+def problems(town: Town) -> list[Problem]:
+    """What the status of a machine names."""
+    return list(status.status(town, town).problems)
 
 
 def race(towns: list[Town], beads: list[str]) -> list[str | None]:
