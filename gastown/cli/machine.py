@@ -24,6 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 _STATES = {"active": "green", "retired": "dim"}
+# What was written so few seconds from now was written now.
+_SKEW = 60.0
 
 
 @app.command("list")
@@ -49,7 +51,9 @@ def list_(ctx: typer.Context, json: Json = False, at: At = None) -> int:
 
 def _seen(view: View, one: Machine, now: float) -> str:
     at = machines.heard_of(view, one)
-    return "now" if one.here else f"{times.ago(now - at)} ago" if at is not None else "-"
+    if one.here or at is None:
+        return "now" if one.here else "-"
+    return f"{times.ago(now - at)} ago" if at - now < _SKEW else f"{times.ago(at - now)} ahead of this clock"
 
 
 @app.command("show")

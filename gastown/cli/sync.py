@@ -40,6 +40,7 @@ def sync(
 
     Exits 1 if a file cannot be used: an edit that stayed out, or what came.
     """
+    from gastown.services import clocks
     from gastown.services.clone import attach_remote
     from gastown.services.exchange import exchange
 
@@ -57,6 +58,9 @@ def sync(
     else:
         _show(done.sync)
         _show_claims(done.tenure)
+    for one in clocks.ahead(gt.town):
+        say(f"warning: {safe(one.text)}")
+        say(f"hint: {clocks.HINT}")
     for odd in done.tenure.unreadable:
         say(f"warning: {safe(odd.message)}")
         say(f"hint: {safe(odd.hint)}")

@@ -43,7 +43,7 @@ def examine(town: Town, *, fix: bool = False) -> list[Finding]:
     if fix:
         town.require_own()
     found, mended = [], []
-    here = (_git, _tmux, _identity, _machine, _disk, _journal, _locks, _branch)
+    here = (_git, _tmux, _identity, _machine, _clock, _disk, _journal, _locks, _branch)
     looks = (_leftovers, _feed, _files, _ignored, _beads, _plain_git, rigdoctor.look, _sessions, _held, _claims)
     for check in (*here, *looks):
         for finding, mend in _looked(check, town):
@@ -148,6 +148,13 @@ def _machine(town: Town) -> Iterator[Found]:
 def _join(town: Town) -> None:
     machine.join(town)
     town.refresh()
+
+
+def _clock(town: Town) -> Iterator[Found]:
+    from gastown.services import clocks
+
+    for one in clocks.ahead(town):
+        yield Finding("clock", WARN, one.text, clocks.HINT), None
 
 
 def _disk(town: Town) -> Iterator[Found]:

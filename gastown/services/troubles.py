@@ -34,6 +34,7 @@ def found(
     """
     problems = [*_holds(town, view), *_syncing(town, view, remote=remote), *_machine_problems(town, view, rigs)]
     problems += _rigless(view)
+    problems += _clocks(town) if remote else []
     problems += _paused(town, view, summaries)
     problems += _worker_problems(summaries)
     problems += _silent(town, summaries) if remote else []
@@ -127,6 +128,13 @@ def _this_machine(town: Town) -> list[Problem]:
     from gastown.services import machine
 
     return [Problem("machine", name, machine.said_retired(name, doc), "gt machine join")]
+
+
+def _clocks(town: Town) -> list[Problem]:
+    """Clocks that differ by more than an hour: leases and the order of edits hang on them."""
+    from gastown.services import clocks
+
+    return [Problem("clock", one.machine or "remote", one.text, "date -u") for one in clocks.ahead(town)]
 
 
 _PUT_OFF = "put off"

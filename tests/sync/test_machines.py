@@ -19,6 +19,7 @@ from gastown.services import (
     arrivals,
     attempts,
     claims,
+    clocks,
     dispatch,
     fences,
     machine,
@@ -81,6 +82,28 @@ def test_the_list_tells_the_age_of_the_newest_news(ground: Ground, clock: Clock)
     ages = {one.name: machine.heard_of(there, one) for one in machine.machines(there, "brick")[0]}
     assert ages["anvil"] == clock.now - 120
     assert "seen      now" not in run_gt("machine", "show", "anvil", cwd=there.root).out
+
+
+def test_clocks_that_differ_are_named_by_whoever_sees_it(ground: Ground, clock: Clock) -> None:
+    here, _ = both(ground)
+    clock.now = time.time()
+    there = open_town(str(ground.base / "brick"), clock=Clock(clock.now + 30 * 3600))
+    bead(there, "By a clock that is ahead")
+    exchange(there)
+    assert [one.text for one in clocks.ahead(here)] == []
+    ran = run_gt("sync", cwd=here.root)
+    assert "warning: machine brick wrote what is dated " in ran.err
+    assert "30h from now" in ran.err or "1d from now" in ran.err
+    (problem,) = [one for one in status.status(here, here).problems if one.kind == "clock"]
+    assert problem.subject == "brick"
+    assert "its clock is ahead, or this one's is behind" in problem.text
+    assert "machine brick wrote" in run_gt("doctor", cwd=here.root, code=None).out
+    listed = next(line for line in run_gt("machine", "list", cwd=here.root).lines if line.startswith("brick"))
+    assert listed.endswith("1d ahead of this clock")
+    right = open_town(there.root, clock=clock)
+    assert [one.here for one in clocks.ahead(right)] == [True]
+    clock.advance(29 * 3600 + 60)
+    assert clocks.ahead(here) == []
 
 
 def test_it_is_told_where_a_rigs_refinery_runs(ground: Ground) -> None:
@@ -217,6 +240,7 @@ def handed_in(town: Town, title: str, where: str, commit: str) -> str:
 
 
 def test_what_a_retired_machine_held_is_free_again(ground: Ground, rig: Path) -> None:
+    ground.clock.now = time.time()  # as of who joins
     here, there = both(ground)
     held = work(here, "Held", "brick")
     begun = work(here, "Begun", "brick", "greenplace/nux", status="in_progress")
@@ -264,6 +288,7 @@ def test_what_a_retired_machine_held_is_free_again(ground: Ground, rig: Path) ->
 
 
 def test_a_rig_that_lies_on_a_retired_machine_is_a_problem(ground: Ground) -> None:
+    ground.clock.now = time.time()  # as of who joins
     here, _ = both(ground)
     with here.change("edit") as change:
         doc = change.load("rigs/greenplace/rig.yaml")
@@ -277,6 +302,7 @@ def test_a_rig_that_lies_on_a_retired_machine_is_a_problem(ground: Ground) -> No
 
 
 def test_a_retired_machine_that_comes_back_is_told_and_may_join_again(ground: Ground) -> None:
+    ground.clock.now = time.time()  # the command has the real one
     here, there = both(ground)
     made = work(here, "Held", "brick")
     sync(here)
