@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -10,11 +9,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from gastown.model import event, times
-from gastown.model.errors import GtError, InvalidFile, UsageError
-from gastown.model.rig import Rig
+from gastown.model.errors import InvalidFile, UsageError
 from gastown.model.text import nearest
 from gastown.runtime import git
-from gastown.services import landing, queries
+from gastown.services import commitlog, queries
 from gastown.store import layout
 from gastown.store import yaml as yaml_store
 from gastown.store.town import Town
@@ -106,46 +104,20 @@ def _segments(town: Town) -> list[str]:
 
 
 def commits(town: Town, view: View, *, rig: str | None = None, limit: int = 50) -> list[Event]:
-    """Commits of agents in the rigs' clones on this machine, as events, newest first.
+    """Commits of agents as events, newest first: those in the rigs' clones here, and what else is known to have landed.
 
     For the past: those that were committed by then, as far as a branch still holds them.
     """
     found: list[Event] = []
     until = [] if view.revision is None else [f"--before={_committed(town, view.revision)}"]
     for one in view.rigs()[0]:
-        if rig in (None, one.name) and os.path.isdir(layout.bare(town.root, one.name)):
-            found += _commits_of(town, one, limit, until)
+        if rig in (None, one.name):
+            found += commitlog.of_rig(town, view, one, limit, until)
     return sorted(found, key=lambda item: str(item["ts"]), reverse=True)[:limit]
 
 
 def _committed(town: Town, revision: str) -> str:
     return git.text(["show", "--no-patch", "--format=%cI", revision, "--"], cwd=town.root)
-
-
-def _commits_of(town: Town, rig: Rig, limit: int, until: list[str]) -> list[Event]:
-    bare = layout.bare(town.root, rig.name)
-    form = _FIELD.join(
-        ("%H", "%at", "%an", "%s", "%(trailers:key=Bead,valueonly,separator=%x2C)",
-         "%(trailers:key=Agent,valueonly,separator=%x2C)")
-    ) + _RECORD  # fmt: skip
-    base = ["log", f"--max-count={limit}", "--grep=^Agent: ", *until]
-    said = git.run([*base, f"--format={form}", "--exclude=refs/gt/*", "--all", "--"], git_dir=bare).text
-    landed: list[str] = []
-    with contextlib.suppress(GtError):  # no such branch (yet): nothing landed on it
-        target = landing.target_now(town, rig, rig.branch)
-        landed = git.text([*base, "--format=%H", target, "--"], git_dir=bare).split()
-    found = []
-    for record in said.split("\x01"):
-        fields = record.strip("\n").split("\x00")
-        if len(fields) != 6:
-            continue
-        sha, stamp, author, subject, bead, agent = fields
-        item: Event = {"ts": times.millis(float(stamp)), "id": sha, "type": "commit", "actor": agent or author}
-        if bead:
-            item["bead"] = bead
-        item |= {"rig": rig.name, "data": {"commit": sha, "landed": sha in landed}, "text": subject}
-        found.append(item)
-    return found
 
 
 def sessions(view: View, *, rig: str | None = None, limit: int = 50) -> list[Event]:

@@ -32,7 +32,9 @@ def _mark(event: Mapping[str, Any]) -> str:
     data = event.get("data")
     if event.get("type") != "commit" or not isinstance(data, dict):
         return ""
-    return f"  ({str(data.get('commit'))[:10]}{'' if data.get('landed') else ', not landed'})"
+    landed = data.get("landed")
+    said = "" if landed else ", not landed" if landed is False else ", merged or not is not known here"
+    return f"  ({str(data.get('commit'))[:10]}{said})"
 
 
 def chapter_lines(chapter: Chapter, *, colour: bool) -> list[str]:

@@ -1,0 +1,48 @@
+"""What a machine says and does about work that another machine lands."""
+
+from __future__ import annotations
+
+from gastown.services import refinery, trail
+from gastown.store.town import Town
+from tests.sync.lab import RIG, Machines
+
+
+def commits(town: Town) -> dict[str, object]:
+    """bead -> whether what was made for it landed, as the trail of commits has it."""
+    return {one["bead"]: one["data"]["landed"] for one in trail.commits(town, town)}
+
+
+def made(machines: Machines, town: Town, title: str) -> str:
+    bead = machines.bead(title)
+    machines.ended(town, machines.started(town, bead, f"echo {bead} > {bead}"))
+    machines.meet()
+    return bead
+
+
+def test_the_trail_knows_what_another_machine_landed(machines: Machines) -> None:
+    mine, theirs = made(machines, machines.there, "mine"), made(machines, machines.here, "theirs")
+    assert commits(machines.there) == {mine: False}
+    # Two at once, so that what lands of one is not what was handed in.
+    assert len(refinery.run_once(machines.here, RIG).landed) == 2
+    machines.meet()
+    assert commits(machines.there) == {theirs: True, mine: True}
+    (told,) = [one for one in trail.commits(machines.there, machines.there) if one["bead"] == theirs]
+    assert told["id"] == machines.there.bead(theirs).closed["commit"]
+    assert told["text"] == "theirs"
+    waiting = made(machines, machines.there, "waiting")
+    assert commits(machines.there) == {theirs: True, mine: True, waiting: False}
+
+
+def test_whether_a_commit_of_merged_work_landed_is_unknown_where_nothing_tells(machines: Machines) -> None:
+    mine = made(machines, machines.there, "mine")
+    machines.meet()
+    with machines.there.change("close") as change:
+        bead = change.bead(mine)
+        bead.close(at=change.at, by="overseer", reason="merged", commit="1" * 40)
+        change.save(bead)
+        merge = next(change.bead(row.id) for row in change.index().rows if row.type == "merge" and row.source == mine)
+        merge.close(at=change.at, by="overseer", reason="superseded")
+        merge.set("commit", "2" * 40)
+        change.save(merge)
+    found = [one["data"]["landed"] for one in trail.commits(machines.there, machines.there)]
+    assert sorted(found, key=str) == [None, True]
