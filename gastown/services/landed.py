@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 
 from gastown.model.address import is_address
@@ -11,7 +12,7 @@ from gastown.model.queue import Entry
 from gastown.model.rig import Rig
 from gastown.runtime import clones, git, remotes, worktrees
 from gastown.services.gates import GatesRun
-from gastown.services.landing import REMOTE
+from gastown.services.landing import REMOTE, refresh
 from gastown.store import layout
 from gastown.store.change import Change
 from gastown.store.town import Town
@@ -99,6 +100,20 @@ def _delete_local(repo: str, branch: str, commit: str, there: str) -> None:
             onto = [there] if worktrees.is_clean(at) else []
             git.run(["checkout", "--quiet", "--detach", *onto], cwd=at, pass_fds=[lock])
         clones.delete_branch(repo, branch, expect=commit)
+
+
+def tidy(town: Town, rig: Rig) -> list[str]:
+    """Put away what landed by the refinery of another machine and is still here; what was kept, and why.
+
+    Only what this clone itself holds as landed, freshly fetched. Raises what `landing.refresh` does.
+    """
+    repo, said = layout.bare(town.root, rig.name), list[str]()
+    if not os.path.isdir(repo) or not leftovers(town, rig):
+        return said
+    refresh(town, rig)
+    there = [one for one in leftovers(town, rig) if clones.resolve(repo, one[2]) is not None]
+    put_away(town, rig, there, say=said.append)
+    return said
 
 
 def leftovers(town: Town, rig: Rig) -> list[tuple[str, str, str]]:

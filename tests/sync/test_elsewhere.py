@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from gastown.deacon.patrols.packing import Pack
 from gastown.services import refinery, trail
+from gastown.services.exchange import exchange
 from gastown.store.town import Town
+from tests.conftest import git
 from tests.sync.lab import RIG, Machines
 
 
@@ -46,3 +51,19 @@ def test_whether_a_commit_of_merged_work_landed_is_unknown_where_nothing_tells(m
         change.save(merge)
     found = [one["data"]["landed"] for one in trail.commits(machines.there, machines.there)]
     assert sorted(found, key=str) == [None, True]
+
+
+def test_branches_that_another_machine_landed_are_put_away(machines: Machines) -> None:
+    made(machines, machines.here, "theirs")
+    made(machines, machines.there, "mine")
+    assert len(refinery.run_once(machines.here, RIG).landed) == 2
+    exchange(machines.here)
+    exchange(machines.there)
+    repo = Path(machines.there.root, "work", RIG, ".repo.git")
+    branches = ("for-each-ref", "--format=%(refname)", "refs/heads/polecat", "refs/remotes/origin/polecat")
+    assert len(git(*branches, cwd=repo).splitlines()) > 0
+    waiting = made(machines, machines.there, "waiting")
+    Pack("town", "an hour has gone by").apply(machines.there)
+    left = git(*branches, cwd=repo).splitlines()
+    assert left
+    assert all(waiting in one for one in left)

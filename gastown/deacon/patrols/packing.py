@@ -1,4 +1,4 @@
-"""Loose objects: git packs them in the background, never in a command's way."""
+"""What piles up, in the background and never in a command's way: loose objects, branches that landed elsewhere."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from gastown.deacon import stamps
 from gastown.deacon.action import Action, Later
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
+from gastown.model.errors import GtError
 from gastown.runtime import git
+from gastown.services import landed
 from gastown.store.town import Town
 
 STAMP = "pack"
@@ -16,14 +18,22 @@ STAMP = "pack"
 
 @dataclass(frozen=True)
 class Pack(Action):
-    """`git maintenance run --auto` in the town."""
+    """`git maintenance run --auto` in the town; work branches that another machine landed are put away."""
 
     slow = True
 
     def apply(self, town: Town) -> None:
-        """git decides by itself whether there is enough to do."""
+        """git decides by itself whether there is enough to do. Raises the first trouble with a rig's remote."""
         stamps.set_stamp(town.root, STAMP, town.clock())
         git.run(["maintenance", "run", "--auto", "--quiet"], cwd=town.root)
+        trouble: list[GtError] = []
+        for rig in town.rigs()[0]:
+            try:
+                landed.tidy(town, rig)
+            except GtError as error:
+                trouble.append(error)
+        if trouble:
+            raise trouble[0]
 
 
 def gather(world: World) -> float:
