@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from gastown.deacon.patrols import assigned
 from gastown.deacon.patrols.packing import Pack
-from gastown.services import refinery, trail
+from gastown.services import claims, refinery, trail, trust
 from gastown.services.exchange import exchange
 from gastown.store.town import Town
 from tests.conftest import git
@@ -67,3 +70,22 @@ def test_branches_that_another_machine_landed_are_put_away(machines: Machines) -
     left = git(*branches, cwd=repo).splitlines()
     assert left
     assert all(waiting in one for one in left)
+
+
+@pytest.mark.parametrize(("winner", "told"), [("app/cedar", 0), ("app/birch", 1)])
+def test_who_was_asked_for_on_two_machines_at_once_works_on_one_in_silence(
+    machines: Machines, winner: str, told: int
+) -> None:
+    bead, here = machines.bead(), machines.here
+    with here.change("hand_edit") as change:
+        found = change.bead(bead)
+        for key, value in {"assignee": "app/cedar", "command": ["true"], "agent": "exec"}.items():
+            found.set(key, value)
+        change.save(found)
+    trust.record(here, "command", bead, ["true"])
+    claims.claim(machines.there, bead, 1, claimant=winner)
+    events, mail = len(list(here.events())), len(here.names("mail/overseer/new"))
+    assigned.Sling(bead, "its assignee was set by hand", to="app/cedar").apply(here)
+    assert here.bead(bead).status == "open"
+    assert len(list(here.events())) - events == told
+    assert len(here.names("mail/overseer/new")) - mail == told

@@ -10,7 +10,7 @@ from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
 from gastown.model.errors import GtError
 from gastown.model.row import Row
-from gastown.services import dispatch, given, sling
+from gastown.services import claims, dispatch, given, ownclaims, sling
 from gastown.services.claims import Offline
 from gastown.services.starts import refusal
 from gastown.store import files, layout
@@ -61,6 +61,8 @@ class Sling(Action):
             found = list(report.refused)
         if any(one.code == Offline.code for one in found):
             raise GtError(found[0].message, found[0].hint)  # nobody is bothered: it is tried again by itself
+        if found and _has_it(town, self.subject, self.to):
+            return  # another machine was asked the same, and was first: it goes on there as it was wanted
         refused = [f"{one.message}\n{one.hint}".strip() for one in found]
         if refused:
             why = refused[0].splitlines()[0]
@@ -90,6 +92,16 @@ class Tell(Action):
         text = f"{self.subject} was given to {self.to}, but does not start: {self.why}"
         body = f"{text}.\n\nNothing was changed. Edit `assignee:` again, or: gt sling {self.subject}\n"
         telling.tell(town, "note", self.key, text, body=body, bead=self.subject)
+
+
+def _has_it(town: Town, bead_id: str, to: str) -> bool:
+    """True if the one who was asked for has the work on another machine, by its claim or by what came from there."""
+    one = claims.known(town, bead_id) if claims.needed(town) else None
+    if one is not None and not ownclaims.is_ours(town, one):
+        return one.claimant == to or one.claimant.startswith(f"{to}/")
+    row = town.index().by_id.get(bead_id)
+    elsewhere = row is not None and row.machine not in (None, town.machine)
+    return row is not None and elsewhere and row.status != "open" and row.assignee == to
 
 
 def key_of(bead: str, to: str, problem: str) -> str:
