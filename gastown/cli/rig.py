@@ -115,10 +115,12 @@ def show(ctx: typer.Context, name: Name, json: Json = False, at: At = None) -> N
         ("polecats", " ".join(facts.polecats)), ("crew", " ".join(facts.crew)),
         *(("gate", f"{gate.name}: {gate.run}") for gate in rig.gates), *(("setup", one) for one in rig.setup),
         ("pull", facts.pull),
+        ("landed", f"in the clone on machine {facts.lands_on}; there gt rig show {rig.name} says how to pull it"
+                   if facts.lands_on else ""),
         ("waiting", f"not in your checkout: {counted(facts.waiting, 'landed commit')}" if facts.waiting else ""),
     ]  # fmt: skip
     put_lines(f"  {key:<9}{safe(value)}" for key, value in values if value not in (None, ""))
-    if not facts.cloned:
+    if not facts.cloned and not facts.lands_on:
         hint("it has no clone on this machine: gt doctor --fix")
 
 

@@ -205,9 +205,15 @@ def _clear_leftover(repo: str) -> None:
     shutil.rmtree(repo)
 
 
+def lands_on(town: Town, rig: Rig) -> str | None:
+    """The other machine in whose clone of the rig all work lands; None if it is this one, or if it is pushed."""
+    home = rig.refinery_machine
+    return home if rig.landing == "local" and home and home != town.machine else None
+
+
 def pull_command(town: Town, rig: Rig) -> str | None:
-    """How a person gets what landed; None where it is pushed to their repository."""
-    if rig.landing != "local":
+    """How a person gets what landed; None where it is pushed to their repository, or lies on another machine."""
+    if rig.landing != "local" or lands_on(town, rig):
         return None
     from shlex import quote
 
@@ -217,7 +223,7 @@ def pull_command(town: Town, rig: Rig) -> str | None:
 def waiting_commits(town: Town, rig: Rig) -> int | None:
     """How many landed commits the person's checkout has not been seen to hold; None where nothing waits ever."""
     repo = layout.bare(town.root, rig.name)
-    if rig.landing != "local" or not os.path.isdir(repo):
+    if rig.landing != "local" or not os.path.isdir(repo) or lands_on(town, rig):
         return None
     ours = clones.resolve(repo, f"refs/heads/{rig.branch}")
     if ours is None:
@@ -250,7 +256,7 @@ def cautions(town: Town, rig: Rig) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class RigFacts:
-    """A rig with what its files and clone say. `by_status` counts its beads."""
+    """A rig with what its files and clone say. `by_status` counts its beads; `lands_on` is as `rigs.lands_on`."""
 
     rig: Rig
     by_status: dict[str, int]
@@ -259,6 +265,7 @@ class RigFacts:
     cloned: bool
     pull: str | None
     waiting: int | None
+    lands_on: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """For --json: rig.yaml, plus what was derived."""
@@ -266,6 +273,7 @@ class RigFacts:
             **self.rig.doc, "name": self.rig.name, "parked": self.rig.parked, "landing": self.rig.landing,
             "merge": self.rig.merge, "beads": self.by_status, "workers": list(self.polecats),
             "crew": list(self.crew), "cloned": self.cloned, "pull": self.pull, "waiting_commits": self.waiting,
+            "lands_on": self.lands_on,
         }  # fmt: skip
 
 
@@ -286,6 +294,7 @@ def facts(town: Town, view: View, name: str) -> RigFacts:
         os.path.isdir(layout.bare(town.root, name)),
         pull_command(town, rig) if live else None,
         _waiting_or_none(town, rig) if live else None,
+        lands_on(town, rig),
     )
 
 

@@ -593,3 +593,8 @@ def test_a_rig_that_lands_in_a_clone_is_worked_on_where_that_clone_is(machines: 
     with pytest.raises(Refused, match="lands in a clone on machine anvil") as error:
         sling.sling(machines.there, ["Do something"], "mine", command=["true"])
     assert "--machine anvil" in error.value.hint
+    there = run_gt("rig", "show", "mine", cwd=machines.there.root)
+    assert "landed   in the clone on machine anvil; there gt rig show mine says how to pull it" in there.out
+    assert "git -C" not in there.out
+    assert "doctor" not in there.err
+    assert "git -C" in run_gt("rig", "show", "mine", cwd=machines.here.root).out
