@@ -14,8 +14,9 @@ from gastown.model import groups
 from gastown.model.bead import HELD, TRANSITIONS
 from gastown.model.errors import InvalidFile
 from gastown.services import halves, handedits, lint
-from gastown.store import files, git, layout, links, schema
+from gastown.store import editbases, files, git, layout, links, schema
 from gastown.store.fitting import Fitting
+from gastown.store.stale import Versions
 from gastown.store.town import Town
 
 _FOLDERS = ("beads", "rigs", "mail", "machines", "agents", "roles", "formulas", "town.yaml")
@@ -75,7 +76,9 @@ def kind_of(path: str) -> str | None:
 def edits(town: Town, tree: bytes | None, paths: Iterable[str]) -> list[Edit]:
     """Those of the files that are not as they were committed. A bead that was moved goes on from what it was."""
     wanted = [(path, kind) for path in paths if (kind := kind_of(path)) and path.isprintable()]
-    looked = _fitting(town, tree, [edit for path, kind in wanted if (edit := _look(town, tree, path, kind))])
+    versions = Versions(town.repo, [path for path, _ in wanted])
+    looked = [edit for path, kind in wanted if (edit := _look(town, tree, path, kind, versions))]
+    looked = _fitting(town, tree, looked)
     gone = {bead: edit.path for edit in looked if edit.gone and (bead := layout.bead_of_path(edit.path))}
     found = []
     for edit in looked:
@@ -137,7 +140,7 @@ def uncommitted(town: Town) -> list[str]:
     return sorted({item[3:] for item in out.decode("utf-8", "surrogateescape").split("\0") if len(item) > 3})
 
 
-def _look(town: Town, tree: bytes | None, path: str, kind: str) -> Edit | None:
+def _look(town: Town, tree: bytes | None, path: str, kind: str, versions: Versions) -> Edit | None:
     absolute = layout.absolute(town.root, path)
     if os.path.islink(absolute) and (link := links.first(town.root, path)):
         return Edit(path, kind, _LINK, 60.0, problem=link.message, hint=link.hint)
@@ -162,6 +165,8 @@ def _look(town: Town, tree: bytes | None, path: str, kind: str) -> Edit | None:
     before = town.repo.blob(tree, path)
     try:
         new = lint.parse(path, data, town)
+        if new is not None:
+            new = lint.parse(path, editbases.on_top(town.repo, tree, path, data, versions).data or data)
     except InvalidFile as problem:
         return Edit(path, kind, mark, age, problem=problem.message, hint=problem.remedy(is_new=before is None))
     known = before

@@ -58,10 +58,11 @@ def commit(town: Town, paths: list[str]) -> HandEdits:
             epoch=change.now,
         )
         if done:
-            bead = layout.bead_of_path(done[0]) if len(done) == 1 else None
-            assign = _assigned(town.repo, tree, {path: found[path] for path in done if path in found})
-            facts: dict[str, Any] = {"paths": done} | ({"assign": assign} if assign else {})
-            change.emit("hand_edit", f"{names} edited by hand", bead=bead, **facts)
+            bead = layout.bead_of_path(next(iter(done))) if len(done) == 1 else None
+            new = _tree(town.repo)
+            assign = _assigned(town.repo, tree, {path: town.repo.blob(new, path) for path in done})
+            facts: dict[str, Any] = {"paths": list(done)} | ({"assign": assign} if assign else {})
+            change.emit("hand_edit", f"{names} edited by hand{told(done)}", bead=bead, **facts)
     return HandEdits(tuple(done), tuple(invalid), tuple(sorted(busy)))
 
 
@@ -108,6 +109,14 @@ def contents(root: str, paths: Iterable[str]) -> dict[str, bytes]:
         except OSError:
             found[path] = b""
     return found
+
+
+def told(done: Mapping[str, str]) -> str:
+    """What became of edits that could not be taken as they were saved (path to phrase), for the feed."""
+    whys = {why: layout.bead_of_path(path) or path for path, why in done.items() if why}
+    if len(done) == 1:
+        return "".join(f" ({why})" for why in whys)
+    return "".join(f" ({name}: {why})" for why, name in whys.items())
 
 
 def given_to(old: Mapping[str, object] | None, new: Mapping[str, object]) -> str:
@@ -233,6 +242,8 @@ def _look(town: Town, tree: bytes | None, path: str, fitting: Fitting) -> bytes 
     if data is None or ".theirs-" in path:
         return data
     doc = lint.parse(path, data, town)
+    if doc is not None:
+        doc = lint.parse(path, editbases.on_top(town.repo, tree, path, data).data or data)
     before = town.repo.blob(tree, path)
     if doc is not None and before is not None:
         try:

@@ -13,7 +13,7 @@ from gastown.store.fitting import Fitting
 from gastown.store.town import Town
 
 WAKE = "wake"
-_OLDER = "this edit began from an older version, and would take back what a sync brought; gt sync commits it merged"
+_OLDER = "this edit began from an older version, and would take back what came since; gt sync commits it merged"
 
 
 def finish_killed(town: Town) -> bool:
@@ -38,7 +38,7 @@ def staged_problems(town: Town) -> list[InvalidFile]:
     found = []
     for path in [path for path, mode in modes.items() if mode]:
         problem = InvalidFile(path, _OLDER) if path in older else _unfit(fitting, path, modes[path])
-        problem = problem or _staged(town, path)
+        problem = problem or _staged(town, tree, path)
         if problem is not None:
             found.append(problem)
     return found
@@ -65,7 +65,7 @@ def _index() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key == "GIT_INDEX_FILE"}
 
 
-def _staged(town: Town, path: str) -> InvalidFile | None:
+def _staged(town: Town, tree: bytes | None, path: str) -> InvalidFile | None:
     data = git.run(["show", f":{path}"], cwd=town.root, env=_index(), check=False)
     if data.code:
         return None  # a submodule, or gone from the index meanwhile
@@ -75,6 +75,8 @@ def _staged(town: Town, path: str) -> InvalidFile | None:
         return problem
     if new is None or town.repo.under_way():
         return None  # a merge takes states from elsewhere: what is allowed step by step need not be in one
+    if editbases.on_top(town.repo, tree, path, data.out).data != data.out:
+        return InvalidFile(path, _OLDER)
     before = git.run(["show", f"HEAD:{path}"], cwd=town.root, check=False)
     known = before.out if before.code == 0 else None
     if known is None and str(new.get("status", "open")) not in lint.FRESH:

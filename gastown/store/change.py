@@ -230,10 +230,19 @@ class Change:
         """A person's edit that began from an older version is merged first: with it, others' changes would go."""
         from gastown.store import editbases
 
-        edited = {path: self._old[path] for path in self._new.keys() & editbases.pending(self.town.root)}
+        repo, pending = self.town.repo, editbases.pending(self.town.root)
+        _, head = repo.head()
+        tree = repo.commit(head).tree if head else None
+
+        def is_stale(path: str, data: bytes | None) -> bool:
+            if path in pending:
+                return True
+            edited = data is not None and repo.differs(tree, path, data)
+            return edited and editbases.on_top(repo, tree, path, data).data != data
+
+        edited = {path: self._old[path] for path in self._new if is_stale(path, self._old[path])}
         if not edited:
             return
-        repo = self.town.repo
         names = ", ".join(sorted(layout.bead_of_path(path) or path for path in edited))
         editbases.commit(
             repo, edited, message=f"hand_edit: {names} edited by hand\n", who=repo.person(), epoch=self.now

@@ -1,6 +1,6 @@
-"""From which version a file edited by hand was started, where a sync moved on beneath it.
+"""What an edit made by hand comes to on top of what came meanwhile, by gt itself or by a sync.
 
-Notes of this machine: losing them means that an edit made over a newer version counts as meant against it.
+The notes of what a sync moved on beneath an edit are this machine's; without them it is told by the content alone.
 """
 
 from __future__ import annotations
@@ -8,16 +8,14 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping
-from difflib import SequenceMatcher
-from typing import Any
+from typing import Any, NamedTuple
 
 from gastown.model.errors import GtError
-from gastown.store import aslies, files, layout, runstate
+from gastown.store import aslies, files, layout, runstate, stale
 from gastown.store.filemerge import merge_file
 from gastown.store.gitrepo import Repo
+from gastown.store.stale import Versions
 
-# An editor may keep a file open for long, but a day later nobody saves what it showed then.
-KEPT = 86_400.0
 _NONE = ""
 
 
@@ -40,7 +38,7 @@ def remember(root: str, *, started: Mapping[str, bytes | None], replaced: Mappin
         doc["started"].setdefault(path, sha.decode() if sha else _NONE)
     for path, blob in replaced.items():
         doc["replaced"][path] = [*doc["replaced"].get(path, []), [blob.decode(), now]][-8:]
-    doc["replaced"] = {path: seen for path, seen in doc["replaced"].items() if seen and seen[-1][1] > now - KEPT}
+    doc["replaced"] = {path: seen for path, seen in doc["replaced"].items() if seen and seen[-1][1] > now - stale.KEPT}
     runstate.write_json(_path(root), doc)
 
 
@@ -59,32 +57,57 @@ def pending(root: str) -> set[str]:
     return set(_load(root)["started"]) if os.path.exists(_path(root)) else set()
 
 
-def on_top(repo: Repo, tree: bytes | None, path: str, data: bytes | None) -> bytes | None:
+class Settled(NamedTuple):
+    """What an edit comes to (None: the file is removed), and in a phrase why that is not just what was saved."""
+
+    data: bytes | None
+    why: str = ""
+
+
+def on_top(repo: Repo, tree: bytes | None, path: str, data: bytes | None, versions: Versions | None = None) -> Settled:
     """What an edit comes to on top of what HEAD holds: itself, or merged where it was started from an older version.
 
-    `data` is the edited file, None if it was removed. A file that was changed by others is not removed.
+    `data` is the edited file, None if it was removed. A file that was changed by others is not removed, and no edit
+    takes away the notes of a bead. An old version put back is meant so, unless it would take away sessions or notes:
+    then an editor saved an old buffer, and only git can say that it is meant (`stale.is_staged`).
     """
     doc = _load(repo.root)
     now = repo.blob(tree, path)
     if path in doc["started"]:
         return _merged(path, _blob(repo, doc["started"][path]), now, data)
-    seen = [_blob(repo, sha) for sha, at in doc["replaced"].get(path, []) if at > time.time() - KEPT]
-    if now is None or data is None or data in (now, *seen):
-        return data  # an old version put back exactly is meant so
-    best = max([now, *(one for one in reversed(seen) if one is not None)], key=lambda one: _likeness(one, data))
-    return data if best == now else _merged(path, best, now, data)
+    if now is None or data is None or data == now or path.startswith(layout.FEED + "/"):
+        return Settled(data)
+    seen = [_blob(repo, sha) for sha, at in doc["replaced"].get(path, []) if at > time.time() - stale.KEPT]
+    olds = [one for one in reversed(seen) if one is not None]
+    if not path.startswith(layout.MAIL + "/"):
+        olds += (versions or Versions(repo, [path])).of(path)
+    base = stale.began_from(path, now, olds, data)
+    if base == now:
+        whole = stale.kept(path, now, data, ["notes"])
+        return Settled(whole, "its notes stay" if whole != data else "")
+    if not stale.is_that(path, base, data):
+        return _merged(path, base, now, data)
+    if not stale.loses(path, now, data):
+        return Settled(data, "as it was before")
+    if stale.is_staged(repo, path, data):
+        return Settled(stale.kept(path, now, data), "put back by git to an older version; its notes and sessions stay")
+    found = _merged(path, base, now, data)
+    return Settled(found.data, "an older version was saved; all that came since stays") if found.data == now else found
 
 
 def commit(
     repo: Repo, found: Mapping[str, bytes | None], *, message: str, who: tuple[str, str], epoch: float
-) -> list[str]:
+) -> dict[str, str]:
     """Commit edits (path to what lies there, None: removed) as `who`'s, each on top of what HEAD holds.
 
-    Under the town lock. Returns the paths that were committed. Raises RaceLost.
+    Under the town lock. Returns the paths that were committed or put right, each with the phrase of `Settled`.
+    Raises RaceLost.
     """
     _, head = repo.head()
     tree = repo.commit(head).tree if head else None
-    done = {path: on_top(repo, tree, path, data) for path, data in found.items()}
+    versions = Versions(repo, found)
+    settled = {path: on_top(repo, tree, path, data, versions) for path, data in found.items()}
+    done = {path: one.data for path, one in settled.items()}
     wanted = {path: data for path, data in done.items() if data != repo.blob(tree, path)}
     if wanted:
         aslies.commit(repo, wanted, message=message, who=who, epoch=epoch)
@@ -94,13 +117,13 @@ def commit(
             files.make_folders(os.path.dirname(where))
             files.write(where, data)
     forget(repo.root, found)
-    return sorted(wanted)
+    return {path: one.why for path, one in sorted(settled.items()) if path in wanted or one.why}
 
 
-def _merged(path: str, base: bytes | None, now: bytes | None, data: bytes | None) -> bytes | None:
+def _merged(path: str, base: bytes | None, now: bytes | None, data: bytes | None) -> Settled:
     if now is None or data is None:
-        return now if data is None and now != base else data
-    return merge_file(path, base, now, data).data
+        return Settled(now if data is None and now != base else data)
+    return Settled(merge_file(path, base, now, data).data, "from an older version; what came since stays")
 
 
 def _blob(repo: Repo, sha: str) -> bytes | None:
@@ -110,10 +133,3 @@ def _blob(repo: Repo, sha: str) -> bytes | None:
         return bytes(repo.get(sha.encode()).as_raw_string())
     except KeyError:
         raise GtError(f"an older version that an edit was made from is missing in {repo.root}", "git fsck") from None
-
-
-def _likeness(one: bytes, other: bytes) -> float:
-    matcher = SequenceMatcher(None, one.splitlines(), other.splitlines(), autojunk=False)
-    return sum(block.size for block in matcher.get_matching_blocks()) * 2 / max(
-        1, one.count(b"\n") + other.count(b"\n")
-    )

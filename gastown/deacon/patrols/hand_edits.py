@@ -57,14 +57,14 @@ class Adopt(Action):
                 return  # it was a change of gt's own, or is edited on: the next look tells
             message = f"hand_edit: {self.said}\n"
             # An editor that saved over what a sync brought meanwhile is merged, not taken as the new truth.
-            editbases.commit(town.repo, still, message=message, who=town.repo.person(), epoch=change.now)
+            done = editbases.commit(town.repo, still, message=message, who=town.repo.person(), epoch=change.now)
             for bead_id in self.released:
                 _let_go(change, bead_id)
             assign = {bead: to for bead, to in self.assign.items() if any(f"/{bead}.yaml" in path for path in still)}
             one = layout.bead_of_path(next(iter(still))) if len(still) == 1 else None
             facts: dict[str, Any] = {"paths": sorted(still)} | ({"assign": assign} if assign else {})
             rig = layout.rig_of_path(next(iter(still))) if len(still) == 1 else None
-            change.emit("hand_edit", f"{self.said} edited by hand", bead=one, rig=rig, **facts)
+            change.emit("hand_edit", f"{self.said} edited by hand{handedits.told(done)}", bead=one, rig=rig, **facts)
 
 
 @dataclass(frozen=True)
