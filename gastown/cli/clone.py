@@ -70,6 +70,7 @@ def town_hook(
 ) -> int:
     """What git's hooks in a town call."""
     from gastown.services import townhooks
+    from gastown.store import committing
     from gastown.store.town import open_town
 
     gt: Ctx = ctx.obj
@@ -79,7 +80,9 @@ def town_hook(
                 "a gt was killed in the middle of writing; that is finished now, and nothing was committed",
                 "look at git status, stage what is yours, and commit again",
             )
-        return _refuse(townhooks.staged_problems(gt.town), "nothing was committed")
+        code = _refuse(townhooks.staged_problems(gt.town), "nothing was committed")
+        committing.go_on(gt.root)
+        return code
     if name == "pre-push":
         return _refuse(townhooks.unusable(gt.town), "nothing was pushed")
     if name in ("post-merge", "post-rewrite", "post-checkout"):

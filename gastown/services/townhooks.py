@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import shlex
+import time
 
-from gastown.model.errors import InvalidFile, Refused
+from gastown.model.errors import InvalidFile, RaceLost, Refused
 from gastown.runtime import git
 from gastown.services import handedits, lint, mailbox, outgoing, rigless, settle
-from gastown.store import commit, editbases, layout, lock, runstate, treediff
+from gastown.store import commit, committing, editbases, layout, lock, runstate, treediff
 from gastown.store.fitting import Fitting
 from gastown.store.town import Town
 
 WAKE = "wake"
+# How long the hook of a commit waits for the town lock before it looks whether the holder waits for the commit.
+_LOOK = 0.02
 _OLDER = "this edit began from an older version, and would take back what came since; gt sync commits it merged"
 
 
@@ -20,12 +23,21 @@ def finish_killed(town: Town) -> bool:
     """Finish what a killed gt left, once no gt is at work; True if there was something.
 
     What a person staged before may be older than the branch then: committing it would take back what had come.
+    A gt that waits for this very commit has moved nothing yet, and is not waited for.
     """
-    with lock.town_lock(town.root, "recover"):
-        if not town.unsettled:
-            return False
-        commit.recover(town.repo)
-        return True
+    deadline = time.monotonic() + lock.TIMEOUT
+    while True:
+        try:
+            with lock.town_lock(town.root, "recover", timeout=_LOOK):
+                if not town.unsettled:
+                    return False
+                commit.recover(town.repo)
+                return True
+        except RaceLost:
+            if committing.is_waited_for(town.root):
+                return False
+            if time.monotonic() > deadline:
+                raise
 
 
 def staged_problems(town: Town) -> list[InvalidFile]:

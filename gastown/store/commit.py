@@ -22,7 +22,8 @@ from gastown.store.gitrepo import FILE_MODE, Change, Repo, ident, new_blob, new_
 from gastown.store.journal import FileOp, Plan
 from gastown.store.refs import ASTRAY
 
-_TRIES = 5
+# Each time somebody else's commit came first: a script of a person's may make many in a row.
+_TRIES = 50
 
 
 def apply(repo: Repo, plan: Plan) -> bytes:

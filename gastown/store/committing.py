@@ -6,14 +6,17 @@ note that our pre-commit hook makes of its process.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass
 
-from gastown.store import files, layout
+from gastown.store import files, layout, runstate
 
 # The pre-commit hook of hooks/town/ writes it.
 NOTE = "git-commit"
+# Who waits for it says so, for the hook that would wait for the waiting one's lock.
+WAITING = "waits-for-git-commit"
 # A commit that needs no editor ends within that; whoever writes to the town waits for it.
 WAIT = 2.0
 
@@ -63,6 +66,33 @@ def _is_git(pid: int) -> bool:
 
 
 def wait(root: str, git_dir: str) -> None:
-    """Let a commit that began a moment ago end, for 2 s since it did at most: an editor may be open for hours."""
-    while (found := sign(root, git_dir)) is not None and 0 <= time.time() - found.since < WAIT:
-        time.sleep(0.01)
+    """Let a commit that began a moment ago end, for 2 s since it did at most: an editor may be open for hours.
+
+    Under the town lock, with nothing moved yet: the commit's own hook need not wait for us (`is_waited_for`).
+    """
+    if not _is_young(sign(root, git_dir)):
+        return
+    mark = layout.run(root, WAITING)
+    files.write(mark, b"%d\n" % os.getpid(), durable=False)
+    try:
+        while _is_young(sign(root, git_dir)):
+            time.sleep(0.01)
+    finally:
+        files.remove(mark)
+
+
+def _is_young(found: Sign | None) -> bool:
+    return found is not None and 0 <= time.time() - found.since < WAIT
+
+
+def is_waited_for(root: str) -> bool:
+    """True if the holder of the town lock waits for a person's commit to end."""
+    holder = runstate.read_json(layout.local(root, "lock"))
+    said = (files.read_or_none(layout.run(root, WAITING)) or b"").strip()
+    return isinstance(holder, dict) and said == b"%d" % holder.get("pid", 0)
+
+
+def go_on(root: str) -> None:
+    """The hook of a commit is done: from now on git needs the time for which it is waited."""
+    with contextlib.suppress(FileNotFoundError):
+        os.utime(layout.run(root, NOTE))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 
 from gastown.deacon import adopt
 from gastown.store import committing
-from tests.conftest import git, run_gt
+from tests.conftest import PROJECT, git, gt_argv, run_gt
 from tests.deacon.ground import Ground
 
 
@@ -108,6 +109,24 @@ def test_a_change_waits_for_a_commit_that_began_a_moment_ago(ground: Ground, com
     assert commit.child.returncode == 0, commit.said
     subjects = git("log", "-2", "--format=%s", cwd=ground.root).splitlines()
     assert (made in subjects[0] or "meanwhile" in subjects[0], subjects[1]) == (True, "mine")
+
+
+def test_a_commit_passes_while_gt_writes(ground: Ground) -> None:
+    """The writer waits for the commit, so the commit's hook may not wait for the writer."""
+    before = ground.root / ".git/hooks/pre-commit.before-gt"
+    gt = " ".join(map(shlex.quote, gt_argv()))
+    before.write_text(f"""#!/bin/sh
+PYTHONPATH={PROJECT} {gt} create meanwhile >/dev/null 2>&1 &
+until [ -s .gt/run/journal.json ]; do sleep 0.01; touch .gt/run/git-commit; done
+""")
+    before.chmod(0o755)
+    (ground.root / "mine").write_text("x\n")
+    git("add", "mine", cwd=ground.root)
+    git("commit", "--quiet", "--message", "mine", cwd=ground.root)
+    before.unlink()
+    ground.until(lambda: "meanwhile" in git("log", "-1", "--format=%s", cwd=ground.root))
+    assert git("log", "-1", "--skip=1", "--format=%s", cwd=ground.root) == "mine"
+    ground.until(lambda: git("status", "--porcelain", cwd=ground.root) == "")
 
 
 @pytest.mark.parametrize("name", [".git/index.lock", ".gt/run/git-commit"])
