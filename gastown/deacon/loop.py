@@ -84,9 +84,9 @@ class Deacon:
         self.memory.update(time.time())
         since = stamp(self.town.root, mail.STAMP) or self.town.clock()
         self.watcher.start()
-        powers.say_running(self.town.root, self.watcher.said)
         self.log.say(f"deacon of {self.town.name} on {self.town.machine}: process {os.getpid()}, {self.watcher.said}")
         self._emit("deacon_start", f"deacon started on {self.town.machine}: {self.watcher.said}")
+        powers.say_running(self.town.root, self.watcher.said)  # it runs from when it could write, not before
         self._full(since)
         why = self._loop()
         if not self._gone():

@@ -19,6 +19,7 @@ from gastown.services import (
     ignored,
     lint,
     machine,
+    objects,
     rigdoctor,
     sound,
     strayed,
@@ -43,7 +44,7 @@ def examine(town: Town, *, fix: bool = False) -> list[Finding]:
     if fix:
         town.require_own()
     found, mended = [], []
-    here = (_git, _tmux, _identity, _machine, _clock, _disk, _journal, _locks, _branch)
+    here = (_git, _tmux, _identity, _machine, _clock, _disk, _journal, _locks, _branch, _objects)
     looks = (_leftovers, _feed, _files, _ignored, _beads, _plain_git, rigdoctor.look, _sessions, _held, _claims)
     for check in (*here, *looks):
         for finding, mend in _looked(check, town):
@@ -232,6 +233,15 @@ def _remove_temporary(town: Town, path: str) -> None:
     # Under the town lock nobody of ours is writing, so that it is nobody's any more.
     with town.change("doctor"):
         files.remove(path)
+
+
+def _objects(town: Town) -> Iterator[Found]:
+    """What git has of the newest commit: without it nothing can be written, nor read of the past."""
+    wrong = objects.broken(town.repo)
+    if wrong is not None:
+        yield Finding("objects", FAIL, wrong.message, objects.way_back(town.repo)), None
+    else:
+        yield Finding("objects", OK, "the newest commit is whole"), None
 
 
 def _feed(town: Town) -> Iterator[Found]:

@@ -93,14 +93,30 @@ def start(root: str, *, poll: float = 0.02) -> tuple[Deacon, bool]:
     out = layout.log(root, "deacon.out")
     os.makedirs(os.path.dirname(out), exist_ok=True)
     argv = [sys.executable, "-P", "-m", "gastown", "deacon", "run", "--detach", "--town", root]
+    before = os.path.getsize(out) if os.path.exists(out) else 0
     plain.start(argv, cwd="/", env=environment(), log=out)
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         there = deacon(root)
         if there is not None:
             return there, True
+        said = _error(out, before)
+        if said and not is_starting(root):  # with another that starts ours has ended, too
+            raise GtError(f"the deacon ended at once: {said[0]}", said[1] or f"see {out} and gt deacon logs")
         time.sleep(poll)
     raise GtError(f"the deacon did not come up within {START_TIMEOUT:g} s", f"see {out} and gt deacon logs")
+
+
+def _error(out: str, start: int) -> tuple[str, str] | None:
+    """The error, and what to do about it, that a process of ours ended with; None if it said none from there on."""
+    with open(out, "rb") as file:
+        file.seek(start)
+        text = "\n" + file.read().decode("utf-8", "replace")
+    _, found, rest = text.rpartition("\nerror: ")
+    if not found or not rest.endswith("\n"):
+        return None
+    message, _, hint = rest.rstrip("\n").partition("\nhint: ")
+    return message, hint
 
 
 def environment() -> dict[str, str]:

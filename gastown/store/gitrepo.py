@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import os
 import time
+import zlib
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any
 
+from dulwich.errors import ChecksumMismatch, FileFormatException
 from dulwich.objects import Blob, Commit, ObjectID, ShaFile, Tag, Tree
 
 from gastown.model.errors import GtError, RaceLost
@@ -26,6 +28,23 @@ MOST_KEPT = 256
 # What git uses for loose objects: packing compresses them anew.
 _FAST = 1
 Change = tuple[int, bytes] | None
+
+
+class BrokenObject(GtError):
+    """An object of a repository that cannot be read: torn by a power loss or a bad disk."""
+
+    code = "broken_object"
+
+    def __init__(self, root: str, sha: bytes, why: str) -> None:
+        super().__init__(
+            f"the git repository of {root} is damaged: object {sha.decode('ascii', 'replace')} {why}",
+            "gt doctor says what is broken, and from where it goes on; the files on the disk are not touched by it",
+        )
+        self.sha = sha
+
+
+class MissingObject(BrokenObject, KeyError):
+    """An object that is not there. Some may be: what was thrown away long ago, or never fetched."""
 
 
 class Repo(Refs):
@@ -47,7 +66,15 @@ class Repo(Refs):
         return os.path.join(self.common_dir, "objects", name[:2], name[2:])
 
     def get(self, sha: bytes) -> ShaFile:
-        """The object with this hex id; raises KeyError if it is missing."""
+        """The object with this hex id; raises MissingObject if it is not there, BrokenObject if it is damaged."""
+        try:
+            return self._get(sha)
+        except KeyError:
+            raise MissingObject(self.root, sha, "is missing") from None
+        except (zlib.error, FileFormatException, ChecksumMismatch, AssertionError, ValueError) as error:
+            raise BrokenObject(self.root, sha, f"is damaged ({str(error) or type(error).__name__})") from None
+
+    def _get(self, sha: bytes) -> ShaFile:
         try:
             with open(self._loose(sha), "rb") as file:
                 loose: ShaFile = ShaFile.from_file(file)
@@ -91,7 +118,7 @@ class Repo(Refs):
         return found
 
     def commit(self, sha: bytes) -> Commit:
-        """The commit with this id; tags are followed. Raises GtError for what is none, KeyError if it is missing."""
+        """The commit with this id; tags are followed. Raises GtError for what is none, and as `get`."""
         found: Any = self._kept.get(sha) or self._keep(self.get(sha))
         while isinstance(found, Tag):
             found = self.get(found.object[1])
@@ -115,7 +142,7 @@ class Repo(Refs):
         contents: dict[str, bytes] = {}
         for one in made:
             path = self._loose(one.id)
-            if path in spares or os.path.exists(path):
+            if path in spares or _is_there(path):
                 continue
             folder, name = os.path.split(path)
             if not os.path.isdir(folder):
@@ -231,11 +258,19 @@ class Repo(Refs):
         line = b"%s %s %s\t%s\n" % (old or b"0" * 40, new, who, message.splitlines()[0].encode())
         for log_dir, log_name in ((self.common_dir, name), (self.git_dir, "HEAD")):
             log = os.path.join(log_dir, "logs", *log_name.split("/"))
-            if os.path.exists(os.path.dirname(log)):
-                with open(log, "ab") as file:
-                    file.write(line)
+            os.makedirs(os.path.dirname(log), exist_ok=True)
+            with open(log, "ab") as file:
+                file.write(line)
             if name == "HEAD":
                 break
+
+
+def _is_there(path: str) -> bool:
+    """True for an object that was written; a power loss may leave an empty file in its place."""
+    try:
+        return os.stat(path).st_size > 0
+    except FileNotFoundError:
+        return False
 
 
 def _entry(tree: Tree, name: bytes) -> tuple[int, bytes] | None:

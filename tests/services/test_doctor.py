@@ -17,6 +17,7 @@ from gastown.services.rigs import NewRig
 from gastown.store import gitindex, layout
 from gastown.store.change import Change
 from gastown.store.town import Town, open_town
+from tests.conftest import Runner, git
 from tests.services.work_lab import Lab
 
 
@@ -307,3 +308,47 @@ def test_circles_that_came_by_a_merge_are_named_with_what_to_do(town: Town) -> N
     beads.update(town, third.id, beads.Edit(parent=""))
     assert states(town, "beads") == [OK]
     assert not status.status(town, town).problems
+
+
+def torn(town: Town, sha: str) -> Path:
+    """The file of an object, emptied as a power loss does."""
+    path = Path(town.root, ".git/objects", sha[:2], sha[2:])
+    path.chmod(0o644)
+    path.write_bytes(b"")
+    return path
+
+
+@pytest.mark.parametrize("what", ["HEAD", "HEAD^{tree}", "HEAD:town.yaml"])
+@pytest.mark.parametrize("gone", [False, True], ids=["empty", "gone"])
+def test_a_damaged_object_is_named_with_the_way_back(gt: Runner, town: Town, what: str, gone: bool) -> None:
+    gt("create", "before")
+    if what == "HEAD:town.yaml":
+        gt("config", "set", "sync.interval", "90s")
+    bead = gt("create", "after", "-q").out.strip()
+    sha = git("rev-parse", what, cwd=town.root)
+    path = torn(town, sha)
+    if gone:
+        path.unlink()
+    (found,) = [one for one in gt("doctor", "--json", code=1).json["findings"] if one["check"] == "objects"]
+    assert (found["state"], sha in found["text"]) == ("error", True)
+    if what != "HEAD:town.yaml":
+        refused = gt("create", "more", code=1)
+        assert sha in refused.err
+        assert "gt doctor" in refused.err
+    command = found["hint"].partition(": ")[2].removesuffix("; then gt doctor")
+    subprocess.run(["sh", "-ec", command], check=True)
+    assert gt("show", bead, "--json").json["title"] == "after"
+    gt("create", "more")
+    assert states(town, "objects") == [OK]
+    handedits.commit(town, handedits.uncommitted(town.root))
+    assert git("status", "--porcelain", cwd=town.root) == ""
+    git("fsck", "--strict", cwd=town.root)
+
+
+def test_a_deacon_that_ends_at_once_says_why(gt: Runner, town: Town) -> None:
+    sha = git("rev-parse", "HEAD", cwd=town.root)
+    torn(town, sha)
+    refused = gt("up", code=1)
+    assert "the deacon ended at once" in refused.err
+    assert sha in refused.err
+    assert "gt doctor" in refused.err
