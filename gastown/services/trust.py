@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,8 +58,6 @@ def shown(command: Command) -> str:
     """A command as a person reads it."""
     if isinstance(command, str):
         return command
-    import shlex
-
     return shlex.join(command)
 
 
@@ -76,11 +75,15 @@ def entries(town: Town) -> list[Entry]:
     data = files.read_or_none(_path(town))
     if data is None:
         return []
-    doc = yaml_store.load(data, shown_as)
+    # It is in no commit, and nothing is lost for good without it: what may run is asked again.
+    hint = f"mend it in an editor, or agree anew: rm {shlex.quote(_path(town))}; gt trust list"
     try:
+        doc = yaml_store.load(data, shown_as)
         return [Entry(**{key: str(one[key]) for key in _ORDER}) for one in doc.get("trusted") or ()]
+    except InvalidFile as error:
+        raise InvalidFile(shown_as, error.reason, line=error.line, key=error.key, hint=hint) from None
     except (KeyError, TypeError, AttributeError):
-        raise InvalidFile(shown_as, "is not a list of agreements") from None
+        raise InvalidFile(shown_as, "is not a list of agreements", hint=hint) from None
 
 
 def is_trusted(town: Town, kind: str, subject: str, command: Command) -> bool:

@@ -12,6 +12,7 @@ folder as well, which no clean touches and no plain clone copies. What is known 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any, NamedTuple
 
@@ -81,13 +82,28 @@ def lost(root: str) -> bool:
 def read(root: str) -> Identity | None:
     """Who this folder is; None if it has no name yet. Raises InvalidFile.
 
-    A rename that was killed after its commit has happened: its new name counts.
+    A rename that was killed after its commit has happened: its new name counts. A damaged file is passed over where
+    what is kept besides is whole.
     """
     data = files.read_or_none(path(root))
-    if data is None and (second := kept(root)):
-        data = files.read_or_none(second)
+    second = files.read_or_none(where) if (where := kept(root)) else None
     if data is None:
-        return None
+        return None if second is None else _parsed(root, second)
+    try:
+        return _parsed(root, data)
+    except InvalidFile as error:
+        import shlex
+
+        if second is not None:
+            with contextlib.suppress(InvalidFile):
+                return _parsed(root, second)
+        # It is in no commit: no version of git's can be taken in its place.
+        gone = " ".join(shlex.quote(one) for one in (path(root), where) if one and os.path.exists(one))
+        hint = f"mend it in an editor, or remove it and be told which name to take: rm {gone}; gt doctor"
+        raise InvalidFile(error.path, error.reason, line=error.line, key=error.key, hint=hint) from None
+
+
+def _parsed(root: str, data: bytes) -> Identity:
     doc = yaml_store.load(data, f"{layout.LOCAL}/{FILE}")
     following = doc.get("next")
     if isinstance(following, dict) and _has_happened(root, following):

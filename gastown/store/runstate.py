@@ -73,8 +73,7 @@ def set_hook_hint(root: str, address: str, bead_path: str | None) -> None:
 
 def hook_hint(root: str, address: str) -> str | None:
     """The path remembered by `set_hook_hint`. A hint: the bead itself must say the same."""
-    data = files.read_or_none(_slot(root, "hooks", address))
-    return data.decode() if data else None
+    return _hint(_slot(root, "hooks", address))
 
 
 def set_last(root: str, address: str, bead_id: str) -> None:
@@ -84,5 +83,13 @@ def set_last(root: str, address: str, bead_id: str) -> None:
 
 def last(root: str, address: str) -> str | None:
     """The bead `address` last touched on this machine."""
-    data = files.read_or_none(_slot(root, "last", address))
-    return data.decode().strip() if data else None
+    return _hint(_slot(root, "last", address))
+
+
+def _hint(path: str) -> str | None:
+    """The one line of a hint; None if there is none, or if it is garbage: a hint is not worth an error."""
+    try:
+        text = (files.read_or_none(path) or b"").decode().strip()
+    except (UnicodeDecodeError, IsADirectoryError):
+        return None
+    return text if text.isprintable() and text else None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from gastown.store import runstate
 from gastown.store.town import Town
 from tests.conftest import Runner, git
 
@@ -228,3 +229,15 @@ def test_an_empty_answer_says_so_and_stays_empty(gt: Runner) -> None:
         ran = gt(*args)
         assert (ran.out, bool(ran.err)) == ("", True), args
         assert gt(*args, "--json").out == "[]\n"
+
+
+@pytest.mark.parametrize("damage", [b"\xff\xfe", b"\0\0\0\0", b""])
+def test_a_hint_that_is_garbage_is_no_error(gt: Runner, town: Town, damage: bytes) -> None:
+    bead = gt("create", "one", "-q").out.strip()
+    Path(town.root, ".gt/run/last/overseer").write_bytes(damage)
+    assert "bug" not in gt("show", "@last", code=None).err
+    gt("note", bead, "two")
+    assert gt("show", "@last", "--json").json["id"] == bead
+    runstate.set_hook_hint(town.root, "green/toast", "x")
+    Path(town.root, ".gt/run/hooks/green__toast").write_bytes(damage)
+    assert runstate.hook_hint(town.root, "green/toast") is None

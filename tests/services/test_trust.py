@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -83,3 +84,14 @@ def give_command(change, bead_id: str) -> None:
 def test_a_command_typed_here_is_trusted_here(wired):
     bead = wired.run("echo x > x")
     assert bead.status == "merging", bead.doc
+
+
+@pytest.mark.parametrize("damage", ["", "\0", "trusted: [", "trusted: {a: b}\n"])
+def test_agreements_that_are_damaged_are_removed_and_made_anew(town, damage: str) -> None:
+    path = Path(town.root, ".gt/trust.yaml")
+    path.write_text(damage)
+    with pytest.raises(InvalidFile) as caught:
+        trust.entries(town)
+    assert f"rm {path}" in caught.value.hint
+    path.unlink()
+    assert trust.entries(town) == []

@@ -407,3 +407,21 @@ def test_a_folder_without_its_gt_that_came_from_another_computer_asks(town: Town
     assert state(town) == "copy"
     machine.rejoin(town, here=True)
     assert (state(town), town.machine) == ("home", "anvil")
+
+
+@pytest.mark.parametrize("damage", ["", "\0\0\0", "name: [", "name: Not A Name\n"])
+def test_a_damaged_name_is_read_from_where_it_is_kept_besides(town: Town, gt: Runner, damage: str) -> None:
+    gt("create", "before")
+    name = gt("machine", "show", "--json").json["name"]
+    path, second = Path(identity.path(town.root)), Path(identity.kept(town.root))
+    path.write_text(damage)
+    gt("create", "after")
+    assert gt("machine", "show", "--json").json["name"] == name
+    for one in (path, second):
+        one.write_text(damage)
+    refused = gt("create", "more", code=1)
+    command = refused.err.partition("which name to take: ")[2].splitlines()[0].partition("; gt doctor")[0]
+    assert "git log" not in refused.err
+    subprocess.run(["sh", "-c", command], check=True)
+    assert not path.exists()
+    assert "has no name here" in gt("doctor", code=1).out
