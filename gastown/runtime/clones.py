@@ -15,7 +15,7 @@ from pathlib import Path
 from gastown.model.errors import GtError, NotFound, RaceLost, Refused
 from gastown.runtime import git, remotes
 from gastown.runtime.git import StrPath
-from gastown.store import flock
+from gastown.store import files, flock, refs
 from gastown.store.resources import data_path
 
 _REFINERY_KEY = "gt.refinery"
@@ -181,12 +181,37 @@ def _install(data: bytes, path: Path) -> None:
     os.replace(spare, path)
 
 
-def guard(repo: StrPath, targets: list[str], refinery: str) -> None:
-    """Let only the refinery that calls itself `refinery` push the branches `targets` from this repository."""
+def guard(repo: StrPath, targets: list[str], refinery: str, *, local: bool = False) -> None:
+    """Let only the refinery that calls itself `refinery` push the branches `targets` from this repository.
+
+    `local`: they are where work lands. Then only it moves them here at all.
+    """
+    if is_guarded(repo, targets, refinery, local=local):
+        return
     git.run(["config", "--replace-all", _REFINERY_KEY, refinery], cwd=repo)
-    git.run(["config", "--unset-all", "gt.target"], cwd=repo, check=False)
-    for target in targets:
-        git.run(["config", "--add", "gt.target", target], cwd=repo)
+    for key, wanted in _guards(targets, local):
+        git.run(["config", "--unset-all", key], cwd=repo, check=False)
+        for value in wanted:
+            git.run(["config", "--add", key, value], cwd=repo)
+
+
+def _guards(targets: list[str], local: bool) -> list[tuple[str, list[str]]]:
+    return [
+        ("gt.target", targets), ("gt.landing", ["local"] if local else []),
+    ]  # fmt: skip
+
+
+def is_guarded(repo: StrPath, targets: list[str], refinery: str, *, local: bool = False) -> bool:
+    """True if `guard` has nothing to do. Read from the config file, which takes no process."""
+    text = (files.read_or_none(os.path.join(repo, "config")) or b"").decode("utf-8", "surrogateescape")
+    if refs.values(text, "[gt]", "refinery") != [refinery]:
+        return False
+    for key, wanted in _guards(targets, local):
+        section, _, name = key.rpartition(".")
+        head = '[remote "origin"]' if section == "remote.origin" else f"[{section}]"
+        if refs.values(text, head, name) != wanted:
+            return False
+    return True
 
 
 def refinery_env(repo: StrPath) -> dict[str, str]:

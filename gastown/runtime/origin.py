@@ -52,8 +52,8 @@ def follow(repo: StrPath, source: str, branch: str, *, local: bool) -> None:
         clones.choose(offered, source, branch)
         _check_format(repo, source, offered.refs[f"refs/heads/{branch}"])
         names = set(_names(repo, "refs/remotes/origin")) | {ref.removeprefix("refs/heads/") for ref in offered.refs}
-        args = ["fetch", "--quiet", "--prune", "--no-recurse-submodules", "--no-write-fetch-head", "--update-shallow"]
-        args += ["--", source, "+refs/heads/*:refs/remotes/origin/*"]
+        args = ["-c", "core.hooksPath=/dev/null", "fetch", "--quiet", "--prune", "--no-recurse-submodules"]
+        args += ["--no-write-fetch-head", "--update-shallow", "--", source, "+refs/heads/*:refs/remotes/origin/*"]
         with remotes.fetching(repo) as turn:
             git.run(args, cwd=repo, timeout=remotes.MOVE_TIMEOUT, pass_fds=[lock, turn])
         if clones.resolve(repo, f"refs/remotes/origin/{branch}") is None:
@@ -88,3 +88,5 @@ def _set_aside(repo: StrPath, name: str, branch: str) -> None:
         return
     git.run(["update-ref", f"{BEFORE}{name}/{ours[:12]}", ours], cwd=repo)
     clones.delete_branch(repo, name, expect=ours)
+    # Nothing of it has landed in the new one.
+    git.run(["update-ref", "-d", f"refs/gt/landed/{name}"], cwd=repo)

@@ -199,8 +199,9 @@ def fetching(repo: StrPath, *, timeout: float = MOVE_TIMEOUT) -> Iterator[int]:
 
 def _fetch(repo: StrPath, timeout: float, handle: int) -> None:
     """Fetch; again where the remote answers: a git that a person runs beside us holds a ref only for a moment."""
-    args = ["fetch", "--quiet", "--prune", "--no-recurse-submodules", "--no-write-fetch-head"]
-    args += ["--update-shallow", "origin"]
+    # No hook has a say in what the remote holds, and one for each of many refs would take its time.
+    args = ["-c", "core.hooksPath=/dev/null", "fetch", "--quiet", "--prune", "--no-recurse-submodules"]
+    args += ["--no-write-fetch-head", "--update-shallow", "origin"]
     for turn in range(_TRIES):
         result = git.run(args, cwd=repo, check=False, timeout=timeout, pass_fds=[handle])
         if result.code == 0:

@@ -111,6 +111,16 @@ def snapshot(repo: StrPath, path: StrPath, name: str) -> str | None:
     return sha
 
 
+def keep(repo: StrPath, sha: str, name: str, now: float) -> str:
+    """Point a ref of its own at a commit that is about to be on no branch; its name. Kept already: that one."""
+    if (known := _rescued(repo).get(sha)) is not None:
+        return known
+    stem = _free_stem(repo, f"{times.day(now)}-{name.replace('/', '-')}")
+    ref = f"{PREFIX}{stem}/commit-0"
+    git.run([*_DURABLE, "update-ref", ref, sha, "0" * len(sha)], cwd=repo)
+    return ref
+
+
 @contextmanager
 def _scratch() -> Iterator[Path]:
     folder = tempfile.mkdtemp(prefix="gt-rescue-")

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from gastown.model.errors import GtError, RaceLost
 from gastown.model.rig import Rig
 from gastown.runtime import clones, remotes
-from gastown.services import origins
+from gastown.services import localtarget, origins
 from gastown.store import layout, runstate
 from gastown.store.town import Town
 
@@ -55,11 +55,11 @@ def refresh(town: Town, rig: Rig) -> None:
 def target_now(town: Town, rig: Rig, target: str) -> str:
     """The commit a stack must stand on, as last fetched. Raises GtError if there is no such branch.
 
-    Where landing is local that is this clone's own branch, or the remote's while it is only ahead of it.
+    Where landing is local that is what has landed in this clone, or the remote's while it is only ahead of it.
     """
     repo = layout.bare(town.root, rig.name)
     remote = clones.resolve(repo, f"{REMOTE}{target}")
-    local = clones.resolve(repo, f"refs/heads/{target}") if rig.landing == "local" else None
+    local = localtarget.landed(town, rig, target) if rig.landing == "local" else None
     if local and remote and clones.is_ancestor(repo, local, remote):
         return remote
     found = local or remote
@@ -90,16 +90,16 @@ def land(town: Town, rig: Rig, target: str, *, base: str, tip: str, commits: Seq
 
 def _land_local(town: Town, rig: Rig, target: str, *, base: str, tip: str, commits: Sequence[str]) -> Landing:
     repo = layout.bare(town.root, rig.name)
-    ref = f"refs/heads/{target}"
-    at = clones.branch_checked_out_at(repo, target)
-    if at is not None:
-        return Landing(False, reason=f"{target} is checked out at {at}: switch that worktree to another branch")
-    old = clones.resolve(repo, ref)
+    localtarget.put_right(town, rig, say=lambda _: None)
+    old = localtarget.landed(town, rig, target)
     if old is not None and not clones.is_ancestor(repo, old, tip):
         return Landing(False, moved=True, reason=f"{target} moved to {old[:12]}")
-    with contextlib.suppress(RaceLost):
-        clones.update_ref(repo, ref, tip, old)
-    return _judge(repo, target, base, clones.resolve(repo, ref), commits, "")
+    refused = ""
+    try:
+        localtarget.move(repo, target, tip, clones.resolve(repo, f"refs/heads/{target}"))
+    except RaceLost as lost:
+        refused = lost.message
+    return _judge(repo, target, base, localtarget.landed(town, rig, target), commits, refused)
 
 
 def _judge(repo: str, target: str, base: str, now: str | None, commits: Sequence[str], refused: str) -> Landing:

@@ -12,7 +12,7 @@ from gastown.model.errors import RaceLost, Refused
 from gastown.model.queue import Entry, next_batch
 from gastown.model.rig import Rig
 from gastown.runtime import remotes
-from gastown.services import desk, fences, footing, held, landed, landing, queue, rigs, sentback, silence
+from gastown.services import desk, fences, footing, held, landed, landing, localtarget, queue, rigs, sentback, silence
 from gastown.services.attempt import Job, attempt, finish_interrupted
 from gastown.services.sentback import SentBack
 from gastown.store import flock, layout, runstate
@@ -84,6 +84,7 @@ def _run(job: Job) -> None:
     desk.stop_orphan(town, rig)
     for merge_id, why in sentback.supersede(town, rig):
         job.say("note", f"{merge_id} closed: {why}")
+    localtarget.put_right(town, rig, say=lambda text: job.say("note", text))
     waiting = queue.entries(town, rig.name)
     if not waiting and landing.intended(town, rig) is None:
         return

@@ -10,9 +10,9 @@ from gastown.model.bead import HELD
 from gastown.model.errors import GtError
 from gastown.model.rig import Rig
 from gastown.runtime import clones, git, marked, processes
-from gastown.services import origins, orphaned, rigless
+from gastown.services import localtarget, origins, orphaned, rigless
+from gastown.services import rigs as rigs_service
 from gastown.services.findings import FAIL, NOTE, OK, WARN, Finding, Found
-from gastown.services.rigs import ensure_clone
 from gastown.store import files, layout
 from gastown.store.resources import data_path
 from gastown.store.town import Town
@@ -36,7 +36,8 @@ def look(town: Town) -> Iterator[Found]:
             yield Finding("rigs", WARN, text, "gt doctor --fix makes it follow"), partial(_clone, town, rig)
         else:
             yield Finding("rigs", OK, f"rig {rig.name}"), None
-        yield from _hooks(rig, repo)
+        yield from _hooks(town, rig, repo)
+        yield from _target(town, rig)
         yield from _worktrees(town, rig, repo)
     lost = rigless.found(town)
     for one in lost:
@@ -47,20 +48,32 @@ def look(town: Town) -> Iterator[Found]:
 
 
 def _clone(town: Town, rig: Rig) -> None:
-    ensure_clone(town, rig)
+    rigs_service.ensure_clone(town, rig)
 
 
-def _hooks(rig: Rig, repo: str) -> Iterator[Found]:
+def _hooks(town: Town, rig: Rig, repo: str) -> Iterator[Found]:
     lasting = os.path.join(repo, "hooks")
     said = git.run(["config", "--get", "core.hooksPath"], git_dir=repo, check=False).text
-    stale = said != lasting
+    stale = said != lasting or not rigs_service.is_guarded(town, rig)
     for source in (data_path("hooks") / "rig").iterdir():
         stale = stale or files.read_or_none(os.path.join(lasting, source.name)) != source.read_bytes()
     if stale:
-        text = f"the hooks of rig {rig.name}'s clone are not ours"
-        yield Finding("hooks", WARN, text, "gt doctor --fix"), lambda: clones.configure(repo)
+        text = f"the hooks of rig {rig.name}'s clone are not ours, or do not guard its branch {rig.branch}"
+        yield Finding("hooks", WARN, text, "gt doctor --fix"), partial(_rewire, town, rig, repo)
     else:
         yield Finding("hooks", OK, f"rig {rig.name}"), None
+
+
+def _rewire(town: Town, rig: Rig, repo: str) -> None:
+    clones.configure(repo)
+    rigs_service.guard(town, rig)
+
+
+def _target(town: Town, rig: Rig) -> Iterator[Found]:
+    """What came onto the branch that work lands on, past the refinery."""
+    for one in localtarget.astray(town, rig):
+        hint = f"gt refinery run {rig.name} keeps what lies there under a ref, and puts it back"
+        yield Finding("landing", WARN, localtarget.said(one, rig), hint), None
 
 
 def _worktrees(town: Town, rig: Rig, repo: str) -> Iterator[Found]:

@@ -13,7 +13,7 @@ from gastown.model.errors import GtError, Refused
 from gastown.model.rig import Rig
 from gastown.model.text import counted
 from gastown.runtime import clones, git, rescue, sessions, worktrees
-from gastown.services import rigs, worksite
+from gastown.services import localtarget, rigs, worksite
 from gastown.store import layout
 from gastown.store.town import Town
 
@@ -67,11 +67,11 @@ def _unmerged(town: Town, rig: Rig, repo: str) -> list[str]:
     heads = git.run(["for-each-ref", "--format=%(refname:short)", "refs/heads"], git_dir=repo).text.split()
     found = []
     for head in heads:
-        if head == rig.branch or parse_branch(head)[1] in merged:
+        if parse_branch(head)[1] in merged:
             continue
         known = ["--remotes=origin"]
-        if clones.resolve(repo, f"refs/heads/{rig.branch}"):
-            known.append(f"refs/heads/{rig.branch}")
+        if landed := localtarget.landed(town, rig, rig.branch) if rig.landing == "local" else None:
+            known.append(landed)
         count = git.run(["rev-list", "--count", f"refs/heads/{head}", "--not", *known, "--"], git_dir=repo).text
         if count != "0":
             found.append(head)

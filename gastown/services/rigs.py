@@ -12,7 +12,7 @@ from gastown.model import ids
 from gastown.model.errors import GtError, Refused, UsageError
 from gastown.model.rig import LANDINGS, MERGES, Rig, is_source, rig_of
 from gastown.runtime import clones, git
-from gastown.services import origins, rigless, trust
+from gastown.services import localtarget, origins, rigless, trust
 from gastown.store import layout
 from gastown.store.town import Town
 from gastown.store.view import View
@@ -62,6 +62,7 @@ def add(town: Town, new: NewRig, *, base: str, progress: Callable[[str], None] |
         if new.max_polecats is not None:
             doc["polecats"] = {"max": new.max_polecats}
         rig = town.transact("rig add", lambda change: _write(change, new.name, doc))
+        guard(town, rig)
     except BaseException:
         shutil.rmtree(layout.work(town.root, new.name), ignore_errors=True)
         raise
@@ -93,6 +94,7 @@ def ensure_clone(town: Town, rig: Rig, *, say: Callable[[str], None] | None = No
     repo = layout.bare(town.root, rig.name)
     if os.path.isdir(repo):
         origins.follow(town, rig)
+        guard(town, rig)
         return repo
     home = rig.refinery_machine
     if rig.landing == "local" and home not in (None, town.machine):
@@ -102,7 +104,23 @@ def ensure_clone(town: Town, rig: Rig, *, say: Callable[[str], None] | None = No
     except Refused:
         if not os.path.isdir(repo):  # else another process was first
             raise
+    guard(town, rig)
     return repo
+
+
+def guard(town: Town, rig: Rig) -> None:
+    """Let only the rig's refinery move its target, as its `landing:` says. It takes no process while all is right."""
+    repo, refinery, local = layout.bare(town.root, rig.name), f"{rig.name}/refinery", rig.landing == "local"
+    if not clones.is_guarded(repo, [rig.branch], refinery, local=local):
+        with clones.locked(repo):
+            clones.configure(repo)
+            clones.guard(repo, [rig.branch], refinery, local=local)
+
+
+def is_guarded(town: Town, rig: Rig) -> bool:
+    """True if the settings of the rig's clone are those that `guard` makes."""
+    repo = layout.bare(town.root, rig.name)
+    return clones.is_guarded(repo, [rig.branch], f"{rig.name}/refinery", local=rig.landing == "local")
 
 
 def _write(change: Change, name: str, doc: dict[str, Any]) -> Rig:
@@ -217,7 +235,9 @@ def pull_command(town: Town, rig: Rig) -> str | None:
         return None
     from shlex import quote
 
-    return f"git -C {quote(rig.git)} pull {quote(layout.bare(town.root, rig.name))} {quote(rig.branch)}"
+    astray = any(one.target == rig.branch for one in localtarget.astray(town, rig))
+    what = f"{localtarget.LANDED}{rig.branch}" if astray else rig.branch
+    return f"git -C {quote(rig.git)} pull {quote(layout.bare(town.root, rig.name))} {quote(what)}"
 
 
 def waiting_commits(town: Town, rig: Rig) -> int | None:
@@ -225,7 +245,7 @@ def waiting_commits(town: Town, rig: Rig) -> int | None:
     repo = layout.bare(town.root, rig.name)
     if rig.landing != "local" or not os.path.isdir(repo) or lands_on(town, rig):
         return None
-    ours = clones.resolve(repo, f"refs/heads/{rig.branch}")
+    ours = localtarget.landed(town, rig, rig.branch)
     if ours is None:
         return 0
     here = git.run(["rev-parse", "--verify", "--quiet", f"refs/heads/{rig.branch}"], cwd=rig.git, check=False)

@@ -40,6 +40,7 @@ def found(
     problems += _silent(town, summaries) if remote else []
     problems += _merge_problems(view, town, index)
     problems += _waiting_elsewhere(town, index, rigs) if remote else []
+    problems += _landing_problems(town, rigs) if view.revision is None else []
     problems += _given(town, view, index)
     problems += _untrusted(town, index, rigs) if remote else []
     problems += _escalations(view, index)
@@ -213,6 +214,17 @@ def _merge_problems(view: View, town: Town, index: Index) -> list[Problem]:
                 text = f"{row.source or row.branch} cannot be merged: {why}"
                 found.append(Problem("merge", row.id, text, f"gt mq show {row.id}"))
     return found
+
+
+def _landing_problems(town: Town, rigs: list[Rig]) -> list[Problem]:
+    """Branches that work lands on in a clone here, and that somebody but the refinery has moved."""
+    local = [rig for rig in rigs if rig.landing == "local"]
+    if not local:
+        return []
+    from gastown.services import localtarget
+
+    found = [(rig, localtarget.said(one, rig)) for rig in local for one in localtarget.astray(town, rig)]
+    return [Problem("landing", rig.name, text, f"gt refinery run {rig.name}") for rig, text in found]
 
 
 def _given(town: Town, view: View, index: Index) -> list[Problem]:

@@ -43,6 +43,13 @@ class Refs:
         self.git_dir = git_dir(root)
         self.common_dir = common_dir(self.git_dir)
 
+    @classmethod
+    def of_bare(cls, path: str) -> Refs:
+        """The refs of the bare repository at `path`."""
+        refs = cls.__new__(cls)
+        refs.root = refs.git_dir = refs.common_dir = path
+        return refs
+
     def head(self) -> tuple[str, bytes | None]:
         """(the ref that HEAD is, its commit): `HEAD` itself when detached, None when unborn."""
         text = files.read(os.path.join(self.git_dir, "HEAD")).strip()
@@ -132,10 +139,15 @@ class Refs:
 
 def urls(config: str, remote: str) -> list[str]:
     """The addresses of a remote in the text of a git config file, as they stand there between quotes if any."""
+    return values(config, f'[remote "{remote}"]', "url")
+
+
+def values(config: str, wanted: str, name: str) -> list[str]:
+    """What a key of the section `wanted` says in the text of a git config file, as it stands there."""
     found, section = [], ""
     for line in (line.strip() for line in config.splitlines()):
         section = line if line.startswith("[") else section
         key, _, value = line.partition("=")
-        if section == f'[remote "{remote}"]' and key.strip() == "url":
+        if section == wanted and key.strip() == name:
             found.append(value.strip())
     return found

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from gastown.services import localtarget
 from gastown.store import layout
 from gastown.store.town import Town
 from tests.conftest import Runner, git
@@ -37,7 +38,7 @@ def test_landed_commits_are_counted_until_pulled(gt: Runner, town: Town, git_rep
     bare = layout.bare(town.root, "demo-rig")
     tree, parent = git("rev-parse", "main^{tree}", cwd=repo), git("rev-parse", "main", cwd=repo)
     landed = git("commit-tree", "-p", parent, "-m", "landed", tree, cwd=bare)
-    git("update-ref", "refs/heads/main", landed, cwd=bare)
+    localtarget.move(bare, "main", landed, None)
     assert gt("rig", "show", "demo-rig", "--json").json["waiting_commits"] == 1
     refused = gt("rig", "remove", "demo-rig", code=5)
     assert f"only in {bare}: 1 landed commit; git -C" in refused.err

@@ -345,10 +345,46 @@ def test_the_guard_lets_only_the_refinery_push_the_target(tmp_path: Path, repo: 
     assert remotes.push(repo, sha, "refs/heads/main", expect=old, env=clones.refinery_env(repo)) == sha
 
 
-def _stderr(cwd: Path, *args: str) -> str:
+def test_where_work_lands_only_the_refinery_moves_the_target(tmp_path: Path, repo: Path) -> None:
+    clones.guard(repo, ["main"], "rig/refinery", local=True)
+    worktrees.add(repo, tmp_path / "wt", "polecat/a/b", "origin/main")
+    here, landed = tmp_path / "wt", sh(repo, "rev-parse", "origin/main")
+    session = {"GT_BEAD": "gp-x7k2m", "GT_ACTOR": "rig/toast", "GT_ATTEMPT": "2"}
+    said = _stderr(here, "branch", "main", "origin/main", env=session)
+    assert "only the refinery moves it" in said
+    assert "git switch polecat/toast/gp-x7k2m.a2" in said
+    sh(repo, "update-ref", "refs/heads/main", landed, env=clones.refinery_env(repo))
+    sh(repo, "update-ref", "refs/gt/landed/release", landed, env=clones.refinery_env(repo))
+    sh(here, "switch", "-q", "main")
+    sh(here, "reset", "-q", "--hard")
+    (here / "b.txt").write_text("1\n")
+    sh(here, "add", "-A")
+    assert "only the refinery moves it" in _stderr(here, "commit", "-q", "-m", "direct")
+    assert sh(here, "status", "--porcelain") == "A  b.txt", "nothing of it is lost"
+    sh(here, "switch", "-q", "polecat/a/b")
+    sh(here, "commit", "-q", "-m", "on the work branch")
+    for args in (("branch", "-f", "main"), ("branch", "release"), ("update-ref", "refs/gt/landed/main", "HEAD")):
+        _stderr(here, *args)
+    sh(here, "branch", "mine")
+    sh(repo, "gc", "-q")
+    sh(repo, "pack-refs", "--all")
+    assert sh(repo, "rev-parse", "refs/heads/main") == landed
+
+
+def test_a_guard_that_stands_is_known_without_a_process(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clones.guard(repo, ["main"], "rig/refinery", local=True)
+    monkeypatch.setattr(git, "run", lambda *_args, **_options: pytest.fail("git was started"))
+    clones.guard(repo, ["main"], "rig/refinery", local=True)
+    assert not clones.is_guarded(repo, ["main"], "rig/refinery")
+    assert not clones.is_guarded(repo, ["main", "release"], "rig/refinery", local=True)
+
+
+def _stderr(cwd: Path, *args: str, env: dict[str, str] | None = None) -> str:
     import subprocess
 
-    done = subprocess.run(["git", *args], cwd=cwd, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["git", *args], cwd=cwd, capture_output=True, text=True, check=False, env={**os.environ, **(env or {})}
+    )
     assert done.returncode != 0
     return done.stderr
 

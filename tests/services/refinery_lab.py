@@ -74,9 +74,10 @@ class Lab:
         return git.text(["rev-parse", "HEAD"], cwd=self.other)
 
     def finish(
-        self, *steps: dict[str, str], worker: str = "", title: str = "", pushed: bool = True, **fields: object
-    ) -> Entry:
-        """Work on a branch from the newest target, handed in: a work bead `merging` and its merge bead."""
+        self, *steps: dict[str, str], worker: str = "", title: str = "", pushed: bool = True, base: str = "",
+        **fields: object,
+    ) -> Entry:  # fmt: skip
+        """Work on a branch from `base` or the newest target, handed in: a work bead `merging` and its merge bead."""
         self.count += 1
         name = worker or f"cat{self.count}"
         who = f"{RIG}/{name}"
@@ -87,15 +88,17 @@ class Lab:
             return bead
 
         bead = self.town.transact("create", make)
-        return self.hand_in(bead.id, work_branch(name, bead.id, 1), steps, who, pushed=pushed)
+        return self.hand_in(bead.id, work_branch(name, bead.id, 1), steps, who, pushed=pushed, base=base)
 
     def hand_in(
-        self, bead_id: str, branch: str, steps: tuple[dict[str, str], ...], who: str, *, pushed: bool = True
-    ) -> Entry:
+        self, bead_id: str, branch: str, steps: tuple[dict[str, str], ...], who: str, *, pushed: bool = True,
+        base: str = "",
+    ) -> Entry:  # fmt: skip
         """Commit `steps` on a new branch and queue it, as `gt done` does."""
         tree = layout.worktree(self.root, RIG, who.rpartition("/")[2])
         git.run(["fetch", "-q", "--prune", "origin"], cwd=self.bare)
-        base = "refs/heads/main" if clones.resolve(self.bare, "refs/heads/main") else "refs/remotes/origin/main"
+        landed = clones.resolve(self.bare, "refs/heads/main")
+        base = base or ("refs/heads/main" if landed else "refs/remotes/origin/main")
         if Path(tree).exists():
             git.run(["checkout", "-q", "--no-track", "-b", branch, base], cwd=tree)
         else:
@@ -107,7 +110,7 @@ class Lab:
             git.run(["add", "-A"], cwd=tree)
             git.run(["commit", "-q", "-m", f"step {number}"], cwd=tree, env=env)
         commit = git.text(["rev-parse", "HEAD"], cwd=tree)
-        if pushed:
+        if pushed and self.town.rig(RIG).landing == "push":
             git.run(["push", "-q", "origin", branch], cwd=tree)
 
         def body(change: Change) -> Bead:

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from gastown.runtime import clones, git
-from gastown.services import doctor
-from tests.services.refinery_lab import RIG, Lab
+from gastown.services import doctor, rigs, status
+from gastown.store import layout
+from tests.services.refinery_lab import ME, RIG, Lab
 from tests.store.towns import git as plain_git
 
 
@@ -196,19 +197,87 @@ def test_a_local_landing_moves_the_clones_own_branch(local):
     assert git.text(["show", "refs/heads/main:b"], cwd=local.bare) == "1"
 
 
-def test_a_target_checked_out_in_a_worktree_is_left_alone(local):
-    entry = local.finish({"a": "1"})
-    there = str(local.path / "mine")
-    git.run(["worktree", "add", "-q", "-b", "main", there, "refs/remotes/origin/main"], cwd=local.bare)
-    Path(there, "list.txt").write_text("my own dirt")
-    report = local.run()
-    assert there in report.waiting[0][1]
-    assert local.town.bead(entry.source).status == "merging"
-    assert Path(there, "list.txt").read_text() == "my own dirt"
-    git.run(["checkout", "-q", "--detach"], cwd=there)
+def test_a_worktree_on_the_target_keeps_all_it_holds_and_nobody_waits_for_it(local):
     local.run()
-    assert local.status(entry) == ("closed", "closed", "merged")
-    assert git.text(["rev-list", "--count", "origin/main..main"], cwd=local.bare) == "1"
+    there = str(local.path / "mine")
+    first = local.finish({"a": "1"})
+    local.run()
+    git.run(["worktree", "add", "-q", there, "main"], cwd=local.bare)
+    Path(there, "list.txt").write_text("my own dirt")
+    second = local.finish({"b": "1"})
+    assert local.run().waiting == ()
+    assert local.status(second) == ("closed", "closed", "merged")
+    assert git.text(["show", "main:b"], cwd=local.bare) == "1"
+    assert git.text(["status", "--porcelain"], cwd=there) == "M list.txt"
+    assert git.text(["rev-parse", "HEAD"], cwd=there) == local.town.bead(first.source).closed["commit"]
+
+
+def past_the_hook(lab, tree: str, *args: str) -> None:
+    git.run(["-c", "core.hooksPath=/dev/null", *args], cwd=tree, env=ME)
+
+
+def test_what_came_onto_the_target_past_the_refinery_has_not_landed_and_is_kept(local):
+    local.gate("! test -e bad")
+    one = local.finish({"a": "1"})
+    local.run()
+    landed = local.town.bead(one.source).closed["commit"]
+    tree = str(Path(local.root, "work", RIG, "cat1"))
+    past_the_hook(local, tree, "checkout", "-q", "main")
+    Path(tree, "bad").write_text("ungated")
+    past_the_hook(local, tree, "add", "bad")
+    past_the_hook(local, tree, "commit", "-q", "-m", "direct")
+    direct = git.text(["rev-parse", "HEAD"], cwd=tree)
+    rig = local.town.rig(RIG)
+    assert rigs.waiting_commits(local.town, rig) == 1
+    assert rigs.pull_command(local.town, rig).endswith(" refs/gt/landed/main")
+    said = [one for one in status.status(local.town, local.town).problems if one.kind == "landing"]
+    assert [one.command for one in said] == [f"gt refinery run {RIG}"]
+    assert any(one.check == "landing" for one in doctor.examine(local.town))
+    two = local.finish({"b": "1"}, base=landed)
+    report = local.run()
+    assert local.status(two) == ("closed", "closed", "merged"), report
+    assert git.text(["rev-parse", "main~1"], cwd=local.bare) == landed
+    assert not clones.is_ancestor(local.bare, direct, "refs/heads/main")
+    assert Path(tree, "bad").read_text() == "ungated"
+    (kept,) = git.text(["for-each-ref", "--format=%(refname)", "refs/gt/rescue"], cwd=local.bare).splitlines()
+    assert clones.resolve(local.bare, kept) == direct
+    assert any(kept in text and "1 commit" in text for text in local.feed("rescue"))
+    mail = local.town.mail_names("overseer", "new")
+    assert any(kept.encode() in local.town.read(f"{layout.mailbox('overseer')}/new/{name}") for name in mail)
+    assert not [one for one in status.status(local.town, local.town).problems if one.kind == "landing"]
+    local.run()
+    assert len(local.feed("rescue")) == 1
+
+
+def test_a_target_that_was_wound_back_or_deleted_is_put_where_work_has_landed(local):
+    one = local.finish({"a": "1"})
+    local.run()
+    landed = local.town.bead(one.source).closed["commit"]
+    git.run(["update-ref", "-d", "refs/heads/main"], cwd=local.bare)
+    local.run()
+    assert clones.resolve(local.bare, "refs/heads/main") == landed
+    past_the_hook(local, local.bare, "update-ref", "refs/heads/main", f"{landed}~1")
+    local.run()
+    assert clones.resolve(local.bare, "refs/heads/main") == landed
+    assert git.run(["for-each-ref", "refs/gt/rescue"], cwd=local.bare).out == b""
+
+
+def test_a_clone_from_before_there_was_a_ref_of_what_landed_goes_on_from_what_the_town_says(local):
+    one = local.finish({"a": "1"})
+    local.run()
+    landed = local.town.bead(one.source).closed["commit"]
+    git.run(["update-ref", "-d", "refs/gt/landed/main"], cwd=local.bare)
+    local.run()
+    assert clones.resolve(local.bare, "refs/gt/landed/main") == landed
+    git.run(["update-ref", "-d", "refs/gt/landed/main"], cwd=local.bare)
+    assert rigs.waiting_commits(local.town, local.town.rig(RIG)) == 1
+    direct = git.text(["commit-tree", "-p", landed, "-m", "direct", "main^{tree}"], cwd=local.bare, env=ME)
+    past_the_hook(local, local.bare, "update-ref", "refs/heads/main", direct)
+    assert rigs.waiting_commits(local.town, local.town.rig(RIG)) == 1
+    two = local.finish({"b": "1"}, base=landed)
+    local.run()
+    assert local.status(two) == ("closed", "closed", "merged")
+    assert git.text(["rev-parse", "main~1"], cwd=local.bare) == landed
 
 
 # -- kill -9 --------------------------------------------------------------------------------------
