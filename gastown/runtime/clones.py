@@ -19,6 +19,8 @@ from gastown.store import files, flock, refs
 from gastown.store.resources import data_path
 
 _REFINERY_KEY = "gt.refinery"
+# What git names as the repository that it cannot push to, where a person's own is the origin.
+NO_PUSH = "nothing is pushed from here, work lands in this clone by gt done"
 _LFS = ("clean", "smudge", "process")
 _LIKELY = ("main", "master", "trunk", "develop")
 _SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
@@ -184,7 +186,7 @@ def _install(data: bytes, path: Path) -> None:
 def guard(repo: StrPath, targets: list[str], refinery: str, *, local: bool = False) -> None:
     """Let only the refinery that calls itself `refinery` push the branches `targets` from this repository.
 
-    `local`: they are where work lands. Then only it moves them here at all.
+    `local`: they are where work lands. Then only it moves them here at all, and nothing is pushed to the origin.
     """
     if is_guarded(repo, targets, refinery, local=local):
         return
@@ -198,6 +200,7 @@ def guard(repo: StrPath, targets: list[str], refinery: str, *, local: bool = Fal
 def _guards(targets: list[str], local: bool) -> list[tuple[str, list[str]]]:
     return [
         ("gt.target", targets), ("gt.landing", ["local"] if local else []),
+        ("remote.origin.pushurl", [NO_PUSH] if local else []),
     ]  # fmt: skip
 
 

@@ -76,8 +76,10 @@ def put_away(town: Town, rig: Rig, landed: Sequence[tuple[str, str, str]], *, sa
     Only while they are still at the queued commit. Idempotent. One that cannot be deleted now is kept and said.
     """
     repo = layout.bare(town.root, rig.name)
+    # Where landing is local the remote is a person's own repository: its branches are theirs.
+    ways = (_delete_local,) if rig.landing == "local" else (_delete_remote, _delete_local)
     for branch, commit, there in landed:
-        for delete in (_delete_remote, _delete_local):
+        for delete in ways:
             try:
                 delete(repo, branch, commit, there)
             except GtError as error:

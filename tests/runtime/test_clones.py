@@ -371,6 +371,24 @@ def test_where_work_lands_only_the_refinery_moves_the_target(tmp_path: Path, rep
     assert sh(repo, "rev-parse", "refs/heads/main") == landed
 
 
+def test_a_worktree_pushes_nothing_into_a_persons_own_repository(tmp_path: Path, project: Path) -> None:
+    repo, here = tmp_path / "r.git", tmp_path / "wt"
+    clones.clone(str(project), repo)
+    clones.guard(repo, ["main"], "rig/refinery", local=True)
+    worktrees.add(repo, here, "polecat/a/b", "origin/main")
+    before = sh(project, "for-each-ref")
+    assert "work lands in this clone" in _stderr(here, "push", "origin", "HEAD:refs/heads/agentx")
+    assert "nothing is pushed from here" in _stderr(here, "push", str(project), "HEAD:refs/heads/agentx")
+    assert sh(project, "for-each-ref") == before
+    commit(project, "b.txt", "two\n")
+    remotes.fetch(repo)
+    assert sh(repo, "rev-parse", "origin/main") == sh(project, "rev-parse", "main")
+    sh(tmp_path, "init", "-q", "--bare", "elsewhere.git")
+    sh(here, "push", "-q", str(tmp_path / "elsewhere.git"), "HEAD:refs/heads/x")
+    clones.guard(repo, ["main"], "rig/refinery")
+    sh(here, "push", "-q", "origin", "HEAD:refs/heads/agentx")
+
+
 def test_a_guard_that_stands_is_known_without_a_process(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clones.guard(repo, ["main"], "rig/refinery", local=True)
     monkeypatch.setattr(git, "run", lambda *_args, **_options: pytest.fail("git was started"))
