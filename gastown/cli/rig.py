@@ -114,7 +114,7 @@ def show(ctx: typer.Context, name: Name, json: Json = False, at: At = None) -> N
         ("beads", "  ".join(f"{status} {count}" for status, count in sorted(facts.by_status.items()))),
         ("polecats", " ".join(facts.polecats)), ("crew", " ".join(facts.crew)),
         *(("gate", f"{gate.name}: {gate.run}") for gate in rig.gates), *(("setup", one) for one in rig.setup),
-        ("pull", facts.pull),
+        ("held", f"nothing lands: {rig.doubt}" if rig.doubt else ""), ("pull", facts.pull),
         ("landed", f"in the clone on machine {facts.lands_on}; there gt rig show {rig.name} says how to pull it"
                    if facts.lands_on else ""),
         ("waiting", f"not in your checkout: {counted(facts.waiting, 'landed commit')}" if facts.waiting else ""),

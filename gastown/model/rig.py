@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from gastown.model import slips
 from gastown.model.errors import InvalidFile, UsageError
 from gastown.model.ids import is_prefix
 from gastown.model.names import DEFAULT_NAMES
@@ -49,6 +50,8 @@ class Rig:
     refinery_machine: str | None
     doc: dict[str, Any]
     path: str
+    # Why what it says of its gates may not be all that was meant: then nothing lands. "" where all is clear.
+    doubt: str = ""
 
 
 def is_source(text: str) -> bool:
@@ -80,7 +83,7 @@ def rig_of(doc: dict[str, Any], path: str) -> Rig:
     if isinstance(batch, bool) or not isinstance(batch, int) or batch < 1:
         raise fail("batch", f"batch {batch!r} is not a number from 1")
     polecats, refinery = _map(doc, "polecats", path), _map(doc, "refinery", path)
-    setup = doc.get("setup") or []
+    setup = [] if doc.get("setup") is None else doc["setup"]
     if not isinstance(setup, list) or any(not isinstance(one, str) for one in setup):
         raise fail("setup", "setup must be a list of commands")
     most = polecats.get("max")
@@ -103,18 +106,28 @@ def rig_of(doc: dict[str, Any], path: str) -> Rig:
         refinery_machine=refinery.get("machine"),
         doc=doc,
         path=path,
+        doubt=_doubt(doc, path),
     )
 
 
+def _doubt(doc: dict[str, Any], path: str) -> str:
+    """A rig whose gates nobody reads must not pass for one that has none."""
+    key = next((key for key in doc if key not in KEYS and slips.meant(key, ("gates",))), None)
+    if key is None:
+        return ""
+    own = f"x-{str(key).lower()}"
+    return f"{path} has `{key}`, which nothing reads: rename it to `gates` if it means these, else to `{own}`"
+
+
 def _map(doc: dict[str, Any], key: str, path: str) -> dict[str, Any]:
-    value = doc.get(key) or {}
+    value = {} if doc.get(key) is None else doc[key]
     if not isinstance(value, dict):
         raise InvalidFile(path, f"{key} must be a map", key=key)
     return value
 
 
 def _gates(doc: dict[str, Any], path: str) -> tuple[Gate, ...]:
-    gates, items = [], doc.get("gates") or []
+    gates, items = [], [] if doc.get("gates") is None else doc["gates"]
     if not isinstance(items, list):
         raise InvalidFile(path, "gates must be a list", key="gates")
     for number, item in enumerate(items):

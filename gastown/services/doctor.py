@@ -284,8 +284,10 @@ def _beads(town: Town) -> Iterator[Found]:
     for problem in index.problems:
         problem = lint.in_view(problem, town)
         yield Finding("beads", FAIL, str(problem), lint.remedy(town.repo, problem)), None
+    for slip in index.slips:
+        yield Finding("beads", WARN, str(slip), slip.hint), None
     prefixes = {rig.name: rig.prefix for rig in town.rigs()[0]}
-    doubtful = 0
+    doubtful = len(index.slips)
     for row in index.rows:
         wrong = []
         prefix = prefixes.get(row.rig) if row.rig else town.prefix

@@ -41,11 +41,11 @@ def in_view(problem: InvalidFile, view: View | None) -> InvalidFile:
 
 
 def wrong(path: str, data: bytes) -> list[InvalidFile]:
-    """All that is wrong with a file, where `parse` stops at the first."""
+    """All that is wrong with a file, where `parse` stops at the first; keys that look like slips as well."""
     if path.endswith(".toml"):
         return _wrong_toml(path, data)
     try:
-        parse(path, data)
+        doc = parse(path, data)
     except InvalidFile as first:
         kind = schema.kind_of(path)
         try:
@@ -53,7 +53,8 @@ def wrong(path: str, data: bytes) -> list[InvalidFile]:
         except InvalidFile:
             found = []
         return found if str(first) in map(str, found) else [first]
-    return []
+    kind = schema.kind_of(path)
+    return [*schema.slips(kind, doc, path)] if doc is not None and kind is not None else []
 
 
 def _wrong_toml(path: str, data: bytes) -> list[InvalidFile]:
@@ -158,7 +159,10 @@ def moved_wrongly(path: str, old: dict[str, Any] | None, new: dict[str, Any]) ->
 
 
 def problems(view: View, paths: Iterable[str]) -> list[InvalidFile]:
-    """What is wrong with the files at `paths`: the links on the way to them first, then the files in their order."""
+    """What is wrong with the files at `paths`: the links on the way to them first, then the files in their order.
+
+    Slips of keys as well, which leave a file usable.
+    """
     found: list[InvalidFile] = []
     linked = _Links(view)
     for path in paths:

@@ -94,6 +94,9 @@ def _run(job: Job) -> None:
     except (remotes.RemoteUnreachable, Refused) as error:
         job.hold(waiting, error.message)
         return
+    if rig.doubt:
+        job.hold(waiting, f"nothing lands in rig {rig.name}: {rig.doubt}")
+        return
     landed.put_away(town, rig, landed.leftovers(town, rig), say=lambda text: job.say("note", text))
     while not job.stopped:
         ready = [entry for entry in queue.entries(town, rig.name) if entry.id not in job.held]

@@ -46,6 +46,7 @@ def status(town: Town, view: View, index: Index | None = None) -> Status:
         summaries.append(_summary(rig, index, ready, workers))
     bad += _groups(view) + _settings(view)
     bad += _others(town, bad) if view.revision is None else []
+    bad += index.slips
     problems = troubles.found(town, view, index, rigs, summaries, bad, remote=bool(remote))
     return Status(
         view.name,

@@ -7,6 +7,7 @@ import shlex
 import time
 
 from gastown.model.errors import InvalidFile, RaceLost, Refused
+from gastown.model.slips import Slip
 from gastown.runtime import git
 from gastown.services import handedits, lint, mailbox, outgoing, rigless, settle
 from gastown.store import commit, committing, editbases, layout, lock, runstate, treediff
@@ -107,7 +108,8 @@ def unusable(town: Town) -> list[InvalidFile]:
     there = town.repo.ref(f"refs/remotes/{town.repo.remote()}/{ref.removeprefix('refs/heads/')}")
     wrong = outgoing.unwelcome(town.repo, head, there) if head else None
     lost = [one.problem for one in rigless.found(view)]
-    return [*([wrong] if wrong else []), *lint.problems(view, lint.all_paths(view)), *lost]
+    found = [one for one in lint.problems(view, lint.all_paths(view)) if not isinstance(one, Slip)]
+    return [*([wrong] if wrong else []), *found, *lost]
 
 
 def unwelcome(town: Town) -> Refused | None:

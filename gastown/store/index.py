@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Mapping
 from functools import cached_property, partial
 
-from gastown.model.bead import check
+from gastown.model.bead import KEYS, check
 from gastown.model.beadcheck import Misnamed
 from gastown.model.errors import InvalidFile
 from gastown.model.ids import is_name
@@ -28,10 +28,10 @@ from gastown.store import yaml as yaml_store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
-_MAGIC = f"gt-index 4 {sys.implementation.cache_tag} {marshal.version}\n".encode()
+_MAGIC = f"gt-index 5 {sys.implementation.cache_tag} {marshal.version}\n".encode()
 # Clocks of file systems tick: an entry written within this long before the cache may change unseen.
 _RACY_NS = 20_000_000
 # Rewriting the cache costs more than reading a few files again.
@@ -44,17 +44,21 @@ _PLAIN = 2
 Entry = tuple[str, int, int, int]
 # Of one day folder: its sorted entries as bytes, the newest mtime_ns, the rows of beads that are not closed as
 # bytes, the closed ones' (each as bytes by id, all of it as bytes), the names of the files that could not be used,
-# the ids of closed beads that have texts to choose from.
-Folder = tuple[bytes, int, bytes, bytes, tuple[str, ...], tuple[str, ...]]
+# the ids of closed beads that have texts to choose from, the names of usable files with keys that look like slips.
+Folder = tuple[bytes, int, bytes, bytes, tuple[str, ...], tuple[str, ...], tuple[str, ...]]
+_KEYS = frozenset(KEYS)
 # A row of plain tuples becomes one of ours, faster than by Row._make.
 _row: Callable[[Any], Row] = partial(tuple.__new__, Row)
 
 
 class Index:
-    """Rows of all valid beads, and the files that could not be used."""
+    """Rows of all valid beads, the files that could not be used, and the slips in those that could."""
 
-    def __init__(self, rows: Iterable[Row], problems: list[InvalidFile]) -> None:
+    def __init__(
+        self, rows: Iterable[Row], problems: list[InvalidFile], slips: Sequence[InvalidFile] = ()
+    ) -> None:
         self.problems = problems
+        self.slips = slips
         self._rows: list[Row] | None = list(rows)
         self._live: list[Row] | None = None
         self._by_id: Mapping[str, Row] | None = None
@@ -89,9 +93,10 @@ class _Loaded(Index):
     """As `Index`, where the rows of closed beads, in time nearly all, stay packed until somebody asks for them."""
 
     def __init__(
-        self, live: list[Row], closed: list[bytes], disputed: list[str], problems: list[InvalidFile]
-    ) -> None:
-        super().__init__((), problems)
+        self, live: list[Row], closed: list[bytes], disputed: list[str], problems: list[InvalidFile],
+        slips: list[InvalidFile],
+    ) -> None:  # fmt: skip
+        super().__init__((), problems, slips)
         self._live = live
         self._rows = None
         self._closed = closed
@@ -174,6 +179,13 @@ def parse(data: bytes, path: str) -> dict[str, Any]:
     return doc
 
 
+def slips_of(doc: dict[str, Any], path: str) -> list[InvalidFile]:
+    """The keys of a bead that nothing reads and that were probably meant to be others."""
+    from gastown.model import slips
+
+    return [*slips.found(doc, KEYS, path)]
+
+
 def load(root: str, progress: Callable[[int], None] | None = None) -> Index:
     """The index of the working tree. `progress` is called with the number of files read anew so far, 0 at the end."""
     with _no_gc():
@@ -190,6 +202,7 @@ class _Scan:
         self.closed: list[bytes] = []
         self.disputed: list[str] = []
         self.problems: list[InvalidFile] = []
+        self.slips: list[InvalidFile] = []
         self.reread = 0
 
     def run(self) -> Index:
@@ -203,7 +216,7 @@ class _Scan:
             self.progress(0)
         if self.reread > _STALE_ENOUGH or self.known.keys() != self.fresh.keys():
             _save_cache(layout.cache(self.root, "beads.idx"), began, self.fresh)
-        return _Loaded(self.live, self.closed, self.disputed, self.problems)
+        return _Loaded(self.live, self.closed, self.disputed, self.problems, self.slips)
 
     def _day(self, rig: str | None, folder: str) -> None:
         try:
@@ -218,7 +231,7 @@ class _Scan:
             # Nothing moved in this folder: its rows are taken as one piece.
             self.live += map(_row, marshal.loads(known[2]))
             self.closed.append(known[3])
-            for name in known[4]:
+            for name in (*known[4], *known[6]):
                 self._read(rig, f"{folder}/{name}")
             self.disputed += known[5]
             self.fresh[folder] = known
@@ -240,6 +253,7 @@ class _Scan:
         live: list[Row] = []
         closed: dict[str, bytes] = {}
         broken: list[str] = []
+        odd: list[str] = []
         for entry in entries:
             bead_id = entry[0][:-5]
             if entry[2] < self.began - _RACY_NS and entry in unmoved and bead_id in packed:
@@ -249,7 +263,10 @@ class _Scan:
                 else:
                     live.append(_row(row))
                 continue
+            told = len(self.slips)
             fresh = self._read(rig, f"{folder}/{entry[0]}")
+            if len(self.slips) > told:
+                odd.append(entry[0])
             if fresh is None:
                 broken.append(entry[0])
             elif fresh.status == "closed":
@@ -259,7 +276,7 @@ class _Scan:
         disputed = tuple(one for one, packed_row in closed.items() if _row(marshal.loads(packed_row)).conflicts)
         newest = max((entry[2] for entry in entries), default=0)
         rows = marshal.dumps([tuple(row) for row in live])
-        self.fresh[folder] = (signature, newest, rows, marshal.dumps(closed), tuple(broken), disputed)
+        self.fresh[folder] = (signature, newest, rows, marshal.dumps(closed), tuple(broken), disputed, tuple(odd))
         self.live += live
         self.closed.append(self.fresh[folder][3])
         self.disputed += disputed
@@ -269,7 +286,10 @@ class _Scan:
         if self.progress and self.reread % _TOLD_EACH == 0:
             self.progress(self.reread)
         try:
-            return row_of(parse(files.read(f"{self.root}/{path}", follow=False), path), path, rig)
+            doc = parse(files.read(f"{self.root}/{path}", follow=False), path)
+            if not _KEYS.issuperset(doc):
+                self.slips += slips_of(doc, path)
+            return row_of(doc, path, rig)
         except Misnamed as problem:
             twin = os.path.lexists(f"{self.root}/{problem.belongs}")
             self.problems.append(problem.with_twin(problem.belongs) if twin else problem)
@@ -287,7 +307,8 @@ def _believed(known: Folder | None) -> tuple[set[Entry], dict[str, Any]]:
     """What the cache says of a folder: its entries, and by id the tuple of a live row or the bytes of a closed one."""
     if known is None:
         return set(), {}
-    return set(marshal.loads(known[0])), {**{row[0]: row for row in marshal.loads(known[2])}, **marshal.loads(known[3])}
+    entries = {entry for entry in marshal.loads(known[0]) if entry[0] not in known[6]}
+    return entries, {**{row[0]: row for row in marshal.loads(known[2])}, **marshal.loads(known[3])}
 
 
 def _entries(folder: str) -> list[Entry]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from gastown.model import slips as slipped
 from gastown.model.errors import GtError, InvalidFile
 
 if TYPE_CHECKING:
@@ -70,6 +71,32 @@ def check(kind: str, doc: Mapping[str, Any], path: str) -> None:
     """Raise the first of `validate`'s errors, if there is one."""
     for error in validate(kind, doc, path):
         raise error
+
+
+def slips(kind: str, doc: Mapping[str, Any], path: str) -> list[slipped.Slip]:
+    """The keys of a valid document that nothing reads and that are one letter off one that means something."""
+    schema = load_schema(kind)
+    # The index, which looks at every bead, looks no deeper either.
+    return _slips(schema, schema, doc, path, "", deep=kind != "bead")
+
+
+def _slips(
+    schema: dict[str, Any], root: dict[str, Any], value: Any, path: str, inside: str, *, deep: bool = True
+) -> list[slipped.Slip]:
+    if "$ref" in schema:
+        schema = root["$defs"][schema["$ref"].rpartition("/")[2]]
+    if isinstance(value, list):
+        items = schema.get("items") or {}
+        each = enumerate(value) if items else ()
+        return [one for n, item in each for one in _slips(items, root, item, path, f"{inside[:-1]}[{n}].")]
+    known = schema.get("properties")
+    if not isinstance(value, Mapping) or not known:
+        return []
+    found = slipped.found(value, known, path, inside=inside)
+    for key in value if deep else ():
+        if key in known:
+            found += _slips(known[key], root, value[key], path, f"{inside}{key}.")
+    return found
 
 
 @cache

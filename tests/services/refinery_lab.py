@@ -56,6 +56,17 @@ class Lab:
 
         self.town.transact("config", body)
 
+    def unset(self, key: str) -> None:
+        """Take a key out of rig.yaml."""
+
+        def body(change: Change) -> None:
+            doc = change.load(layout.rig_file(RIG))
+            del doc[key]
+            change.put(layout.rig_file(RIG), doc)
+            change.emit("config", "rig.yaml", rig=RIG)
+
+        self.town.transact("config", body)
+
     def gate(self, run: str, name: str = "test", **more: object) -> None:
         """The rig's one gate."""
         self.configure(gates=[{"name": name, "run": run, **more}])

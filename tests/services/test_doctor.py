@@ -270,6 +270,50 @@ def test_a_link_in_the_place_of_a_file_is_named_with_what_to_do(
     assert status.status(town, town).ready == 1
 
 
+RIG_FILE = "name: green\nprefix: gr\ngit: /nowhere\nbranch: main\n"
+SLIPS = {
+    "town.yaml": ("name: demo\nprefix: hq\nversion: 1\ndeacon: {qiet: 5m}\n", "deacon.qiet", "quiet"),
+    "agents/odd.yaml": ("name: odd\ncommand: [sh]\npromt: {mode: none}\n", "promt", "prompt"),
+    "rigs/green/rig.yaml": (f"{RIG_FILE}gates: [{{run: 'true', retires: 2}}]\n", "gates[0].retires", "retries"),
+    "rigs/blue/rig.yaml": (RIG_FILE.replace("green", "blue") + "Gates: []\n", "Gates", "gates"),
+}
+
+
+@pytest.mark.parametrize("path", SLIPS)
+def test_a_key_one_letter_off_is_named_by_lint_status_and_doctor_alike(town: Town, path: str) -> None:
+    text, key, meant = SLIPS[path]
+    place = Path(town.root, path)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(text.replace("name: demo", f"name: {town.name}").replace("prefix: hq", f"prefix: {town.prefix}"))
+    found = lint.problems(town, lint.all_paths(town))
+    assert [(one.path, one.key) for one in found] == [(path, key)]
+    assert f"did you mean `{meant}`?" in str(found[0])
+    for known in (False, True, True):
+        assert [str(one) for one in sound.problems(town, known=known)] == [str(one) for one in found]
+    assert [one.text for one in doctor.examine(town) if one.check == "files"] == [str(one) for one in found]
+    place.write_text(place.read_text().replace(key.rpartition(".")[2], "x-mine"))
+    assert not lint.problems(town, lint.all_paths(town))
+
+
+def test_a_key_of_a_bead_one_letter_off_is_named_at_every_look_and_the_bead_stays(town: Town) -> None:
+    bead = beads.create(town, beads.Draft("Work"))
+    place = Path(town.root, bead.path)
+    text = place.read_text()
+    place.write_text(f"{text}need: [hq-abcd1]\n")
+    os.utime(place, (1_700_000_000, 1_700_000_000))  # older than any clock tick of the index's cache
+    for _ in range(3):
+        (found,) = lint.problems(town, lint.all_paths(town))
+        assert "did you mean `needs`?" in str(found)
+        assert [one.text for one in doctor.examine(town) if one.check == "beads"] == [str(found)]
+        said = [one for one in status.status(town, town).problems if one.kind == "invalid_file"]
+        assert [(one.subject, one.text) for one in said] == [(bead.path, found.reason)]
+        assert town.index().problems == []
+        assert bead.id in town.index().by_id
+    place.write_text(f"{text}x-need: [hq-abcd1]\n")
+    assert not lint.problems(town, lint.all_paths(town))
+    assert not town.index().slips
+
+
 def test_a_bead_where_no_rig_can_be_is_named(town: Town) -> None:
     place = Path(town.root, "rigs/No Rig/beads/2026-01-01/hq-abcd1.yaml")
     place.parent.mkdir(parents=True)

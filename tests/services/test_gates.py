@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gastown.model.errors import Refused, UsageError
+from gastown.model.errors import InvalidFile, Refused, UsageError
 from gastown.runtime import marked, processes
 from gastown.services import claims, doctor, refinery, sentback
 from gastown.store.town import open_town
@@ -45,6 +45,36 @@ def test_a_gate_that_could_not_run_lands_nothing_and_says_so(lab, command, said)
     assert lab.town.bead(entry.id).gates[-1]["result"] == "could_not_run"
     lab.assert_not_landed(entry)
     lab.gate("true")
+    lab.run()
+    lab.assert_landed_once(entry)
+
+
+@pytest.mark.parametrize("key", ["gate", "Gates", "gaets"])
+def test_gates_under_a_key_that_nobody_reads_are_not_taken_for_none(lab, key):
+    lab.configure(**{key: [{"name": "test", "run": "false"}]})
+    entry = lab.finish({"a": "1"})
+    report = lab.run()
+    ((merge, why),) = report.waiting
+    assert (merge, report.landed) == (entry.id, ())
+    assert f"`{key}`" in why
+    assert "rigs/greenplace/rig.yaml" in why
+    assert why.splitlines()[0] in lab.feed("merge_failed")[0]
+    lab.assert_not_landed(entry)
+    lab.gate("true")
+    assert lab.run().landed == (), "nobody knows which of the two is meant"
+    lab.unset(key)
+    lab.run()
+    lab.assert_landed_once(entry)
+
+
+@pytest.mark.parametrize("wrong", ["", 0, False, {}, "make test"])
+def test_gates_of_another_kind_than_a_list_are_not_taken_for_none(lab, wrong):
+    entry = lab.finish({"a": "1"})
+    lab.configure(gates=wrong)
+    with pytest.raises(InvalidFile, match="gates must be a list"):
+        lab.run()
+    lab.assert_not_landed(entry)
+    lab.configure(gates=None)
     lab.run()
     lab.assert_landed_once(entry)
 
