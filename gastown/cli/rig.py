@@ -12,7 +12,7 @@ from gastown.cli.options import At, Json, Quiet
 from gastown.cli.output import hint, problems, put, put_json, put_lines, say
 from gastown.model.errors import UsageError
 from gastown.model.text import counted, safe
-from gastown.services import rigs
+from gastown.services import pulling, rigs
 from gastown.ui import style
 from gastown.ui.progress import Progress
 from gastown.ui.tables import columns
@@ -67,7 +67,7 @@ def add(
         put_json(rigs.facts(gt.town, gt.town, name).as_json())
         return
     put(rig.name if quiet else f"{rig.name}  prefix {rig.prefix}, branch {safe(rig.branch)}, from {safe(rig.git)}")
-    pull = rigs.pull_command(gt.town, rig)
+    pull = pulling.command(gt.town, rig)
     if pull and not quiet:
         say("landed work stays in the town's clone, your checkout is left alone; fetch it with:")
         say(f"  {safe(pull)}")

@@ -35,7 +35,7 @@ _OPERATIONS = (
     *("rebase-merge/autostash", "rebase-apply/autostash", "rebase-merge/orig-head", "rebase-apply/orig-head"),
 )
 # Names that outlive a worktree: its own refs (bisect, refs/worktree) and HEAD go with it, a snapshot's ref moves on.
-_LASTING = ("--branches", "--tags", "--remotes", f"--glob={PREFIX}*/*", "--glob=refs/stash")
+_LASTING = ("--branches", "--tags", "--remotes", "--glob=refs/gt/joined/*", f"--glob={PREFIX}*/*", "--glob=refs/stash")
 _DURABLE = ("-c", "core.fsync=all", "-c", "core.fsyncMethod=batch")
 _RAW = ("-c", "core.autocrlf=false", "-c", "core.safecrlf=false", "-c", "core.fsmonitor=false")
 

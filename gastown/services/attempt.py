@@ -90,6 +90,8 @@ def attempt(job: Job, batch: Sequence[Entry]) -> None:
     target = batch[0].target
     try:
         landing.refresh(job.town, job.rig)
+        if why := landing.parted(job.town, job.rig, target):
+            return job.hold(batch, why)
         base = landing.target_now(job.town, job.rig, target)
         path = desk.ready(job.town, job.rig, base)
         trouble = desk.set_up(job.town, job.rig, path)

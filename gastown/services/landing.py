@@ -11,10 +11,11 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from gastown.model.address import author
 from gastown.model.errors import GtError, RaceLost
 from gastown.model.rig import Rig
-from gastown.runtime import clones, remotes
-from gastown.services import localtarget, origins
+from gastown.runtime import clones, git, joins, remotes
+from gastown.services import localtarget, origins, pulling
 from gastown.store import layout, runstate
 from gastown.store.town import Town
 
@@ -56,16 +57,47 @@ def target_now(town: Town, rig: Rig, target: str) -> str:
     """The commit a stack must stand on, as last fetched. Raises GtError if there is no such branch.
 
     Where landing is local that is what has landed in this clone, or the remote's while it is only ahead of it.
+    Where both have moved it is the two joined; what has landed alone if they conflict (see `parted`).
     """
-    repo = layout.bare(town.root, rig.name)
-    remote = clones.resolve(repo, f"{REMOTE}{target}")
-    local = localtarget.landed(town, rig, target) if rig.landing == "local" else None
-    if local and remote and clones.is_ancestor(repo, local, remote):
-        return remote
+    remote, local = _ends(town, rig, target)
+    if local and remote:
+        return _newest(town, rig, target, local, remote).commit or local
     found = local or remote
     if not found:
         raise GtError(f"rig {rig.name} has no branch {target}", "check `branch:` in rig.yaml, or push that branch")
     return found
+
+
+def parted(town: Town, rig: Rig, target: str) -> str:
+    """Why what has landed here and what the remote has cannot be joined, with what to do; "" if they can."""
+    remote, local = _ends(town, rig, target)
+    if not local or not remote:
+        return ""
+    joined = _newest(town, rig, target, local, remote)
+    if joined.commit:
+        return ""
+    where = f"conflict in {', '.join(joined.files)}" if joined.files else "share no commit"
+    return (
+        f"what has landed on {target} and {target} of {git.mask(rig.git)} have parted and {where}: "
+        f"join them there, and it goes on from that: {pulling.command(town, rig)}"
+    )
+
+
+def _ends(town: Town, rig: Rig, target: str) -> tuple[str | None, str | None]:
+    """What the remote has, as last fetched, and what has landed in this clone, if that is where work lands."""
+    repo = layout.bare(town.root, rig.name)
+    remote = clones.resolve(repo, f"{REMOTE}{target}")
+    return remote, localtarget.landed(town, rig, target) if rig.landing == "local" else None
+
+
+def _newest(town: Town, rig: Rig, target: str, local: str, remote: str) -> joins.Join:
+    repo = layout.bare(town.root, rig.name)
+    if clones.is_ancestor(repo, local, remote):
+        return joins.Join(remote)
+    if clones.is_ancestor(repo, remote, local):
+        return joins.Join(local)
+    message = f"Merge {target} of {git.mask(rig.git)}"
+    return joins.join(repo, local, remote, message=message, who=author(f"{rig.name}/refinery", town.name))
 
 
 def land(town: Town, rig: Rig, target: str, *, base: str, tip: str, commits: Sequence[str]) -> Landing:
@@ -99,6 +131,7 @@ def _land_local(town: Town, rig: Rig, target: str, *, base: str, tip: str, commi
         localtarget.move(repo, target, tip, clones.resolve(repo, f"refs/heads/{target}"))
     except RaceLost as lost:
         refused = lost.message
+    joins.forget(repo, tip)
     return _judge(repo, target, base, localtarget.landed(town, rig, target), commits, refused)
 
 

@@ -13,7 +13,7 @@ from gastown.model.errors import GtError, Refused
 from gastown.model.rig import Rig
 from gastown.model.text import counted
 from gastown.runtime import clones, git, rescue, sessions, worktrees
-from gastown.services import localtarget, rigs, worksite
+from gastown.services import localtarget, pulling, worksite
 from gastown.store import layout
 from gastown.store.town import Town
 
@@ -43,9 +43,9 @@ def at_risk(town: Town, rig: Rig) -> list[str]:
     unmerged = _unmerged(town, rig, repo)
     if unmerged:
         found.append(f"branches are not merged: {_some(unmerged)}")
-    waiting = rigs.waiting_commits(town, rig)
+    waiting = pulling.waiting(town, rig)
     if waiting:
-        found.append(f"only in {repo}: {counted(waiting, 'landed commit')}; {rigs.pull_command(town, rig)}")
+        found.append(f"only in {repo}: {counted(waiting, 'landed commit')}; {pulling.command(town, rig)}")
     for path in _worktrees(town, rig, repo):
         # In the refinery's worktree lie stacks that it made from branches, and nothing of anybody's.
         ours = os.path.realpath(path) == os.path.realpath(layout.worktree(town.root, rig.name, "refinery"))

@@ -12,7 +12,7 @@ from gastown.model import ids
 from gastown.model.errors import GtError, Refused, UsageError
 from gastown.model.rig import LANDINGS, MERGES, Rig, is_source, rig_of
 from gastown.runtime import clones, git
-from gastown.services import localtarget, origins, rigless, trust
+from gastown.services import origins, pulling, rigless, trust
 from gastown.store import layout
 from gastown.store.town import Town
 from gastown.store.view import View
@@ -223,39 +223,6 @@ def _clear_leftover(repo: str) -> None:
     shutil.rmtree(repo)
 
 
-def lands_on(town: Town, rig: Rig) -> str | None:
-    """The other machine in whose clone of the rig all work lands; None if it is this one, or if it is pushed."""
-    home = rig.refinery_machine
-    return home if rig.landing == "local" and home and home != town.machine else None
-
-
-def pull_command(town: Town, rig: Rig) -> str | None:
-    """How a person gets what landed; None where it is pushed to their repository, or lies on another machine."""
-    if rig.landing != "local" or lands_on(town, rig):
-        return None
-    from shlex import quote
-
-    astray = any(one.target == rig.branch for one in localtarget.astray(town, rig))
-    what = f"{localtarget.LANDED}{rig.branch}" if astray else rig.branch
-    return f"git -C {quote(rig.git)} pull {quote(layout.bare(town.root, rig.name))} {quote(what)}"
-
-
-def waiting_commits(town: Town, rig: Rig) -> int | None:
-    """How many landed commits the person's checkout has not been seen to hold; None where nothing waits ever."""
-    repo = layout.bare(town.root, rig.name)
-    if rig.landing != "local" or not os.path.isdir(repo) or lands_on(town, rig):
-        return None
-    ours = localtarget.landed(town, rig, rig.branch)
-    if ours is None:
-        return 0
-    here = git.run(["rev-parse", "--verify", "--quiet", f"refs/heads/{rig.branch}"], cwd=rig.git, check=False)
-    theirs = here.text if here.code == 0 else ""
-    if not theirs or clones.resolve(repo, theirs) is None:
-        theirs = clones.resolve(repo, f"refs/remotes/origin/{rig.branch}") or ""
-    counted = git.run(["rev-list", "--count", ours, *([f"^{theirs}"] if theirs else []), "--"], git_dir=repo)
-    return int(counted.text)
-
-
 def cautions(town: Town, rig: Rig) -> list[tuple[str, str]]:
     """What of a rig's repository a worktree will not hold by itself, each with what to do."""
     repo = layout.bare(town.root, rig.name)
@@ -312,15 +279,15 @@ def facts(town: Town, view: View, name: str) -> RigFacts:
         tuple(one["name"] for one in workers if one["kind"] == "polecats"),
         tuple(one["name"] for one in workers if one["kind"] == "crew"),
         os.path.isdir(layout.bare(town.root, name)),
-        pull_command(town, rig) if live else None,
+        pulling.command(town, rig) if live else None,
         _waiting_or_none(town, rig) if live else None,
-        lands_on(town, rig),
+        pulling.lands_on(town, rig),
     )
 
 
 def _waiting_or_none(town: Town, rig: Rig) -> int | None:
     try:
-        return waiting_commits(town, rig)
+        return pulling.waiting(town, rig)
     except GtError:
         return None
 

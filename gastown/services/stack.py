@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from gastown.model.message import header_text
 from gastown.model.queue import Entry
-from gastown.runtime import git
+from gastown.runtime import git, joins
 
 # A person's own settings must not decide a merge: no recorded resolutions, no hooks, no signing prompts.
 _PLAIN = (
@@ -97,13 +97,20 @@ def _apply(
     if merge == "merge":
         return _merge(desk, tip, entry, identity)
     # Replaying a branch commit by commit would lose what a merge inside it has decided.
-    if merge == "squash" or _git(desk, "rev-list", "--merges", "--max-count=1", f"{base}..{entry.commit}"):
+    if merge == "squash" or _merges_inside(desk, base, entry):
         return _squash(desk, tip, entry, identity)
     return _rebase(desk, tip, base, entry, identity)
 
 
+def _merges_inside(desk: str, base: str, entry: Entry) -> bool:
+    """True if the branch has merges of its own: what it was begun on may have been a join that is none of its work."""
+    span = (f"{base}..{entry.commit}", "--not", f"--glob={joins.JOINED}*")
+    return bool(_git(desk, "rev-list", "--merges", "--max-count=1", *span))
+
+
 def _rebase(desk: str, tip: str, base: str, entry: Entry, identity: Mapping[str, str]) -> str | SetAside:
-    ask = ("rev-list", "--reverse", "--topo-order", "--cherry-pick", "--right-only", f"{base}...{entry.commit}")
+    ask = ("rev-list", "--reverse", "--topo-order", "--cherry-pick", "--right-only", f"{base}...{entry.commit}",
+           "--not", f"--glob={joins.JOINED}*")  # fmt: skip
     start = tip
     for commit in _git(desk, *ask).split():
         trouble = _try(desk, start, entry, "cherry-pick", "--no-commit", "--allow-empty", commit)
@@ -203,7 +210,8 @@ def landed_already(repo: str, target: str, entry: Entry) -> str | None:
     fork = git.run(["merge-base", target, entry.commit], git_dir=repo, check=False).text
     if not fork:
         return None
-    missing = git.text(["rev-list", "--cherry-pick", "--right-only", f"{target}...{entry.commit}"], git_dir=repo)
+    ask = ["rev-list", "--cherry-pick", "--right-only", f"{target}...{entry.commit}", "--not"]
+    missing = git.text([*ask, f"--glob={joins.JOINED}*"], git_dir=repo)
     mine = _trailed(repo, f"{fork}..{target}", entry.source)
     if not missing:
         return mine[0] if mine else _last_like(repo, f"{fork}..{target}", entry.commit)

@@ -12,7 +12,7 @@ from gastown.model.errors import GtError
 from gastown.model.queue import Entry
 from gastown.model.rig import Rig
 from gastown.model.row import Row
-from gastown.runtime import clones, git, marked, remotes, rescue, shell, worktrees
+from gastown.runtime import clones, git, joins, marked, remotes, rescue, shell, worktrees
 from gastown.services import gates, landing, origins, rigs, stack, trust
 from gastown.store import layout, runstate
 from gastown.store.town import Town
@@ -59,8 +59,11 @@ def newest_base(town: Town, rig: Rig, target: str, *, fetch: bool = True, say: S
         except remotes.RemoteUnreachable as error:
             warning = f"starting from what was fetched last: {error.message.splitlines()[0]}"
     commit = landing.target_now(town, rig, target)
-    local = clones.resolve(repo, f"refs/heads/{target}")
-    return Base(target, commit, target if local == commit else f"origin/{target}", warning)
+    if why := landing.parted(town, rig, target):
+        warning = "; ".join(filter(None, (warning, f"starting from what has landed: {why}")))
+    names = {clones.resolve(repo, f"{landing.REMOTE}{target}"): f"origin/{target}"}
+    names[clones.resolve(repo, f"refs/heads/{target}")] = target
+    return Base(target, commit, names.get(commit, commit), warning)
 
 
 def missing_needs(town: Town, rig: Rig, bead: Bead, by_id: Mapping[str, Row], base: Base) -> list[str]:
@@ -103,7 +106,8 @@ def landed_commit(town: Town, rig: Rig, bead: Bead, base: Base, rows: Sequence[R
 def ahead(repo: str, base: str, branch: str) -> int:
     """How many commits `branch` has that `base` has not; 0 if there is no such branch."""
     tip = clones.resolve(repo, f"refs/heads/{branch}")
-    return int(git.text(["rev-list", "--count", tip, "--not", base], git_dir=repo)) if tip else 0
+    args = ["rev-list", "--count", str(tip), "--not", base, f"--glob={joins.JOINED}*"]
+    return int(git.text(args, git_dir=repo)) if tip else 0
 
 
 # -- the worktree ---------------------------------------------------------------------------------

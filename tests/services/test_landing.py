@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 
-from gastown.runtime import clones, git
-from gastown.services import doctor, rigs, status
+from gastown.runtime import clones, git, joins
+from gastown.services import doctor, pulling, refinery, status, trust
 from gastown.store import layout
 from tests.services.refinery_lab import ME, RIG, Lab
 from tests.store.towns import git as plain_git
@@ -228,8 +229,8 @@ def test_what_came_onto_the_target_past_the_refinery_has_not_landed_and_is_kept(
     past_the_hook(local, tree, "commit", "-q", "-m", "direct")
     direct = git.text(["rev-parse", "HEAD"], cwd=tree)
     rig = local.town.rig(RIG)
-    assert rigs.waiting_commits(local.town, rig) == 1
-    assert rigs.pull_command(local.town, rig).endswith(" refs/gt/landed/main")
+    assert pulling.waiting(local.town, rig) == 1
+    assert pulling.command(local.town, rig).endswith(" refs/gt/landed/main")
     said = [one for one in status.status(local.town, local.town).problems if one.kind == "landing"]
     assert [one.command for one in said] == [f"gt refinery run {RIG}"]
     assert any(one.check == "landing" for one in doctor.examine(local.town))
@@ -270,14 +271,90 @@ def test_a_clone_from_before_there_was_a_ref_of_what_landed_goes_on_from_what_th
     local.run()
     assert clones.resolve(local.bare, "refs/gt/landed/main") == landed
     git.run(["update-ref", "-d", "refs/gt/landed/main"], cwd=local.bare)
-    assert rigs.waiting_commits(local.town, local.town.rig(RIG)) == 1
+    assert pulling.waiting(local.town, local.town.rig(RIG)) == 1
     direct = git.text(["commit-tree", "-p", landed, "-m", "direct", "main^{tree}"], cwd=local.bare, env=ME)
     past_the_hook(local, local.bare, "update-ref", "refs/heads/main", direct)
-    assert rigs.waiting_commits(local.town, local.town.rig(RIG)) == 1
+    assert pulling.waiting(local.town, local.town.rig(RIG)) == 1
     two = local.finish({"b": "1"}, base=landed)
     local.run()
     assert local.status(two) == ("closed", "closed", "merged")
     assert git.text(["rev-parse", "main~1"], cwd=local.bare) == landed
+
+
+# -- landing: local, while the person goes on in their checkout -----------------------------------
+def commit_there(lab, name: str, text: str) -> str:
+    """A commit of the person's own, in their checkout."""
+    (lab.source / name).write_text(text)
+    return lab.commit_source(f"my own {name}")
+
+
+def pull_there(lab, **options: bool) -> git.Result:
+    command = pulling.command(lab.town, lab.town.rig("app"))
+    return git.run(shlex.split(command)[1:], cwd=lab.source, env=ME, **options)
+
+
+def test_work_begins_is_tested_and_lands_on_what_landed_and_on_the_persons_own_commits(local_work):
+    lab = local_work
+    lab.configure(layout.rig_file("app"), gates=[{"name": "t", "run": "test -e mine || ! test -e second"}])
+    trust.record(lab.town, "gate", "app/t", "test -e mine || ! test -e second")
+    first = lab.run("echo 1 > first")
+    assert refinery.run_once(lab.town, "app").landed
+    landed, own = lab.now(first).closed["commit"], commit_there(lab, "mine", "1")
+    idle = lab.run("test -e first && test -e mine")
+    assert idle.closed["reason"] == "no changes: the command changed nothing"
+    second = lab.run("test -e first && test -e mine && echo 2 > second")
+    later = commit_there(lab, "later", "1")
+    report = refinery.run_once(lab.town, "app")
+    assert lab.now(second).closed.get("reason") == "merged", report
+    tip = git.text(["rev-parse", "refs/heads/main"], cwd=lab.bare)
+    assert all(clones.is_ancestor(lab.bare, one, tip) for one in (landed, own, later))
+    assert git.text(["log", "--format=%s", "-1", "--no-merges", tip], cwd=lab.bare) == "Some work"
+    assert git.text(["rev-list", "--count", "--merges", tip], cwd=lab.bare) == "1", "the join it lands on, and no other"
+    assert not git.text(["for-each-ref", joins.JOINED], cwd=lab.bare).count(tip)
+    assert pull_there(lab).code == 0
+    assert git.text(["rev-parse", "main"], cwd=lab.source) == tip, "the pull was a fast-forward"
+    assert pulling.waiting(lab.town, lab.town.rig("app")) == 0
+
+
+@pytest.mark.parametrize("ff", ["", "only", "false"])
+def test_the_pull_that_is_named_works_while_both_have_moved(local_work, ff):
+    lab = local_work
+    if ff:
+        git.run(["config", "pull.ff", ff], cwd=lab.source)
+    lab.run("echo 1 > first")
+    assert refinery.run_once(lab.town, "app").landed
+    commit_there(lab, "mine", "1")
+    assert pulling.waiting(lab.town, lab.town.rig("app")) == 1
+    assert pull_there(lab).code == 0
+    assert (lab.source / "first").exists()
+    commit_there(lab, "more", "1")
+    assert pulling.waiting(lab.town, lab.town.rig("app")) == 0
+    assert "--no-rebase" not in pulling.command(lab.town, lab.town.rig("app"))
+    second = lab.run("test -e more && echo 2 > second")
+    assert refinery.run_once(lab.town, "app").landed
+    assert git.text(["rev-parse", f"{lab.now(second).closed['commit']}~1"], cwd=lab.bare) == git.text(
+        ["rev-parse", "main"], cwd=lab.source
+    )
+
+
+def test_what_cannot_be_joined_waits_for_the_person_with_a_command_that_helps(local_work):
+    lab = local_work
+    lab.run("echo theirs > old.txt")
+    assert refinery.run_once(lab.town, "app").landed
+    commit_there(lab, "old.txt", "mine")
+    bead = lab.bead()
+    report = lab.sling(bead.id, command=lab.shell("echo 2 > second"))
+    assert any("conflict in old.txt" in said for said in report.messages)
+    lab.ended(report.dispatched[0].session)
+    ((_, why),) = refinery.run_once(lab.town, "app").waiting
+    assert "conflict in old.txt" in why
+    assert pulling.command(lab.town, lab.town.rig("app")) in why
+    assert pull_there(lab, check=False).code == 1
+    (lab.source / "old.txt").write_text("both")
+    lab.commit_source("joined")
+    assert refinery.run_once(lab.town, "app").landed
+    assert lab.now(bead).closed["reason"] == "merged"
+    assert git.text(["show", "main:old.txt"], cwd=lab.bare) == "both"
 
 
 # -- kill -9 --------------------------------------------------------------------------------------
