@@ -72,5 +72,5 @@ PATROLS: tuple[Patrol, ...] = (
     _row("disk", "little disk is free", (), disk),
     _row("syncing", "the remote may have news, or waits for ours", (), syncing),
     _row("snapshots", "worktrees hold uncommitted work", (), snapshots),
-    _row("packing", "objects lie loose", (), packing),
+    _row("packing", "objects lie loose, or logs of gates are old", (), packing),
 )

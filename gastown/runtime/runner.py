@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 
+from gastown.runtime import logs
 from gastown.runtime.processes import Proc, current, start_time
 from gastown.store import files
 
@@ -34,8 +35,7 @@ _LEFTOVER_GRACE = 1.0
 # Seconds between looks whether the town is still there, and looks that an agent has for its end when it is not.
 _LOOK, _LOOKS = 1.0, 3
 # An agent that prints without end must not fill the disk: past so many bytes its log keeps its end alone.
-LOG_MOST, _LOG_KEPT = 64 << 20, 4 << 20
-_CUT = b"gt: what stood before this was removed: the log had grown past %d MiB\n" % (LOG_MOST >> 20)
+LOG_MOST = 64 << 20
 
 
 def main(argv: list[str]) -> int:
@@ -64,7 +64,7 @@ def main(argv: list[str]) -> int:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
     code = os.waitstatus_to_exitcode(_wait(pid))
     signal.setitimer(signal.ITIMER_REAL, 0)
-    _keep_short(home)
+    logs.keep_short(LOG, LOG_MOST, dir_fd=home)
     if _is_deleted(home):
         _end_leftovers(pid)
         return code if code >= 0 else 128 - code
@@ -182,7 +182,7 @@ def _look_on(folder: str, group: int) -> int:
 
     def look(_sig: int, _frame: FrameType | None) -> None:
         nonlocal seen
-        _keep_short(home)
+        logs.keep_short(LOG, LOG_MOST, dir_fd=home)
         if _is_deleted(home):
             seen += 1
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -192,21 +192,6 @@ def _look_on(folder: str, group: int) -> int:
     signal.signal(signal.SIGALRM, look)
     signal.setitimer(signal.ITIMER_REAL, _LOOK, _LOOK)
     return home
-
-
-def _keep_short(home: int) -> None:
-    """Cut the beginning off a log that grew too long. All who write to it append, so they go on behind the cut."""
-    with contextlib.suppress(OSError):
-        if os.stat(LOG, dir_fd=home).st_size <= LOG_MOST:
-            return
-        log = os.open(LOG, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=home)
-        try:
-            size = os.fstat(log).st_size
-            end = os.pread(log, _LOG_KEPT, size - _LOG_KEPT)
-            os.ftruncate(log, 0)
-            os.write(log, _CUT + end[end.find(b"\n") + 1 :])
-        finally:
-            os.close(log)
 
 
 def _is_deleted(home: int) -> bool:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gastown.runtime import marked
+from gastown.runtime import logs, marked
 
 # What a town's own processes pass on must not steer a command that tests somebody's code.
 _DROPPED = ("GT_", "GIT_")
@@ -18,6 +18,10 @@ _DROPPED = ("GT_", "GIT_")
 _KEPT = ("GIT_SSH", "GIT_SSH_COMMAND", "GIT_ASKPASS", "GIT_EXEC_PATH", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM",
          "GIT_CONFIG_NOSYSTEM")  # fmt: skip
 GRACE = 3.0
+# A command that prints without end must not fill the disk: past so many bytes its log keeps its end alone.
+LOG_MOST = 16 << 20
+# Seconds between looks at it.
+_LOOK = 0.1
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ def run(
     After `timeout` seconds the group gets SIGTERM, and SIGKILL three seconds later. What the
     command leaves running in its group is killed, also when this process is interrupted. With a `mark`
     (gastown.runtime.marked) what left the group is ended as well, unless the command came to its own end: that may
-    have left a server behind on purpose.
+    have left a server behind on purpose. A log that grows past LOG_MOST loses its beginning, and says so; the command
+    goes on.
     """
     began = time.monotonic()
     with open(log, "ab") as output:
@@ -67,10 +72,8 @@ def run(
     try:
         if on_start:
             on_start(child.pid)
-        try:
-            child.wait(timeout)
-            by_itself = True
-        except subprocess.TimeoutExpired:
+        by_itself = _ends(child, began + timeout, log)
+        if not by_itself:
             timed_out = True
             _signal(child.pid, signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -81,7 +84,18 @@ def run(
         child.wait()
         if mark and not by_itself:
             marked.end(mark, GRACE)
+        logs.keep_short(log, LOG_MOST)
     return Ended(child.returncode, time.monotonic() - began, timed_out)
+
+
+def _ends(child: subprocess.Popen[bytes], deadline: float, log: str) -> bool:
+    """True once it has ended, False if its time ran out first."""
+    while (left := deadline - time.monotonic()) > 0:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(min(left, _LOOK))
+            return True
+        logs.keep_short(log, LOG_MOST)
+    return child.poll() is not None
 
 
 def run_argv(argv: Sequence[str], *, cwd: str) -> int:

@@ -162,7 +162,8 @@ def _tail(log: str, offset: int, *, lines: int = TAIL_LINES) -> str:
     """The last `lines` lines (0: all that is kept) of what was written to `log` from `offset` on."""
     with open(log, "rb") as file:
         size = file.seek(0, os.SEEK_END)
-        file.seek(max(offset, size - _TAIL_BYTES))
+        # One that was cut meanwhile may be shorter than it was.
+        file.seek(max(offset if offset <= size else 0, size - _TAIL_BYTES))
         text = file.read().decode("utf-8", "replace")
     return "\n".join(text.splitlines()[-lines:]) if lines else text
 

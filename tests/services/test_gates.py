@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from gastown.deacon.patrols import packing
 from gastown.model.errors import InvalidFile, Refused, UsageError
-from gastown.runtime import marked, processes
-from gastown.services import claims, doctor, refinery, sentback
+from gastown.runtime import marked, processes, shell
+from gastown.services import claims, doctor, gatelogs, refinery, sentback
 from gastown.store.town import open_town
 from tests.services.refinery_lab import RIG, Lab
 from tests.store.towns import git as plain_git
@@ -147,6 +148,44 @@ def test_what_a_gate_leaves_behind_at_its_own_end_is_named_and_ended_on_request(
     finally:
         running.kill()
         running.wait()
+
+
+def test_a_gate_that_prints_without_end_keeps_the_end_of_its_log_and_goes_on(lab):
+    here = f"find {lab.root}/.gt/log/gates -name '*-test.log' -size +{shell.LOG_MOST >> 20}M"
+    noise = f"head -c {2 * shell.LOG_MOST} /dev/zero | tr '\\0' x; echo"
+    # It goes on once its log is short: it is cut while the gate runs.
+    lab.gate(f"{noise}; while [ -n \"$({here})\" ]; do sleep 0.05; done; echo the end; exit 3", timeout="20s")
+    lab.finish({"a": "1"})
+    report = lab.run()
+    logs = list(Path(lab.root, ".gt/log/gates").rglob("*-test.log"))
+    assert logs
+    assert all(log.stat().st_size < shell.LOG_MOST for log in logs)
+    assert all("the log had grown past 16 MiB" in log.read_text() for log in logs)
+    assert all(log.read_text().splitlines()[-1] == "the end" for log in logs)
+    assert "exit 3" in why_of(report)
+
+
+def why_of(report) -> str:
+    return " ".join([why for _, why in report.waiting] + [back.summary for back in report.sent_back])
+
+
+def test_logs_of_gates_go_when_they_are_old_or_too_much_in_all(lab, monkeypatch):
+    lab.gate("true")
+    lab.finish({"a": "1"})
+    lab.run()
+    top = Path(lab.root, ".gt/log/gates")
+    (today,) = top.iterdir()
+    now = lab.town.clock()
+    for number, (day, age) in enumerate({"2026-11-01": 22, "2026-11-20": 3, "2026-11-21": 2, "mine": 40}.items()):
+        (top / day).mkdir()
+        (top / day / f"{number}.log").write_text("x" * 1000)
+        os.utime(top / day / f"{number}.log", (now - age * 86400, now - age * 86400))
+    assert gatelogs.prune(lab.town) == 1
+    assert sorted(one.name for one in top.iterdir()) == ["2026-11-20", "2026-11-21", today.name, "mine"]
+    monkeypatch.setattr(gatelogs, "MOST", 1500)
+    packing.Pack("town", "an hour has gone by").apply(lab.town)
+    assert sorted(one.name for one in top.rglob("*.log")) == sorted(["2.log", "3.log", *os.listdir(today)])
+    assert gatelogs.prune(lab.town) == 0
 
 
 def test_what_a_gate_sees_of_the_environment(lab, monkeypatch):

@@ -1,4 +1,4 @@
-"""What piles up, in the background and never in a command's way: loose objects, branches that landed elsewhere."""
+"""What piles up: loose objects, old logs of gates, branches that landed elsewhere; never in a command's way."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
 from gastown.model.errors import GtError
 from gastown.runtime import git
-from gastown.services import landed
+from gastown.services import gatelogs, landed
 from gastown.store.town import Town
 
 STAMP = "pack"
@@ -18,13 +18,14 @@ STAMP = "pack"
 
 @dataclass(frozen=True)
 class Pack(Action):
-    """`git maintenance run --auto` in the town; work branches that another machine landed are put away."""
+    """`git maintenance run --auto`; what gates printed long ago goes, and work branches that another machine landed."""
 
     slow = True
 
     def apply(self, town: Town) -> None:
         """git decides by itself whether there is enough to do. Raises the first trouble with a rig's remote."""
         stamps.set_stamp(town.root, STAMP, town.clock())
+        gatelogs.prune(town)
         git.run(["maintenance", "run", "--auto", "--quiet"], cwd=town.root)
         trouble: list[GtError] = []
         for rig in town.rigs()[0]:
