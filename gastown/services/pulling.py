@@ -30,9 +30,13 @@ def command(town: Town, rig: Rig) -> str | None:
 
 
 def _what(town: Town, rig: Rig) -> str:
+    if not os.path.isdir(layout.bare(town.root, rig.name)):
+        return rig.branch
     if any(one.target == rig.branch for one in localtarget.astray(town, rig)):
         return f"{localtarget.LANDED}{rig.branch}"
-    return rig.branch
+    # A tag of the same name would be pulled in the branch's place.
+    tagged = clones.resolve(layout.bare(town.root, rig.name), f"refs/tags/{rig.branch}")
+    return f"refs/heads/{rig.branch}" if tagged else rig.branch
 
 
 def waiting(town: Town, rig: Rig) -> int | None:

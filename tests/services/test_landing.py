@@ -337,6 +337,17 @@ def test_the_pull_that_is_named_works_while_both_have_moved(local_work, ff):
     )
 
 
+def test_a_tag_named_like_the_branch_is_not_pulled_in_its_place(local_work):
+    lab = local_work
+    git.run(["tag", "main", "HEAD"], cwd=lab.source)
+    lab.run("echo 1 > first")
+    assert refinery.run_once(lab.town, "app").landed
+    assert pull_there(lab).code == 0
+    assert (lab.source / "first").exists()
+    git.run(["tag", "-d", "main"], cwd=lab.bare)
+    assert pulling.command(lab.town, lab.town.rig("app")).endswith(" main")
+
+
 def test_what_cannot_be_joined_waits_for_the_person_with_a_command_that_helps(local_work):
     lab = local_work
     lab.run("echo theirs > old.txt")
