@@ -92,6 +92,33 @@ def test_a_clone_with_work_is_never_taken_for_a_leftover(town: Town, git_repo: R
     assert git("rev-parse", "main", cwd=bare) == git("rev-parse", "main", cwd=repo)
 
 
+# -- the guard -------------------------------------------------------------------------------------
+def test_no_worker_of_a_rig_pushes_its_target_whoever_made_the_clone(work) -> None:
+    bead = work.bead()
+    work.one(bead.id, agent=work.sleeper())
+    for unset in ((), ("--remove-section", "gt")):
+        if unset:  # a clone from before there was a guard: it gets one with the next work
+            git("config", *unset, cwd=work.bare)
+            work.one(work.bead("More").id, agent=work.sleeper())
+        tree = work.tree()
+        before = tip(work.origin)
+        git("commit", "-q", "--allow-empty", "-m", "x", cwd=tree)
+        with pytest.raises(AssertionError, match="only the refinery pushes it"):
+            git("push", "-q", "origin", "HEAD:main", cwd=tree)
+        assert tip(work.origin) == before
+
+
+def test_a_rig_that_lands_elsewhere_from_now_on_is_guarded_as_that(local_work) -> None:
+    local_work.configure(layout.rig_file("app"), landing="push", git=local_work.origin)
+    bead = local_work.run("echo x > new.txt")
+    assert refinery.run_once(local_work.town, "app").landed
+    assert local_work.now(bead).closed["commit"] == tip(local_work.origin)
+    local_work.configure(layout.rig_file("app"), landing="local")
+    local_work.run("echo y > newer.txt", "Again")
+    assert refinery.run_once(local_work.town, "app").landed
+    assert git("rev-parse", "main~1", cwd=local_work.bare) == tip(local_work.origin)
+
+
 # -- a rig that is given another repository ---------------------------------------------------------
 def second(work: Lab, *, related: bool) -> Path:
     """Another repository, which goes on from the rig's present one or shares nothing with it."""
