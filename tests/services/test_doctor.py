@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from gastown.model.errors import InvalidFile, NotFound, Refused
-from gastown.runtime import git
 from gastown.services import beads, doctor, handedits, lint, release, rigs, sound, status, wiring
 from gastown.services.findings import FAIL, FIXED, NOTE, OK, WARN
 from gastown.services.rigs import NewRig
@@ -42,11 +41,11 @@ def test_hooks_and_clones_of_rigs(town: Town, git_repo: Callable[..., Path]) -> 
     assert states(town, "hooks", fix=True) == [FIXED]
     assert states(town, "hooks") == [OK]
     for key in ("gt.target", "remote.origin.pushurl"):  # a clone from before, which guards nothing and pushes anywhere
-        git.run(["config", "--unset-all", key], cwd=layout.bare(town.root, "green"))
+        git("config", "--unset-all", key, cwd=layout.bare(town.root, "green"))
         assert states(town, "hooks") == [WARN]
         assert states(town, "hooks", fix=True) == [FIXED]
         assert states(town, "hooks") == [OK]
-        git.run(["config", "--get", key], cwd=layout.bare(town.root, "green"))
+        assert git("config", "--get", key, cwd=layout.bare(town.root, "green"))
     shutil.rmtree(layout.bare(town.root, "green"))
     assert states(town, "rigs") == [WARN]
     assert states(town, "rigs", fix=True) == [FIXED]
