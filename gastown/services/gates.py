@@ -17,6 +17,7 @@ from typing import Any
 from gastown.model import times
 from gastown.model.errors import Refused
 from gastown.model.rig import Gate, Rig
+from gastown.model.text import clip
 from gastown.runtime import marked, processes, shell
 from gastown.services import evidence, trust
 from gastown.store import layout, runstate
@@ -25,6 +26,8 @@ from gastown.store.town import Town
 PASSED, FAILED, COULD_NOT_RUN = "passed", "failed", "could_not_run"
 TAIL_LINES = 60
 _TAIL_BYTES = 64 * 1024
+# A line of a tail is for people, in notes and mail.
+_LINE = 1000
 Say = Callable[[str], None]
 
 
@@ -165,7 +168,7 @@ def _tail(log: str, offset: int, *, lines: int = TAIL_LINES) -> str:
         # One that was cut meanwhile may be shorter than it was.
         file.seek(max(offset if offset <= size else 0, size - _TAIL_BYTES))
         text = file.read().decode("utf-8", "replace")
-    return "\n".join(text.splitlines()[-lines:]) if lines else text
+    return "\n".join(clip(line, _LINE) for line in text.splitlines()[-lines:]) if lines else text
 
 
 # -- the bare target ----------------------------------------------------------------------------

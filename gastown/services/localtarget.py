@@ -164,9 +164,11 @@ def _tell(town: Town, rig: Rig, one: Astray, text: str, kept: str, count: int) -
         f"               (in its worktree: git cherry-pick, then gt done)\n"
     )
 
+    title = f"{one.target} of rig {rig.name}: {counted(count, 'commit')} that no gate has seen"
+
     def record(change: Change) -> None:
         change.emit("rescue", text, rig=rig.name, ref=kept, commit=str(one.found), target=one.target)
         for who in ("overseer", "mayor"):
-            change.deliver(who, header_text(text), body, priority="high")
+            change.deliver(who, header_text(title), body, priority="high")
 
     town.transact("rescue", record, actor=f"{rig.name}/refinery")

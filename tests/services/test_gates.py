@@ -165,6 +165,14 @@ def test_a_gate_that_prints_without_end_keeps_the_end_of_its_log_and_goes_on(lab
     assert "exit 3" in why_of(report)
 
 
+def test_a_line_without_end_does_not_fill_the_notes(lab):
+    lab.gate("! test -e a || { head -c 100000 /dev/zero; false; }")
+    entry = lab.finish({"a": "1"})
+    assert [back.reason for back in lab.run().sent_back] == ["gate_failed"]
+    path = lab.town.bead(entry.source).path
+    assert len(lab.town.read(path)) < 10_000
+
+
 def why_of(report) -> str:
     return " ".join([why for _, why in report.waiting] + [back.summary for back in report.sent_back])
 
