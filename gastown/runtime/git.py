@@ -114,10 +114,16 @@ def clean_env(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return env | dict(extra or {})
 
 
+def ceiling(folder: StrPath) -> dict[str, str]:
+    """The variable that keeps git, run in `folder` or below it, from taking a repository further up for its own."""
+    return {"GIT_CEILING_DIRECTORIES": os.path.dirname(os.path.realpath(folder))}
+
+
 def run(
     args: Sequence[str],
     *,
     cwd: StrPath | None = None,
+    above: bool = False,
     git_dir: StrPath | None = None,
     env: Mapping[str, str] | None = None,
     input: bytes | None = None,
@@ -130,25 +136,24 @@ def run(
 ) -> Result:
     """Run git and return what it left; with `check` a code other than 0 raises GitFailed.
 
-    `env` is added to `clean_env()`. stdin is empty unless `input`. After `timeout` seconds, after `silence` seconds
-    without a word on stderr (give it --progress), or when interrupted, its whole process group is ended (it runs in
-    a session of its own, so no prompt can hang it).
-    `on_progress` gets each line of stderr as it comes, `on_start` the pid. `pass_fds` stay open in the child: a lock
-    held by one of them outlives us together with the child.
+    It works on the repository whose top `cwd` is. One that begins `above` it is found only if asked for: around a
+    worktree that lost its .git lies the town's. `env` is added to `clean_env()`; stdin is empty unless `input`.
+    After `timeout` seconds, `silence` seconds without a word on stderr (give it --progress), or when interrupted, its
+    whole process group is ended (it has a session of its own, so no prompt can hang it). `on_progress` gets each line
+    of stderr as it comes, `on_start` the pid. `pass_fds` stay open in the child: a lock held by one outlives us.
     """
     command = ["git", *_STEADY]
     if git_dir is not None:
         command.append(f"--git-dir={os.fspath(git_dir)}")
     command += args
-    if cwd is not None and not os.path.isdir(cwd):
-        raise GtError(f"there is no folder {os.fspath(cwd)} to run git in", "it was moved or removed: `gt doctor`")
+    _require_folder(cwd)
     files.fault_point()
     held = HeldSignals()
     try:
         process = subprocess.Popen(
             command,
             cwd=cwd,
-            env=clean_env(env),
+            env=clean_env(env if cwd is None or above else {**ceiling(cwd), **(env or {})}),
             stdin=subprocess.DEVNULL if input is None else subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -176,6 +181,11 @@ def run(
     if check and process.returncode != 0:
         raise GitFailed(args, cwd or git_dir, process.returncode, err)
     return Result(process.returncode, out, err)
+
+
+def _require_folder(cwd: StrPath | None) -> None:
+    if cwd is not None and not os.path.isdir(cwd):
+        raise GtError(f"there is no folder {os.fspath(cwd)} to run git in", "it was moved or removed: `gt doctor`")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from gastown.runtime import logs, marked
+from gastown.runtime import git, logs, marked
 
 # What a town's own processes pass on must not steer a command that tests somebody's code.
 _DROPPED = ("GT_", "GIT_")
@@ -55,14 +55,14 @@ def run(
     command leaves running in its group is killed, also when this process is interrupted. With a `mark`
     (gastown.runtime.marked) what left the group is ended as well, unless the command came to its own end: that may
     have left a server behind on purpose. A log that grows past LOG_MOST loses its beginning, and says so; the command
-    goes on.
+    goes on. git, run by it, finds no repository above `cwd`.
     """
     began = time.monotonic()
     with open(log, "ab") as output:
         child = subprocess.Popen(
             ["/bin/sh", "-c", command],
             cwd=cwd,
-            env={**env, marked.NAME: mark} if mark else dict(env),
+            env={**env, **git.ceiling(cwd), **({marked.NAME: mark} if mark else {})},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

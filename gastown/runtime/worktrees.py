@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from gastown.model.errors import GtError, NotFound, Refused
-from gastown.runtime import clones, git, nested, rescue
+from gastown.model.errors import NotFound, Refused
+from gastown.runtime import clones, git, intact, nested, rescue
 from gastown.runtime.git import StrPath
 
 # What git writes into a new worktree's lock, and takes away once all files are there.
@@ -105,6 +105,14 @@ def _registered(repo: StrPath, path: str) -> dict[str, str] | None:
         if os.path.realpath(entry["worktree"]) == path:
             return entry
     return None
+
+
+def is_unfinished(repo: StrPath, path: StrPath) -> bool:
+    """True while git makes a worktree there, and after that was killed until `add` clears it."""
+    if not os.path.isdir(repo):
+        return False
+    entry = _registered(repo, os.path.realpath(path))
+    return entry is not None and entry.get("locked") == _UNFINISHED
 
 
 def _clear_unfinished(repo: StrPath, path: str, entry: Mapping[str, str]) -> None:
@@ -270,6 +278,7 @@ def switch_fresh(repo: StrPath, path: StrPath, branch: str, base: str) -> None:
     if start is None:
         raise NotFound(f"{base!r} names no commit in {os.fspath(repo)}", "fetch first, or check the branch's name")
     with clones.locked(repo) as lock:
+        intact.require(repo, path)
         now = state(path)
         if now.branch == branch and now.head == start and now.clean:
             return
@@ -323,8 +332,7 @@ def remove(repo: StrPath, path: StrPath) -> None:
         if not os.path.isdir(path):
             _forget_missing(repo, path, entry)
             return
-        if not os.path.lexists(os.path.join(path, ".git")):
-            raise GtError(f"{path} has lost its .git file: what lies in it is unknown", f"git worktree repair {path}")
+        intact.require(repo, path)
         now = state(path)
         _require_saved(repo, path, now)
         _drop(repo, path)

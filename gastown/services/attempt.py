@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from gastown.model import address, bisect
-from gastown.model.errors import Refused
+from gastown.model.errors import GtError, Refused
 from gastown.model.queue import Entry
 from gastown.model.rig import Rig
-from gastown.runtime import clones, git, remotes
+from gastown.runtime import clones, git, intact, remotes
 from gastown.services import desk, fences, gates, held, landed, landing, origins, sentback, stack
 from gastown.services.gates import PASSED, GatesRun
 from gastown.services.landing import REMOTE, Intent
@@ -67,6 +67,7 @@ class Job:
 
     def build(self, base: str, entries: Sequence[Entry]) -> Stack:
         """A stack of `entries` on `base` in the refinery's worktree."""
+        self._mend_desk(base)
         who = git.author_env(*address.author(f"{self.rig.name}/refinery", self.town.name))
         return stack.build(
             self.desk, base, entries, merge=self.rig.merge, identity=who, keep_ignored=bool(self.rig.setup)
@@ -74,8 +75,17 @@ class Job:
 
     def test(self, commit: str) -> GatesRun:
         """The gates on `commit`, checked out anew."""
+        self._mend_desk(commit)
         stack.checkout(self.desk, commit, keep_ignored=bool(self.rig.setup))
         return gates.run_gates(self.town, self.rig, self.desk, commit, say=lambda text: self.say("gate", text))
+
+    def _mend_desk(self, commit: str) -> None:
+        """Make the refinery's worktree anew if a gate has taken its .git away. Raises GtError if its setup fails."""
+        if intact.is_whole(self.repo, self.desk):
+            return
+        trouble = desk.set_up(self.town, self.rig, desk.ready(self.town, self.rig, commit))
+        if trouble:
+            raise GtError(trouble, "gt mq retry, when that is mended")
 
     @property
     def desk(self) -> str:

@@ -6,7 +6,7 @@ import os
 import time
 
 from gastown.model.rig import Rig
-from gastown.runtime import clones, git, marked, processes, shell, worktrees
+from gastown.runtime import clones, git, intact, marked, processes, shell, worktrees
 from gastown.services import gates, rigs
 from gastown.store import layout, runstate
 from gastown.store.town import Town
@@ -19,7 +19,7 @@ def ready(town: Town, rig: Rig, commit: str) -> str:
     """The path of the worktree, made on `commit` if it is missing. Raises GtError if the rig cannot be cloned here."""
     repo = rigs.ensure_clone(town, rig)
     path = layout.worktree(town.root, rig.name, "refinery")
-    if git.run(["rev-parse", "--git-dir"], cwd=path, check=False).code if os.path.isdir(path) else True:
+    if not intact.is_whole(repo, path):
         _make(town, repo, path, commit)
     _clear_locks(path)
     return path
@@ -41,10 +41,10 @@ def _make(town: Town, repo: str, path: str, commit: str) -> None:
     with clones.locked(repo):
         if os.path.lexists(path):
             # Nobody's work belongs here, but nothing unknown is ever deleted.
-            os.makedirs(layout.rescue(town.root), exist_ok=True)
-            os.rename(path, os.path.join(layout.rescue(town.root), f"refinery-{time.time_ns()}"))
+            intact.set_aside(path, layout.rescue(town.root), f"{os.path.basename(os.path.dirname(path))}-refinery",
+                             town.clock())  # fmt: skip
         git.run(["worktree", "prune"], cwd=repo)
-        git.run(["worktree", "add", "--quiet", "--force", "--detach", path, commit], cwd=repo)
+        git.run(["worktree", "add", "--quiet", "--force", "--force", "--detach", path, commit], cwd=repo)
 
 
 def set_up(town: Town, rig: Rig, path: str) -> str:

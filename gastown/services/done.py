@@ -11,7 +11,7 @@ from gastown.model.bead import Bead, parse_branch
 from gastown.model.errors import GtError, Refused, UsageError
 from gastown.model.message import header_text
 from gastown.model.rig import Rig
-from gastown.runtime import clones, git, remotes, worktrees
+from gastown.runtime import clones, git, intact, remotes, worktrees
 from gastown.services import footing, hook, landing, origins, queue, worksite
 from gastown.store import layout, runstate
 from gastown.store.change import Change
@@ -145,10 +145,11 @@ def _of_worktree(town: Town, actor: str) -> tuple[str, int | None] | None:
 
 def _check_branch(job: _Job) -> None:
     """The worktree must be there and on the attempt's own branch: anything else would hand in the wrong work."""
-    if not os.path.lexists(os.path.join(job.path, ".git")):
+    if not intact.holds_files(job.path):
         if clones.resolve(job.repo, f"refs/heads/{job.branch}") is None:
             raise GtError(f"the worktree {job.path} and branch {job.branch} are gone", f"gt resume {job.bead.id}")
         return
+    intact.require(job.repo, job.path)
     now = worktrees.state(job.path)
     if now.branch != job.branch:
         on = now.branch or "no branch (detached HEAD)"
@@ -158,7 +159,7 @@ def _check_branch(job: _Job) -> None:
 
 def _commit_leftovers(job: _Job) -> tuple[str, ...]:
     """Commit what is uncommitted as `wip: …`, deletions too; what it was, a line a file."""
-    if not os.path.isdir(job.path):
+    if not intact.holds_files(job.path):
         return ()
     sha, changes = worktrees.commit_all(job.path, f"wip: {header_text(job.bead.title)}\n", job.env)
     if sha:

@@ -9,7 +9,7 @@ from gastown.model.address import author, name_of, rig_of
 from gastown.model.bead import Bead
 from gastown.model.errors import GtError, Refused
 from gastown.model.message import header_text
-from gastown.runtime import git, shell, worktrees
+from gastown.runtime import git, intact, shell, worktrees
 from gastown.services import done, footing, hook, landing, origins, trust, worksite
 from gastown.services.done import DoneReport
 from gastown.store import layout
@@ -65,6 +65,7 @@ def _run(command: list[str], path: str, say: Callable[[str], None]) -> int:
 
 def _commit(town: Town, actor: str, bead: Bead, path: str) -> None:
     """Commit what the command changed, under the bead's title, with the trailers that tell whose it is."""
+    intact.require(layout.bare(town.root, str(rig_of(actor))), path)
     message = f"{header_text(bead.title)}\n\nBead: {bead.id}\nAgent: {actor}\n"
     env = {**git.author_env(*author(actor, town.name)), "GT_BEAD": bead.id, "GT_ACTOR": actor}
     worktrees.commit_all(path, message, env)

@@ -10,7 +10,7 @@ from gastown.model.bead import Bead
 from gastown.model.errors import GtError
 from gastown.model.queue import Entry
 from gastown.model.rig import Rig
-from gastown.runtime import clones, git, remotes, worktrees
+from gastown.runtime import clones, git, intact, remotes, worktrees
 from gastown.services.gates import GatesRun
 from gastown.services.landing import REMOTE, refresh
 from gastown.store import layout
@@ -98,6 +98,7 @@ def _delete_local(repo: str, branch: str, commit: str, there: str) -> None:
             return
         at = clones.branch_checked_out_at(repo, branch)
         if at is not None:
+            intact.require(repo, at)
             # The worker's worktree stays for its next work: on what landed, or as it is while something lies in it.
             onto = [there] if worktrees.is_clean(at) else []
             git.run(["checkout", "--quiet", "--detach", *onto], cwd=at, pass_fds=[lock])

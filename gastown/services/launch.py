@@ -176,6 +176,7 @@ def environment(
     extra = {
         "GT_TOWN": town.root, "GT_ACTOR": address, "GT_BEAD": bead.id, "GT_ATTEMPT": str(bead.attempt),
         "GT_SESSION": sid, "GT_RIG": rig.name, **git.author_env(*author(address, town.name)),
+        **git.ceiling(str(values["worktree"])),
         **preset.environment(values, hooks=preset.loads_hooks),
     }  # fmt: skip
     env = shell.environment(extra)

@@ -14,7 +14,7 @@ from gastown.model.errors import RaceLost
 from gastown.model.message import header_text
 from gastown.model.rig import Rig
 from gastown.model.text import counted
-from gastown.runtime import clones, git, rescue
+from gastown.runtime import clones, git, intact, rescue
 from gastown.store import layout
 from gastown.store.change import Change
 from gastown.store.refs import Refs
@@ -74,7 +74,7 @@ def _update(repo: str, lines: str, ref: str) -> None:
 def _step_off(repo: str, target: str) -> None:
     """Detach the worktrees that have the branch checked out: to move it would turn what they hold around."""
     for entry in clones.worktrees(repo):
-        if entry.get("branch") == f"{HEADS}{target}" and os.path.isdir(entry["worktree"]):
+        if entry.get("branch") == f"{HEADS}{target}" and intact.is_whole(repo, entry["worktree"]):
             git.run(["update-ref", "--no-deref", "HEAD", entry["HEAD"]], cwd=entry["worktree"])
 
 

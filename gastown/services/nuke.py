@@ -9,7 +9,7 @@ from gastown.model.bead import Bead
 from gastown.model.errors import GtError, Refused
 from gastown.model.rig import Rig
 from gastown.model.text import counted
-from gastown.runtime import git, rescue, worktrees
+from gastown.runtime import git, intact, rescue, worktrees
 from gastown.services import attempts, hook, landing, polecats, worksite
 from gastown.services import release as releasing
 from gastown.services.polecats import Nuked
@@ -36,8 +36,8 @@ def unfinished(town: Town, address: str) -> list[str]:
 
 def _in_worktree(town: Town, rig: Rig, name: str) -> list[str]:
     repo, path = layout.bare(town.root, rig.name), layout.worktree(town.root, rig.name, name)
-    if not os.path.lexists(os.path.join(path, ".git")):
-        return [f"{path} holds files and is no worktree"] if os.path.isdir(path) and os.listdir(path) else []
+    if not intact.is_whole(repo, path):
+        return [f"{path} holds files and is no worktree"] if intact.holds_files(path) else []
     now = worktrees.state(path)
     found = [
         counted(len(files), f"{what} file")
@@ -107,7 +107,9 @@ def nuke(town: Town, address: str, *, force: bool = False) -> Nuked:
 def _save_everything(town: Town, rig: Rig, name: str) -> str:
     """Save all that only the worktree holds, small ignored files too; what and where, or ""."""
     repo, path = layout.bare(town.root, rig.name), layout.worktree(town.root, rig.name, name)
-    if not os.path.lexists(os.path.join(path, ".git")) or not rescue.unsaved(repo, path):
+    if not intact.is_whole(repo, path):
+        return worksite.set_aside(town, rig.name, name)
+    if not rescue.unsaved(repo, path):
         return ""
     worktrees.clear_locks(path)
     saved = rescue.save(repo, path, f"{rig.name}-{name}", layout.rescue(town.root), town.clock())

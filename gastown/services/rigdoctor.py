@@ -9,7 +9,7 @@ from functools import partial
 from gastown.model.bead import HELD
 from gastown.model.errors import GtError
 from gastown.model.rig import Rig
-from gastown.runtime import clones, git, marked, processes
+from gastown.runtime import clones, git, intact, marked, processes
 from gastown.services import localtarget, origins, orphaned, rigless
 from gastown.services import rigs as rigs_service
 from gastown.services.findings import FAIL, NOTE, OK, WARN, Finding, Found
@@ -99,6 +99,16 @@ def _worktrees(town: Town, rig: Rig, repo: str) -> Iterator[Found]:
         if not name.startswith(".") and os.path.isdir(path) and os.path.realpath(path) not in known:
             text = f"{layout.relative(town.root, path)} is no worktree of rig {rig.name}"
             yield Finding("worktrees", WARN, text, "look at it, and move it away"), None
+        elif os.path.realpath(path) in known and os.path.isdir(path) and not intact.is_whole(repo, path):
+            yield _broken(town, repo, path), None
+
+
+def _broken(town: Town, repo: str, path: str) -> Finding:
+    try:
+        intact.require(repo, path)
+    except intact.Broken as error:
+        return Finding("worktrees", WARN, error.message, error.hint)
+    return Finding("worktrees", OK, layout.relative(town.root, path))
 
 
 def _left_running(town: Town) -> Iterator[Found]:

@@ -12,7 +12,7 @@ from gastown.model.bead import parse_branch
 from gastown.model.errors import GtError, Refused
 from gastown.model.rig import Rig
 from gastown.model.text import counted
-from gastown.runtime import clones, git, rescue, sessions, worktrees
+from gastown.runtime import clones, git, intact, rescue, sessions, worktrees
 from gastown.services import localtarget, pulling, worksite
 from gastown.store import layout
 from gastown.store.town import Town
@@ -49,7 +49,11 @@ def at_risk(town: Town, rig: Rig) -> list[str]:
     for path in _worktrees(town, rig, repo):
         # In the refinery's worktree lie stacks that it made from branches, and nothing of anybody's.
         ours = os.path.realpath(path) == os.path.realpath(layout.worktree(town.root, rig.name, "refinery"))
-        if os.path.isdir(path) and not ours and worksite.unsaved(town, repo, path):
+        if ours or not intact.holds_files(path):
+            continue
+        if not intact.is_whole(repo, path):
+            found.append(f"{os.path.relpath(path, town.root)} holds files, and has lost its .git")
+        elif worksite.unsaved(town, repo, path):
             found.append(f"{os.path.relpath(path, town.root)} holds work that is on no branch")
     return found
 
@@ -130,7 +134,10 @@ def _save(town: Town, rig: Rig, repo: str) -> tuple[tuple[str, ...], str | None]
     os.makedirs(folder, exist_ok=True)
     saved = []
     for path in _worktrees(town, rig, repo):
-        if os.path.isdir(path) and rescue.unsaved(repo, path):
+        if not intact.is_whole(repo, path):
+            aside = worksite.set_aside(town, rig.name, os.path.basename(path))
+            saved += [f"{os.path.relpath(path, town.root)}: {aside}"] if aside else []
+        elif rescue.unsaved(repo, path):
             done = rescue.save(repo, path, os.path.basename(path), folder, now)
             if not worksite.all_landed(town, done):
                 saved.append(f"{os.path.relpath(path, town.root)}: {done.description}")

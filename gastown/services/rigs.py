@@ -198,7 +198,7 @@ def _source(town: Town, said: str, base: str) -> str:
     if os.path.isdir(source):
         if os.path.realpath(source) == os.path.realpath(town.root):
             raise UsageError(f"{said} is this town itself", "a rig is a repository that agents work in")
-        top = git.run(["rev-parse", "--show-toplevel"], cwd=source, check=False)
+        top = git.run(["rev-parse", "--show-toplevel"], cwd=source, above=True, check=False)
         if top.code == 0 and os.path.realpath(top.text) != os.path.realpath(source):
             raise UsageError(f"{said} lies inside the repository {top.text}", f"gt rig add NAME {top.text}")
     return source

@@ -12,7 +12,7 @@ from gastown.model.errors import GtError
 from gastown.model.queue import Entry
 from gastown.model.rig import Rig
 from gastown.model.row import Row
-from gastown.runtime import clones, git, joins, marked, remotes, rescue, shell, worktrees
+from gastown.runtime import clones, git, intact, joins, marked, remotes, rescue, shell, worktrees
 from gastown.services import gates, landing, origins, rigs, stack, trust
 from gastown.store import layout, runstate
 from gastown.store.town import Town
@@ -115,15 +115,17 @@ def prepare(town: Town, rig: Rig, name: str, branch: str, base: str, *, resumed:
     """The worker's worktree on `branch`, made or reused; repeating it is success.
 
     A new branch starts at `base`; `resumed` takes an existing one as it is. A reused worktree is emptied only
-    after whatever is unsaved in it was saved. Raises Refused for a place or branch in other use.
+    after whatever is unsaved in it was saved; one that is broken is set aside as it is, and made anew. Raises Refused
+    for a branch in other use.
     """
     repo = layout.bare(town.root, rig.name)
     path = layout.worktree(town.root, rig.name, name)
     _exclude_ours(repo)
     existing = resumed and clones.resolve(repo, f"refs/heads/{branch}") is not None
-    if not os.path.lexists(os.path.join(path, ".git")):
+    if not intact.is_whole(repo, path):
+        aside = set_aside(town, rig.name, name)
         worktrees.add(repo, path, branch, f"refs/heads/{branch}" if existing else base, existing=existing)
-        return Site(path, True)
+        return Site(path, True, aside)
     worktrees.clear_locks(path)
     if worktrees.state(path).branch == branch:
         worktrees.add(repo, path, branch, base, existing=True)
@@ -151,12 +153,13 @@ def _switch(town: Town, rig: Rig, name: str, branch: str, base: str | None) -> s
 def save(town: Town, rig: str, name: str) -> str:
     """Save what is uncommitted or on no branch in a worker's worktree; a line that says what and where, or "".
 
-    All of it lies on this machine: it is saved though the town may know the rig no more.
+    All of it lies on this machine: it is saved though the town may know the rig no more. Of a broken one nothing is
+    known but that files lie in it: it is moved away as it is.
     """
     repo = layout.bare(town.root, rig)
     path = layout.worktree(town.root, rig, name)
-    if not os.path.lexists(os.path.join(path, ".git")):
-        return ""
+    if not intact.is_whole(repo, path):
+        return set_aside(town, rig, name)
     if not [part for part in rescue.unsaved(repo, path, ignored=False) if not part.startswith("stash-")]:
         return ""
     saved = rescue.save(repo, path, f"{rig}-{name}", layout.rescue(town.root), town.clock())
@@ -164,6 +167,19 @@ def save(town: Town, rig: str, name: str) -> str:
         return ""
     where = layout.relative(town.root, saved.patch) if saved.patch else ", ".join(sorted(saved.refs))
     return f"{saved.description}, saved to {where}"
+
+
+def set_aside(town: Town, rig: str, name: str) -> str:
+    """Move a broken worktree of a worker to .gt/rescue/ as it is; a line that says so, "" if there is none.
+
+    A folder that git has not known as a worktree is somebody's own, and stays.
+    """
+    repo, path = layout.bare(town.root, rig), layout.worktree(town.root, rig, name)
+    if not intact.holds_files(path) or worktrees.admin_dir(repo, path) is None or worktrees.is_unfinished(repo, path):
+        return ""
+    where = intact.set_aside(path, layout.rescue(town.root), f"{rig}-{name}", town.clock())
+    moved = layout.relative(town.root, where)
+    return f"its .git is gone or another's, so what lies there is unknown: moved to {moved}; take from it what you want"
 
 
 def unsaved(town: Town, repo: str, path: str, *, ignored: bool = True) -> list[str]:
@@ -213,7 +229,7 @@ def undo(town: Town, rig: Rig, name: str, branch: str, base: str, *, fresh: bool
     if fresh:
         save(town, rig.name, name)
         worktrees.remove(repo, path)
-    elif os.path.isdir(path) and worktrees.state(path).branch == branch:
+    elif intact.is_whole(repo, path) and worktrees.state(path).branch == branch:
         git.run(["checkout", "--quiet", "--detach"], cwd=path)
     clones.delete_branch(repo, branch, expect=base)
 

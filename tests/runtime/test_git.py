@@ -27,6 +27,13 @@ def test_outer_git_variables_do_not_reach_ours(
     assert "GIT_DIR" not in env
 
 
+def test_the_repository_above_a_folder_is_not_taken_for_the_folders_own(project: Path) -> None:
+    (project / "sub").mkdir()
+    with pytest.raises(git.GitFailed):
+        git.run(["rev-parse", "--show-toplevel"], cwd=project / "sub")
+    assert git.text(["rev-parse", "--show-toplevel"], cwd=project / "sub", above=True) == str(project)
+
+
 def test_a_failure_tells_command_place_code_and_last_words(project: Path) -> None:
     with pytest.raises(git.GitFailed) as caught:
         git.run(["fetch", "https://ann:secret@127.0.0.1:1/x"], cwd=project)

@@ -11,7 +11,7 @@ from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
 from gastown.model.errors import GtError
 from gastown.model.text import counted
-from gastown.runtime import git, rescue
+from gastown.runtime import git, intact, rescue
 from gastown.store import layout
 from gastown.store.town import Town
 
@@ -57,6 +57,8 @@ def _save(town: Town, where: str) -> bool:
     """True if the snapshot is new. One that cannot be made now is made next time."""
     rig, _, name = where.partition("/")
     repo, path = layout.bare(town.root, rig), layout.worktree(town.root, rig, name)
+    if not intact.is_whole(repo, path):
+        return False
     try:
         if not git.run(["--no-optional-locks", "status", "--porcelain", "-z"], cwd=path).out:
             return False

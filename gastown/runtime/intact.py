@@ -1,0 +1,77 @@
+"""Whether a folder is the worktree that it is taken for. One that is not is believed nothing, and kept whole.
+
+A folder that has lost its `.git` is no repository; one with a `.git` of its own is another repository. What git says
+there is not about the work, so both ends of the link are read before git is asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import shutil
+from pathlib import Path
+
+from gastown.model import times
+from gastown.model.errors import GtError
+from gastown.runtime.git import StrPath
+from gastown.store import files
+
+_KEY = "gitdir: "
+
+
+class Broken(GtError):
+    """A folder is not, or not any more, the worktree that it should be: what lies in it is unknown."""
+
+    code = "broken_worktree"
+
+
+def is_whole(repo: StrPath, path: StrPath) -> bool:
+    """True if `path` is a worktree of `repo`: its .git names the folder in `repo` that names it."""
+    marker = Path(path, ".git")
+    here = _line(marker)
+    if not here.startswith(_KEY):
+        return False
+    admin = Path(os.path.realpath(Path(path, here.removeprefix(_KEY))))
+    back = _line(admin / "gitdir")
+    return (
+        admin.parent == Path(os.path.realpath(repo), "worktrees")
+        and (admin / "HEAD").is_file()
+        and os.path.realpath(admin / back) == os.path.realpath(marker)
+    )
+
+
+def require(repo: StrPath, path: StrPath) -> None:
+    """Raise Broken, with what to do, unless `path` is a worktree of `repo`."""
+    if is_whole(repo, path):
+        return
+    mend = f"git --git-dir={shlex.quote(os.fspath(repo))} worktree repair"
+    if not os.path.lexists(os.path.join(path, ".git")):
+        raise Broken(f"{os.fspath(path)} has lost its .git: what lies in it is unknown", mend)
+    what = f"{os.fspath(path)}/.git is not the one this worktree was given: what lies in it is unknown"
+    raise Broken(what, f"move that .git away, then: {mend}")
+
+
+def holds_files(path: StrPath) -> bool:
+    """True if anything at all lies there."""
+    return os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path))
+
+
+def set_aside(path: StrPath, rescue_dir: StrPath, name: str, now: float) -> str:
+    """Move a folder as it is to a new place under `rescue_dir`; the place."""
+    os.makedirs(rescue_dir, exist_ok=True)
+    number = 1
+    while os.path.lexists(place := os.path.join(rescue_dir, f"{times.day(now)}-{name}-{number}")):
+        number += 1
+    try:
+        os.rename(path, place)
+    except OSError:
+        shutil.move(path, place)  # on another disk: copied, and removed when all of it is there
+    return place
+
+
+def _line(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        data = files.read_or_none(os.fspath(path)) if path.is_file() else None
+        return (data or b"").decode("utf-8", "surrogateescape").rstrip("\n")
+    return ""
