@@ -39,6 +39,40 @@ def holds_work(path: StrPath) -> bool:
     return bool(dirty or own or detached)
 
 
+def unsent(path: StrPath) -> list[str]:
+    """The repositories that a commit of the worktree names, and whose content nobody could get from it.
+
+    A submodule is all on its remote but for untracked files, which building it leaves; one that no .gitmodules tells
+    where to get is empty.
+    """
+    found = []
+    known = _registered(path)
+    for row in git.run(["ls-files", "--stage", "-z"], cwd=path).fields():
+        info, _, name = row.partition("\t")
+        if not info.startswith("160000 "):
+            continue
+        folder = os.path.join(path, name)
+        if not os.path.lexists(os.path.join(folder, ".git")):
+            lost = os.path.isdir(folder) and bool(os.listdir(folder))
+        elif name in known:
+            lost = _changed(folder)
+        else:
+            lost = holds_work(folder)
+        found += [name] if lost else []
+    return found
+
+
+def _registered(path: StrPath) -> set[str]:
+    args = ["config", "-z", "--file", ".gitmodules", "--get-regexp", r"^submodule\..*\.path$"]
+    return {field.partition("\n")[2] for field in git.run(args, cwd=path, check=False).fields()}
+
+
+def _changed(path: StrPath) -> bool:
+    if git.run(["status", "--porcelain", "-z", "--untracked-files=no"], cwd=path).out:
+        return True
+    return bool(git.text(["rev-list", "--max-count=1", "HEAD", "--not", "--remotes", "--tags"], cwd=path))
+
+
 def _pack(folder: Path) -> Path:
     """The folder, and its git directory where that lies elsewhere, as one tar with steady names, owners and times."""
     handle, name = tempfile.mkstemp(prefix="gt-nested-", suffix=".tar")

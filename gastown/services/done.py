@@ -12,7 +12,7 @@ from gastown.model.errors import GtError, Refused, UsageError
 from gastown.model.message import header_text
 from gastown.model.rig import Rig
 from gastown.runtime import clones, git, intact, remotes, worktrees
-from gastown.services import footing, hook, landing, origins, queue, worksite
+from gastown.services import footing, hook, landing, origins, queue, withheld, worksite
 from gastown.store import layout, runstate
 from gastown.store.change import Change
 from gastown.store.town import Town
@@ -86,6 +86,8 @@ def done(
     rig = town.rig(str(rig_of(actor)))
     job = _Job(town, actor, rig, bead, layout.worktree(town.root, rig.name, name_of(actor)))
     _check_branch(job)
+    if status == "completed" and no_changes is None and intact.holds_files(job.path):
+        withheld.check(job.path)
     _checkpoint(job, "begun", status=status, no_changes=no_changes)
     try:
         wip = _commit_leftovers(job)

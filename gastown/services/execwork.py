@@ -10,7 +10,7 @@ from gastown.model.bead import Bead
 from gastown.model.errors import GtError, Refused
 from gastown.model.message import header_text
 from gastown.runtime import git, intact, shell, worktrees
-from gastown.services import done, footing, hook, landing, origins, trust, worksite
+from gastown.services import done, footing, hook, landing, origins, trust, withheld, worksite
 from gastown.services.done import DoneReport
 from gastown.store import layout
 from gastown.store.town import Town
@@ -46,6 +46,7 @@ def exec_work(
     _commit(town, actor, bead, path)
     footing.wait_home(town.repo, say)
     town.refresh()
+    withheld.check(path)
     origins.follow(town, rig)
     base = landing.target_now(town, rig, bead.target or rig.branch)
     nothing = worksite.ahead(layout.bare(town.root, rig.name), base, str(bead.branch)) == 0
