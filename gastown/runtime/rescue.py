@@ -36,7 +36,7 @@ _OPERATIONS = (
 )
 # Names that outlive a worktree: its own refs (bisect, refs/worktree) and HEAD go with it, a snapshot's ref moves on.
 _LASTING = ("--branches", "--tags", "--remotes", "--glob=refs/gt/joined/*", f"--glob={PREFIX}*/*", "--glob=refs/stash")
-_DURABLE = ("-c", "core.fsync=all", "-c", "core.fsyncMethod=batch")
+DURABLE = ("-c", "core.fsync=all", "-c", "core.fsyncMethod=batch")
 _RAW = ("-c", "core.autocrlf=false", "-c", "core.safecrlf=false", "-c", "core.fsmonitor=false")
 
 
@@ -75,12 +75,12 @@ def save(repo: StrPath, path: StrPath, name: str, rescue_dir: StrPath, now: floa
     held = {part: known[sha] for part, sha in parts.wanted.items() if sha in known}
     fresh = {part: sha for part, sha in parts.wanted.items() if sha not in known}
     refs = {held[part]: parts.wanted[part] for part in held}
-    stem = _free_stem(repo, f"{times.day(now)}-{name}")
+    stem = free_stem(repo, f"{times.day(now)}-{name}")
     made = {f"{PREFIX}{stem}/{part}": sha for part, sha in fresh.items()}
     if made:
         zero = "0" * len(next(iter(made.values())))
         lines = "".join(f"create {ref}\0{sha}\0" for ref, sha in made.items())
-        git.run([*_DURABLE, "update-ref", "--stdin", "-z"], cwd=repo, input=lines.encode())
+        git.run([*DURABLE, "update-ref", "--stdin", "-z"], cwd=repo, input=lines.encode())
         _verify(repo, made, zero)
     refs |= made
     patch = _write_patch(repo, parts, Path(rescue_dir), stem) if "work" in parts.wanted else None
@@ -115,9 +115,9 @@ def keep(repo: StrPath, sha: str, name: str, now: float) -> str:
     """Point a ref of its own at a commit that is about to be on no branch; its name. Kept already: that one."""
     if (known := _rescued(repo).get(sha)) is not None:
         return known
-    stem = _free_stem(repo, f"{times.day(now)}-{name.replace('/', '-')}")
+    stem = free_stem(repo, f"{times.day(now)}-{name.replace('/', '-')}")
     ref = f"{PREFIX}{stem}/commit-0"
-    git.run([*_DURABLE, "update-ref", ref, sha, "0" * len(sha)], cwd=repo)
+    git.run([*DURABLE, "update-ref", ref, sha, "0" * len(sha)], cwd=repo)
     return ref
 
 
@@ -155,7 +155,7 @@ def _commit(path: StrPath, tree: str, head: str | None, message: str) -> str:
     when = float(git.text(["show", "-s", "--format=%ct", head], cwd=path)) if head else 0.0
     who = git.author_env("gt rescue", "rescue@gt.invalid", when)
     parent = ["-p", head] if head else []
-    return git.text([*_DURABLE, "commit-tree", "--no-gpg-sign", *parent, "-m", message, tree], cwd=path, env=who)
+    return git.text([*DURABLE, "commit-tree", "--no-gpg-sign", *parent, "-m", message, tree], cwd=path, env=who)
 
 
 def _tree_of(path: StrPath, commit: str | None) -> str:
@@ -193,7 +193,7 @@ def _index(path: StrPath, parts: _Parts, scratch: Path) -> None:
             lines += [f"0 {zero}\t{file}\0", f"{mode} {sha}\t.gt-conflict/{stage}/{file}\0"]
         data = "".join(lines).encode("utf-8", "surrogateescape")
         git.run(["update-index", "-z", "--index-info"], cwd=path, env=env, input=data)
-    tree = git.text([*_DURABLE, "write-tree"], cwd=path, env=env)
+    tree = git.text([*DURABLE, "write-tree"], cwd=path, env=env)
     if tree != _tree_of(path, parts.head):
         parts.wanted["index"] = _commit(path, tree, parts.head, "rescue: the index")
         parts.counts.append("staged changes")
@@ -212,18 +212,18 @@ def _working_tree(path: StrPath, parts: _Parts, scratch: Path, *, ignored: bool)
     _check_size(path, untracked)
     small = _small_ignored(path, env, parts) if ignored else []
     if changed:
-        git.run([*_DURABLE, *_RAW, "add", "--update"], cwd=path, env=env)
+        git.run([*DURABLE, *_RAW, "add", "--update"], cwd=path, env=env)
     if files := [*untracked, *small]:
         data = "".join(f"{file}\0" for file in files).encode("utf-8", "surrogateescape")
-        args = [*_DURABLE, *_RAW, "update-index", "--add", "--remove", "--replace", "-z", "--stdin"]
+        args = [*DURABLE, *_RAW, "update-index", "--add", "--remove", "--replace", "-z", "--stdin"]
         git.run(args, cwd=path, env=env, input=data)
     archives = nested.archives(path, [file for file in others if file.endswith("/")], env)
     for name, archive in archives.items():
-        blob = git.text([*_DURABLE, "hash-object", "-w", "--no-filters", os.fspath(archive)], cwd=path)
+        blob = git.text([*DURABLE, "hash-object", "-w", "--no-filters", os.fspath(archive)], cwd=path)
         line = f"100644 {blob}\t.gt-nested/{name}.tar\0".encode("utf-8", "surrogateescape")
         git.run(["update-index", "-z", "--add", "--index-info"], cwd=path, env=env, input=line)
         archive.unlink()
-    tree = git.text([*_DURABLE, "write-tree"], cwd=path, env=env)
+    tree = git.text([*DURABLE, "write-tree"], cwd=path, env=env)
     for number, what in ((len(set(changed)), "changed"), (len(untracked), "untracked"), (len(small), "ignored")):
         if number:
             parts.counts.append(f"{number} {what}")
@@ -334,7 +334,8 @@ def _rescued(repo: StrPath) -> dict[str, str]:
     return found
 
 
-def _free_stem(repo: StrPath, stem: str) -> str:
+def free_stem(repo: StrPath, stem: str) -> str:
+    """`stem` with the first number under which nothing was saved yet."""
     rows = git.text(["for-each-ref", "--format=%(refname)", PREFIX], cwd=repo).splitlines()
     taken = {row.removeprefix(PREFIX).split("/")[0] for row in rows}
     number = 1

@@ -86,8 +86,8 @@ def done(
     rig = town.rig(str(rig_of(actor)))
     job = _Job(town, actor, rig, bead, layout.worktree(town.root, rig.name, name_of(actor)))
     _check_branch(job)
-    if status == "completed" and no_changes is None and intact.holds_files(job.path):
-        withheld.check(job.path)
+    if status == "completed":
+        withheld.check(town, rig, name_of(actor), unchanged=no_changes is not None)
     _checkpoint(job, "begun", status=status, no_changes=no_changes)
     try:
         wip = _commit_leftovers(job)
@@ -95,7 +95,8 @@ def done(
             report = _complete(job, no_changes, message, wip)
             runstate.set_hook_hint(town.root, actor, None)
         else:
-            report = _put_off(job, status, message, wip)
+            stashed = worksite.keep_stashes(town, rig.name, name_of(actor))
+            report = _put_off(job, status, "\n\n".join(filter(None, (message, stashed))), wip)
     except (Refused, UsageError):
         _forget(town, bead)
         raise

@@ -46,7 +46,7 @@ def exec_work(
     _commit(town, actor, bead, path)
     footing.wait_home(town.repo, say)
     town.refresh()
-    withheld.check(path)
+    withheld.check(town, rig, name_of(actor))
     origins.follow(town, rig)
     base = landing.target_now(town, rig, bead.target or rig.branch)
     nothing = worksite.ahead(layout.bare(town.root, rig.name), base, str(bead.branch)) == 0

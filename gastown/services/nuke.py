@@ -109,14 +109,15 @@ def _save_everything(town: Town, rig: Rig, name: str) -> str:
     repo, path = layout.bare(town.root, rig.name), layout.worktree(town.root, rig.name, name)
     if not intact.is_whole(repo, path):
         return worksite.set_aside(town, rig.name, name)
+    stashed = worksite.keep_stashes(town, rig.name, name)
     if not rescue.unsaved(repo, path):
-        return ""
+        return stashed
     worktrees.clear_locks(path)
     saved = rescue.save(repo, path, f"{rig.name}-{name}", layout.rescue(town.root), town.clock())
     if worksite.all_landed(town, saved):
-        return ""
+        return stashed
     where = layout.relative(town.root, saved.patch) if saved.patch else ", ".join(sorted(saved.refs))
-    return f"{saved.description}, saved to {where}"
+    return "; ".join(filter(None, (stashed, f"{saved.description}, saved to {where}")))
 
 
 def _tell(town: Town, address: str, rig: Rig, saved: str, bead: Bead | None) -> None:

@@ -1,6 +1,7 @@
 """What lies in a worktree and would not go with its branch: nothing of it is dropped in silence.
 
-A commit holds no file of a repository inside the worktree: git names that repository, or leaves it out.
+A commit holds no file of a repository inside the worktree: git names that repository, or leaves it out. What is
+stashed is on no branch, and in reach of every other worker.
 """
 
 from __future__ import annotations
@@ -9,12 +10,28 @@ import os
 import shlex
 
 from gastown.model.errors import Refused
-from gastown.runtime import nested, worktrees
+from gastown.model.rig import Rig
+from gastown.model.text import counted
+from gastown.runtime import intact, nested, worktrees
+from gastown.services import worksite
+from gastown.store import layout
+from gastown.store.town import Town
 
 
-def check(path: str) -> None:
-    """Raise Refused, with what to do, if work in the worktree would be left behind by handing in its branch."""
-    _check_nested(path)
+def check(town: Town, rig: Rig, name: str, *, unchanged: bool = False) -> None:
+    """Raise Refused, with what to do, if work of the worker would be left behind by handing in its branch.
+
+    With `unchanged` its word is taken that what lies in the worktree is no work.
+    """
+    stashed = worksite.stashed(town, rig.name, name)
+    if stashed:
+        raise Refused(
+            f"{counted(len(stashed), 'change')} that you stashed would not be handed in",
+            "git stash pop brings it back, git stash drop throws it away; then again",
+        )
+    path = layout.worktree(town.root, rig.name, name)
+    if not unchanged and intact.holds_files(path):
+        _check_nested(path)
 
 
 def _check_nested(path: str) -> None:

@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from gastown.model import times
+from gastown.model.address import author
 from gastown.model.bead import Bead
 from gastown.model.errors import GtError
 from gastown.model.queue import Entry
 from gastown.model.rig import Rig
 from gastown.model.row import Row
-from gastown.runtime import clones, git, intact, joins, marked, remotes, rescue, shell, worktrees
+from gastown.model.text import counted
+from gastown.runtime import clones, git, intact, joins, marked, remotes, rescue, shell, stash, worktrees
 from gastown.services import gates, landing, origins, rigs, stack, trust
 from gastown.store import layout, runstate
 from gastown.store.town import Town
@@ -151,11 +153,15 @@ def _switch(town: Town, rig: Rig, name: str, branch: str, base: str | None) -> s
 
 
 def save(town: Town, rig: str, name: str) -> str:
-    """Save what is uncommitted or on no branch in a worker's worktree; a line that says what and where, or "".
+    """Save what is uncommitted, stashed or on no branch in a worker's worktree; a line that says what and where, or "".
 
     All of it lies on this machine: it is saved though the town may know the rig no more. Of a broken one nothing is
     known but that files lie in it: it is moved away as it is.
     """
+    return "; ".join(filter(None, (keep_stashes(town, rig, name), _save_tree(town, rig, name))))
+
+
+def _save_tree(town: Town, rig: str, name: str) -> str:
     repo = layout.bare(town.root, rig)
     path = layout.worktree(town.root, rig, name)
     if not intact.is_whole(repo, path):
@@ -167,6 +173,23 @@ def save(town: Town, rig: str, name: str) -> str:
         return ""
     where = layout.relative(town.root, saved.patch) if saved.patch else ", ".join(sorted(saved.refs))
     return f"{saved.description}, saved to {where}"
+
+
+def stashed(town: Town, rig: str, name: str) -> list[stash.Entry]:
+    """What the worker has in the stash of the rig's repository, where any other worker might take it out."""
+    repo = layout.bare(town.root, rig)
+    if not os.path.isdir(repo):
+        return []
+    _, email = author(f"{rig}/{name}", town.name)
+    return stash.made_by(stash.entries(repo), email, f"polecat/{name}/")
+
+
+def keep_stashes(town: Town, rig: str, name: str) -> str:
+    """Move what the worker has stashed to refs of its own; a line that says where, "" if there is nothing."""
+    found = stashed(town, rig, name)
+    repo, day = layout.bare(town.root, rig), times.day(town.clock())
+    refs = stash.take(repo, found, f"{rig}-{name}", day) if found else []
+    return f"{counted(len(refs), 'stashed change')}, kept at {', '.join(refs)} (git stash apply REF)" if refs else ""
 
 
 def set_aside(town: Town, rig: str, name: str) -> str:

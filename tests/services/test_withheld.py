@@ -57,3 +57,52 @@ def test_an_agent_may_say_that_a_clone_was_only_looked_at(work):
     with pytest.raises(Refused, match="repository of its own"):
         done.done(work.town, "app/amber")
     assert done.done(work.town, "app/amber", no_changes="looked at lib only").status == "no_changes"
+
+
+STASH = "echo st > stt; git add .; git stash -q"
+
+
+def test_stashed_work_is_stalled_and_out_of_reach_of_others(work):
+    bead = work.run(STASH)
+    assert (bead.status, bead.last_session["outcome"]) == ("in_progress", "failed")
+    assert "1 change that you stashed would not be handed in" in bead.notes[-1]["text"]
+    second = work.run("git stash pop; echo n > next", title="Other work")
+    listed = git.text(["ls-tree", "--name-only", str(second.branch)], cwd=work.bare).split()
+    assert ("next" in listed, "stt" in listed) == (True, False)
+    (ref,) = [word.rstrip(",") for word in bead.notes[-1]["text"].split() if word.startswith("refs/gt/rescue/")]
+    git.run(["stash", "apply", "--quiet", ref], cwd=work.tree())
+    assert done.done(work.town, "app/amber").wip == ("+ stt",)
+
+
+def test_stashed_work_is_not_left_behind_by_commits_either(work):
+    bead = work.bead()
+    done_by = work.one(bead.id, agent=work.agent(
+        f"import subprocess\nsubprocess.run('{STASH}; echo x > x; git add .; git commit -qm x', shell=True)\n"
+    ))  # fmt: skip
+    work.ended(done_by.session)
+    now = work.now(bead)
+    assert now.held
+    assert "stashed would not be handed in" in now.notes[-1]["text"]
+
+
+def test_an_agent_is_told_to_take_its_stash_out_first(work):
+    bead = work.bead()
+    work.one(bead.id, agent=work.sleeper())
+    (work.tree() / "README.md").write_text("changed\n")
+    git.run(["stash", "--quiet"], cwd=work.tree(), env=git.author_env("app/amber", "elsewhere@example.org"))
+    for no_changes in (None, "nothing to do"):
+        with pytest.raises(Refused, match="stashed would not be handed in") as refused:
+            done.done(work.town, "app/amber", no_changes=no_changes)
+    assert "git stash pop" in refused.value.hint
+    git.run(["stash", "pop", "--quiet"], cwd=work.tree())
+    assert done.done(work.town, "app/amber").wip == ("~ README.md",)
+
+
+def test_work_that_is_put_off_keeps_its_stash_for_itself(work):
+    bead = work.bead()
+    work.one(bead.id, agent=work.sleeper())
+    (work.tree() / "README.md").write_text("changed\n")
+    git.run(["stash", "--quiet"], cwd=work.tree(), env=git.author_env("app/amber", "elsewhere@example.org"))
+    done.done(work.town, "app/amber", status="deferred", message="later")
+    assert "refs/gt/rescue/" in work.now(bead).notes[-1]["text"]
+    assert git.text(["stash", "list"], cwd=work.tree()) == ""
