@@ -10,6 +10,7 @@ import contextlib
 import os
 import shlex
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from gastown.model import times
@@ -57,17 +58,39 @@ def holds_files(path: StrPath) -> bool:
     return os.path.lexists(path) and not (os.path.isdir(path) and not os.listdir(path))
 
 
-def set_aside(path: StrPath, rescue_dir: StrPath, name: str, now: float) -> str:
-    """Move a folder as it is to a new place under `rescue_dir`; the place."""
-    os.makedirs(rescue_dir, exist_ok=True)
+def free_place(rescue_dir: StrPath, name: str, now: float) -> str:
+    """A path under `rescue_dir` that nothing has yet."""
     number = 1
     while os.path.lexists(place := os.path.join(rescue_dir, f"{times.day(now)}-{name}-{number}")):
         number += 1
-    try:
-        os.rename(path, place)
-    except OSError:
-        shutil.move(path, place)  # on another disk: copied, and removed when all of it is there
     return place
+
+
+def set_aside(path: StrPath, rescue_dir: StrPath, name: str, now: float) -> str:
+    """Move a folder as it is to a new place under `rescue_dir`; the place."""
+    place = free_place(rescue_dir, name, now)
+    move(path, place)
+    return place
+
+
+def move(source: StrPath, place: StrPath) -> None:
+    """Move a file or folder to `place`, where nothing is; to another disk it is copied, and removed when all is there.
+
+    Raises GtError if it cannot be moved.
+    """
+    with telling(source):
+        os.makedirs(os.path.dirname(place), exist_ok=True)
+        shutil.move(source, place)
+
+
+@contextlib.contextmanager
+def telling(path: StrPath) -> Iterator[None]:
+    """Let what cannot be moved or removed be told as an error of its own."""
+    try:
+        yield
+    except OSError as error:  # shutil's own are of this kind, too
+        why = error.strerror or str(error)
+        raise GtError(f"{os.fspath(path)} cannot be moved away: {why}", "look at it and move it away") from None
 
 
 def _line(path: Path) -> str:

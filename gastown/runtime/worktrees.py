@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -268,10 +268,13 @@ class Unsaved(Refused):
     """A worktree holds what is nowhere else, and so is not emptied."""
 
 
-def switch_fresh(repo: StrPath, path: StrPath, branch: str, base: str) -> None:
+def switch_fresh(
+    repo: StrPath, path: StrPath, branch: str, base: str, *, clear: Callable[[], object] = lambda: None
+) -> None:
     """Put an idle worktree on the new branch `branch` from `base`, with `base`'s files. Repeating it is success.
 
     Ignored files stay, so that a build is fast. Raises Unsaved if anything in it is not saved (`rescue.save`).
+    `clear` is called when `base`'s files are there and it is on no branch yet: killed then, it is done again.
     """
     clones.configure(repo)
     start = clones.resolve(repo, base)
@@ -289,6 +292,8 @@ def switch_fresh(repo: StrPath, path: StrPath, branch: str, base: str) -> None:
         if not now.clean:
             _empty(path, now, lock)
         # Untracked files that the new base has are saved by now: they may give way.
+        git.run(["switch", "--quiet", "--force", "--detach", start], cwd=path, pass_fds=[lock])
+        clear()
         args = ["switch", "--quiet", "--force", "--no-track", "--ignore-other-worktrees", "-C", branch, start]
         git.run(args, cwd=path, pass_fds=[lock])
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from gastown.model.address import author, name_of, rig_of
 from gastown.model.bead import Bead
 from gastown.model.errors import GtError, Refused
 from gastown.model.message import header_text
-from gastown.runtime import git, intact, shell, worktrees
+from gastown.runtime import git, intact, leftovers, shell, worktrees
 from gastown.services import done, footing, hook, landing, origins, trust, withheld, worksite
 from gastown.services.done import DoneReport
-from gastown.store import layout
+from gastown.store import files, layout, runstate
 from gastown.store.town import Town
 
 UNCHANGED = "the command changed nothing"
+_SHOWN = 5
 NOT_FOUND = 127
 
 
@@ -39,6 +40,7 @@ def exec_work(
     bead = hook.begin(town, actor, bead)
     rig = town.rig(str(rig_of(actor)))
     path = layout.worktree(town.root, rig.name, name_of(actor))
+    before = _before(town, bead, path)
     say("$ " + trust.shown(bead.command))
     code = _run(bead.command, path, say)
     if code:
@@ -50,7 +52,42 @@ def exec_work(
     origins.follow(town, rig)
     base = landing.target_now(town, rig, bead.target or rig.branch)
     nothing = worksite.ahead(layout.bare(town.root, rig.name), base, str(bead.branch)) == 0
-    return done.done(town, actor, no_changes=UNCHANGED if nothing else None, bead_id=bead.id, attempt=bead.attempt)
+    why = _unchanged(path, before) if nothing else None
+    report = done.done(town, actor, no_changes=why, bead_id=bead.id, attempt=bead.attempt)
+    files.remove(_note(town, bead))
+    return report
+
+
+def _note(town: Town, bead: Bead) -> str:
+    return layout.run(town.root, "ignored", f"{bead.id}.a{bead.attempt}.json")
+
+
+def _before(town: Town, bead: Bead, path: str) -> dict[str, int]:
+    """What was ignored before the command first ran in this attempt: run again, it need not write the same again."""
+    known = runstate.read_json(_note(town, bead))
+    if isinstance(known, dict):
+        return known
+    found = leftovers.ignored(path)
+    runstate.write_json(_note(town, bead), found, durable=False)
+    return found
+
+
+def _unchanged(path: str, before: Mapping[str, int]) -> str:
+    """Why there is nothing to hand in. Raises Refused if the command wrote what only rules in no commit hide."""
+    wrote = [name for name, changed in leftovers.ignored(path).items() if before.get(name) != changed]
+    hidden = leftovers.hidden(path, wrote, own=worksite.EXCLUDED)
+    if hidden:
+        raise Refused(
+            f"git sees nothing of what the command wrote: {_some(list(hidden))} in {path}, by rules that are in no"
+            f" commit ({_some(sorted(set(hidden.values())))})",
+            'remove the rules, or git add --force what is wanted; if it is nothing: gt done --no-changes "why"',
+        )
+    wrote = [name for name in wrote if not name.startswith((".gt/", ".gt-"))]
+    return f"the command wrote only ignored files: {_some(wrote)}" if wrote else UNCHANGED
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if names[_SHOWN:] else "")
 
 
 def _run(command: list[str], path: str, say: Callable[[str], None]) -> int:

@@ -14,14 +14,14 @@ from gastown.model.queue import Entry
 from gastown.model.rig import Rig
 from gastown.model.row import Row
 from gastown.model.text import counted
-from gastown.runtime import clones, git, intact, joins, marked, remotes, rescue, shell, stash, worktrees
+from gastown.runtime import clones, git, intact, joins, leftovers, marked, remotes, rescue, shell, stash, worktrees
 from gastown.services import gates, landing, origins, rigs, stack, trust
-from gastown.store import layout, runstate
+from gastown.store import files, layout, runstate
 from gastown.store.town import Town
 
 SETUP_TIMEOUT = 1800.0
 # What gt or an agent may leave in a worktree and no commit should hold.
-_EXCLUDED = ("/.gt/", "/.gt-*")
+EXCLUDED = ("/.gt/", "/.gt-*")
 # A commit for a bead is not older than the bead; clocks of machines may differ by this much.
 _CLOCKS = 2 * 86400.0
 Say = Callable[[str], None]
@@ -122,17 +122,21 @@ def prepare(town: Town, rig: Rig, name: str, branch: str, base: str, *, resumed:
     """
     repo = layout.bare(town.root, rig.name)
     path = layout.worktree(town.root, rig.name, name)
-    _exclude_ours(repo)
+    rules = _exclude_ours(town, rig)
     existing = resumed and clones.resolve(repo, f"refs/heads/{branch}") is not None
     if not intact.is_whole(repo, path):
         aside = set_aside(town, rig.name, name)
         worktrees.add(repo, path, branch, f"refs/heads/{branch}" if existing else base, existing=existing)
-        return Site(path, True, aside)
+        return Site(path, True, _joined(rules, aside))
     worktrees.clear_locks(path)
     if worktrees.state(path).branch == branch:
         worktrees.add(repo, path, branch, base, existing=True)
-        return Site(path, False)
-    return Site(path, False, _switch(town, rig, name, branch, None if existing else base))
+        return Site(path, False, rules)
+    return Site(path, False, _joined(rules, _switch(town, rig, name, branch, None if existing else base)))
+
+
+def _joined(*texts: str) -> str:
+    return "; ".join(filter(None, texts))
 
 
 def _switch(town: Town, rig: Rig, name: str, branch: str, base: str | None) -> str:
@@ -143,13 +147,28 @@ def _switch(town: Town, rig: Rig, name: str, branch: str, base: str | None) -> s
     repo, path = layout.bare(town.root, rig.name), layout.worktree(town.root, rig.name, name)
     start = base or clones.resolve(repo, f"refs/heads/{branch}")
     assert start is not None
-    rescued = save(town, rig.name, name)
-    try:
-        worktrees.switch_fresh(repo, path, branch, start)
-    except worktrees.Unsaved:
-        rescued = "; ".join(filter(None, (rescued, save(town, rig.name, name))))
-        worktrees.switch_fresh(repo, path, branch, start)
-    return rescued
+    aside = intact.free_place(layout.rescue(town.root), f"{rig.name}-{name}", town.clock())
+    moved, removed = leftovers.clear_rules(path, aside), list[str]()
+    rescued = [save(town, rig.name, name)]
+
+    def clear() -> None:
+        for all_of_it, now in zip((moved, removed), leftovers.clear(path, aside), strict=True):
+            all_of_it.extend(now)
+
+    for last in (False, True):
+        try:
+            worktrees.switch_fresh(repo, path, branch, start, clear=clear)
+            break
+        except worktrees.Unsaved:
+            if last:
+                raise
+            rescued.append(save(town, rig.name, name))
+    if moved or removed:
+        files.remove(_setup_note(town, rig, path))  # some of it may be what the setup made
+    if moved:
+        shown = ", ".join(moved[:5]) + (f" and {len(moved) - 5} more" if moved[5:] else "")
+        rescued.append(f"left by earlier work: {shown}, moved to {layout.relative(town.root, aside)}")
+    return _joined(*rescued)
 
 
 def save(town: Town, rig: str, name: str) -> str:
@@ -158,7 +177,7 @@ def save(town: Town, rig: str, name: str) -> str:
     All of it lies on this machine: it is saved though the town may know the rig no more. Of a broken one nothing is
     known but that files lie in it: it is moved away as it is.
     """
-    return "; ".join(filter(None, (keep_stashes(town, rig, name), _save_tree(town, rig, name))))
+    return _joined(keep_stashes(town, rig, name), _save_tree(town, rig, name))
 
 
 def _save_tree(town: Town, rig: str, name: str) -> str:
@@ -227,20 +246,27 @@ def _handed_in(town: Town) -> frozenset[str | None]:
     return frozenset(row.commit for row in town.index().rows if row.type == "merge" and row.closed_reason == "merged")
 
 
-def _exclude_ours(repo: str) -> None:
-    path = os.path.join(repo, "info", "exclude")
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            text = file.read()
-    except FileNotFoundError:
-        text = ""
-    missing = [line for line in _EXCLUDED if line not in text.splitlines()]
-    if missing:
-        from gastown.store import files
+def _exclude_ours(town: Town, rig: Rig) -> str:
+    """Let the clone's own ignore rules be ours alone: they hold in every worktree, and would hide the work of others.
 
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        joined = text + ("\n" if text and not text.endswith("\n") else "") + "\n".join(missing) + "\n"
-        files.write(path, joined.encode("utf-8", "surrogateescape"), durable=False)
+    What else was there, in words, and where it is kept; "" if nothing was.
+    """
+    path = os.path.join(layout.bare(town.root, rig.name), "info", "exclude")
+    data = files.read_or_none(path) or b""
+    there = [line for line in data.decode("utf-8", "surrogateescape").splitlines() if line.strip()]
+    others = [line for line in there if line not in EXCLUDED and not line.startswith("#")]
+    if not others and set(EXCLUDED) <= set(there):
+        return ""
+    said = ""
+    if others:
+        kept = intact.free_place(layout.rescue(town.root), f"{rig.name}-exclude", town.clock())
+        os.makedirs(os.path.dirname(kept), exist_ok=True)
+        files.write(kept, data)
+        where = layout.relative(town.root, kept)
+        said = f"ignore rules of no commit, taken out of the rig's clone: {' '.join(others)}, kept in {where}"
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    files.write(path, "".join(f"{line}\n" for line in EXCLUDED).encode(), durable=False)
+    return said
 
 
 def undo(town: Town, rig: Rig, name: str, branch: str, base: str, *, fresh: bool) -> None:
@@ -264,9 +290,13 @@ def check_setup(town: Town, rig: Rig) -> None:
         trust.require(town, "setup", f"{rig.name}/setup", command)
 
 
+def _setup_note(town: Town, rig: Rig, path: str) -> str:
+    return layout.run(town.root, "setup", f"{rig.name}__{os.path.basename(path)}.json")
+
+
 def run_setup(town: Town, rig: Rig, path: str, *, say: Say) -> None:
     """Run the rig's setup commands once in a worktree that has not had them; raises GtError if one fails."""
-    note = layout.run(town.root, "setup", f"{rig.name}__{os.path.basename(path)}.json")
+    note = _setup_note(town, rig, path)
     mark = {"setup": list(rig.setup), "inode": os.stat(path).st_ino}
     if not rig.setup or runstate.read_json(note) == mark:
         return

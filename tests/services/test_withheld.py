@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from gastown.model.errors import Refused
 from gastown.runtime import git
-from gastown.services import done
+from gastown.services import done, trust
+from gastown.store import layout
 
 INNER = "mkdir fe; cd fe; git init -q; echo code > i.js"
 
@@ -106,3 +108,64 @@ def test_work_that_is_put_off_keeps_its_stash_for_itself(work):
     done.done(work.town, "app/amber", status="deferred", message="later")
     assert "refs/gt/rescue/" in work.now(bead).notes[-1]["text"]
     assert git.text(["stash", "list"], cwd=work.tree()) == ""
+
+
+def test_what_only_uncommitted_rules_hide_is_not_taken_for_nothing(work):
+    bead = work.run("echo '*' > .gitignore; echo a > a")
+    assert (bead.status, bead.last_session["outcome"]) == ("in_progress", "failed")
+    assert "git sees nothing of what the command wrote: .gitignore, a in" in bead.notes[-1]["text"]
+    assert done.done(work.town, "app/amber", no_changes="not wanted").status == "no_changes"
+
+
+@pytest.mark.parametrize("where", [".gitignore", "$(git rev-parse --git-path info/exclude)"])
+def test_no_rule_left_by_earlier_work_hides_the_next_work(work, where):
+    work.run(f"echo '*' > {where}; echo a > a; mkdir sub; echo b > sub/b; echo '*' > sub/.gitignore")
+    done.done(work.town, "app/amber", no_changes="not wanted")
+    second = work.run("echo important > second.txt; echo 2 > sub2", title="Other work")
+    listed = git.text(["ls-tree", "-r", "--name-only", str(second.branch)], cwd=work.bare).split()
+    assert (second.assignee, listed) == ("app/amber", ["README.md", "old.txt", "second.txt", "sub2"])
+    kept = "".join(path.read_text() for path in Path(layout.rescue(work.root)).rglob("*") if path.is_file())
+    assert all(text in kept for text in ("*", "a\n", "b\n"))
+    assert any(".gt/rescue/" in str(event["text"]) for event in work.events("rescue"))
+
+
+def test_what_only_an_earlier_branch_ignored_does_not_land_with_the_next_work(work):
+    first = work.run("echo local >> .gitignore; echo mine > local; mkdir -p node_modules; echo n > node_modules/n"
+                     "; echo node_modules >> .gitignore")  # fmt: skip
+    second = work.run("echo 2 > two", title="Other work")
+    assert first.assignee == second.assignee == "app/amber"
+    listed = git.text(["ls-tree", "-r", "--name-only", str(second.branch)], cwd=work.bare).split()
+    assert listed == ["README.md", "old.txt", "two"]
+    (kept,) = Path(layout.rescue(work.root)).glob("*/local")
+    assert kept.read_text() == "mine\n"
+    assert not (work.tree() / "node_modules").exists(), "a tool makes it again"
+
+
+def test_what_the_projects_own_rules_ignore_stays_for_the_next_build(work):
+    work.land_elsewhere("rules", **{".gitignore": "/out/\n"})
+    first = work.run("mkdir -p out .venv; echo o > out/o; echo '*' > .venv/.gitignore")
+    assert first.closed["reason"] == "no changes: the command wrote only ignored files: .venv/.gitignore, out/"
+    second = work.run("test -f out/o && test -f .venv/.gitignore && echo 2 > two", title="Other work")
+    assert second.status == "merging"
+
+
+def test_a_command_that_touches_nothing_is_closed_as_that_whatever_lies_there(work):
+    work.land_elsewhere("rules", **{".gitignore": "/out/\n"})
+    work.run("mkdir -p out; echo o > out/o")
+    assert work.run("true", title="Other work").closed["reason"] == "no changes: the command changed nothing"
+
+
+def test_hidden_work_is_not_taken_for_nothing_when_its_command_runs_again(work):
+    bead = work.run("test -f a || { echo '*' > .gitignore; echo a > a; }")
+    work.resume(bead)
+    work.ended(work.now(bead).last_session["id"])
+    assert work.now(bead).held
+    assert "git sees nothing of what the command wrote" in work.now(bead).notes[-1]["text"]
+
+
+def test_what_the_setup_made_is_made_again_if_it_had_to_go(work):
+    work.configure("rigs/app/rig.yaml", setup=["mkdir -p env; echo '*' > env/.gitignore; echo tool > env/tool"])
+    trust.record(work.town, "setup", "app/setup", work.town.rig("app").setup[0])
+    for title in ("First work", "Other work"):
+        bead = work.run(f"cat env/tool > '{title}'", title=title)
+        assert (bead.status, bead.assignee) == ("merging", "app/amber")
