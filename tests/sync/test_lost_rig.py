@@ -128,6 +128,8 @@ def test_work_in_a_rig_without_its_file_is_saved_and_can_be_released(machines: M
     here = machines.here
     one, other = machines.bead("Ends"), machines.bead("Ends too")
     started = [machines.started(here, work, "echo x > kept; read line; exit 1") for work in (one, other)]
+    for dispatched in started:
+        eventually(Path(here.root, "work", dispatched.to, "kept").exists)
     lose(here, "rigs/app/rig.yaml")
     for dispatched in started:
         release.stop_session(here, dispatched.session, grace=0.0)
