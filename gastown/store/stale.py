@@ -13,7 +13,7 @@ from typing import Any
 
 from gastown.model.errors import InvalidFile
 from gastown.model.merge import text_of
-from gastown.store import filemerge, git, layout, orders
+from gastown.store import filemerge, git, gitindex, layout, orders
 from gastown.store import yaml as yaml_store
 from gastown.store.gitrepo import Repo, new_blob
 
@@ -151,6 +151,11 @@ def _doc(path: str, data: bytes) -> dict[str, Any] | None:
 
 
 def is_staged(repo: Repo, path: str, data: bytes) -> bool:
-    """True if git's index holds that content: who puts an old version back by `git checkout OLD -- FILE` means it."""
+    """True if git's index holds that content: who puts an old version back by `git checkout OLD -- FILE` means it.
+
+    Not where gt itself could not bring the index up to date yet: then it is older by itself.
+    """
+    if path in gitindex.pending(repo.root):
+        return False
     _, out = git.run(["--literal-pathspecs", "ls-files", "--stage", "-z", "--", path], cwd=repo.root)
     return new_blob(data).id in out.split()

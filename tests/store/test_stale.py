@@ -97,6 +97,18 @@ def test_an_old_buffer_that_was_not_edited_takes_away_no_note(town: Town) -> Non
     assert said.endswith("(an older version was saved; all that came since stays)")
 
 
+def test_an_index_that_lags_behind_is_nobodys_word_for_an_old_version(town: Town) -> None:
+    bead_id = create(town)
+    buffer = file(town, bead_id).read_text()
+    lock = Path(town.root, ".git/index.lock")
+    lock.write_text("")  # a git of the person's is at work
+    noted(town, bead_id, "mind the gap")
+    lock.unlink()
+    said = save(town, bead_id, buffer)
+    assert [one["text"] for one in town.bead(bead_id).notes] == ["mind the gap\n"]
+    assert said.endswith("(an older version was saved; all that came since stays)")
+
+
 def test_a_persons_git_commits_no_old_buffer(town: Town) -> None:
     bead_id = create(town)
     buffer = file(town, bead_id).read_text()
