@@ -332,6 +332,8 @@ def test_a_claim_of_which_nothing_is_known_here_is_not_taken_for_lost(machines: 
     """Names alone do not make it ours either: a copied disk has the same."""
     bead = machines.bead()
     one = machines.started(machines.here, bead, "sleep 60")
+    # Its worker writes no more of it then.
+    eventually(lambda: machines.here.bead(bead).status == "in_progress")
     for note in note_of(machines.here, bead):
         note.unlink()
     home = Path(machines.here.root, ".gt/run")
