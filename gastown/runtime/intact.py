@@ -46,11 +46,19 @@ def require(repo: StrPath, path: StrPath) -> None:
     """Raise Broken, with what to do, unless `path` is a worktree of `repo`."""
     if is_whole(repo, path):
         return
-    mend = f"git --git-dir={shlex.quote(os.fspath(repo))} worktree repair"
+    mend = _mend(repo, Path(path, ".git"))
     if not os.path.lexists(os.path.join(path, ".git")):
         raise Broken(f"{os.fspath(path)} has lost its .git: what lies in it is unknown", mend)
     what = f"{os.fspath(path)}/.git is not the one this worktree was given: what lies in it is unknown"
     raise Broken(what, f"move that .git away, then: {mend}")
+
+
+def _mend(repo: StrPath, marker: Path) -> str:
+    """The command that writes the link again, where the repository knows the folder; git's own says that it failed."""
+    for known in sorted(Path(repo, "worktrees").glob("*/gitdir")):
+        if os.path.realpath(known.parent / _line(known)) == os.path.realpath(marker):
+            return f"printf 'gitdir: %s\\n' {shlex.quote(str(known.parent))} > {shlex.quote(str(marker))}"
+    return f"git --git-dir={shlex.quote(os.fspath(repo))} worktree repair {shlex.quote(str(marker.parent))}"
 
 
 def holds_files(path: StrPath) -> bool:

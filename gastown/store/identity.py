@@ -142,7 +142,9 @@ def write(root: str, one: Identity, *, following: Identity | None = None) -> Non
     files.write(path(root), data)
     if second := kept(root):
         os.makedirs(os.path.dirname(second), exist_ok=True)
-        files.write(second, data)
+        # What a kill leaves is to lie in .gt, not in git's folder; only on another disk it cannot.
+        beside = os.stat(os.path.dirname(second)).st_dev != os.stat(layout.local(root)).st_dev
+        files.write(second, data, temp=None if beside else files.temp_path(path(root)))
 
 
 def placed(root: str, one: Identity) -> Identity:

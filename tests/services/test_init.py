@@ -79,7 +79,8 @@ def test_places_that_cannot_be(tmp_path: Path) -> None:
 
 def test_joining_twice_is_joining_once(tmp_path: Path) -> None:
     made = init.make_town(str(tmp_path / "place"))
-    os.unlink(Path(made.root, ".gt", "machine.yaml"))
+    for kept in (".gt", ".git/gt"):
+        os.unlink(Path(made.root, kept, "machine.yaml"))
     os.rename(Path(made.root), tmp_path / "moved")
     town = open_town(str(tmp_path / "moved"))
     name = machine.join(town)

@@ -46,4 +46,4 @@ def assert_sound(root: Path | str) -> None:
     assert git(root, "rev-list", "--merges", "HEAD") == ""
     found = [p.relative_to(root) for p in Path(root).rglob("*") if p.name.endswith((".gt-tmp", ".lock"))]
     left = [str(p) for p in found if p.parts[0] not in (".gt", "work")]
-    assert left == []
+    assert left == [], left

@@ -74,6 +74,9 @@ def test_what_lapsed_in_the_other_form_is_taken_over_once(machines: Machines, cl
     clock.advance(25 * 3600)
     form(machines.there, "branches")
     assert claims.held(machines.there, bead) is None  # it has not heard of it
+    with pytest.raises(RaceLost, match="first seen here"):
+        claims.claim(machines.there, bead, 1, claimant="app/birch")
+    clock.advance(25 * 3600)
     new = claims.claim(machines.there, bead, 1, claimant="app/birch")
     assert new.fence > old.fence
     assert standing(machines) == [new.ref]
