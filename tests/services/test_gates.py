@@ -154,7 +154,7 @@ def test_a_gate_that_prints_without_end_keeps_the_end_of_its_log_and_goes_on(lab
     here = f"find {lab.root}/.gt/log/gates -name '*-test.log' -size +{shell.LOG_MOST >> 20}M"
     noise = f"head -c {2 * shell.LOG_MOST} /dev/zero | tr '\\0' x; echo"
     # It goes on once its log is short: it is cut while the gate runs.
-    lab.gate(f"{noise}; while [ -n \"$({here})\" ]; do sleep 0.05; done; echo the end; exit 3", timeout="20s")
+    lab.gate(f"{noise}; while [ -n \"$({here})\" ]; do sleep 0.05; done; echo the end; exit 3", timeout="2m")
     lab.finish({"a": "1"})
     report = lab.run()
     logs = list(Path(lab.root, ".gt/log/gates").rglob("*-test.log"))

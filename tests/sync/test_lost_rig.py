@@ -190,7 +190,7 @@ def test_a_bead_that_an_earlier_state_of_the_town_has_not_yet_is_not_taken_for_r
 def test_a_busy_worker_whose_file_was_removed_is_shown_all_the_same(machines: Machines) -> None:
     here = machines.here
     work = machines.bead("Busy")
-    begun = machines.started(here, work, "read line")
+    begun = machines.started(here, work, "sleep 60")
     lose(here, f"rigs/app/polecats/{begun.to.partition('/')[2]}.yaml")
     rig = next(one for one in run_gt("status", "--json", cwd=here.root).json["rigs"] if one["name"] == "app")
     assert (rig["working"], [(one["address"], one["bead"]) for one in rig["workers"]]) == (1, [(begun.to, work)])
