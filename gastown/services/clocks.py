@@ -36,8 +36,11 @@ class Ahead:
         return f"machine {self.machine} wrote what is dated {dated}: its clock is ahead, or this one's is behind"
 
 
-def ahead(town: Town) -> list[Ahead]:
-    """Everything known that lies more than an hour in the future by this machine's clock; a line a machine."""
+def ahead(town: Town, *, commits: bool = True) -> list[Ahead]:
+    """Everything known that lies more than an hour in the future by this machine's clock; a line a machine.
+
+    Without `commits` none is read, which is dear where nothing else is asked of git.
+    """
     now = town.clock()
     newest = _events(town, now)
     for name in _machines(town):
@@ -45,7 +48,7 @@ def ahead(town: Town) -> list[Ahead]:
         newest[name] = max(newest.get(name, 0.0), seen or 0.0)
     here = _here(town)
     found = [Ahead(name, at, at - now, name == here) for name, at in sorted(newest.items()) if at - now > APART]
-    tip = _tip(town)
+    tip = _tip(town) if commits and not found else 0.0
     return found or ([Ahead("", tip, tip - now)] if tip - now > APART else [])
 
 

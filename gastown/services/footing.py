@@ -25,10 +25,12 @@ class Astray:
 
 def astray(refs: Refs) -> Astray | None:
     """What git left unfinished, or the wrong branch; None where the town stands right. A few file reads."""
+    return _unfinished(refs) or away(refs)
+
+
+def _unfinished(refs: Refs) -> Astray | None:
     what = refs.under_way()
-    if what:
-        return Astray(f"a {what} is under way, which git has not finished", "gt sync --continue")
-    return away(refs)
+    return Astray(f"a {what} is under way, which git has not finished", "gt sync --continue") if what else None
 
 
 def away(refs: Refs) -> Astray | None:
@@ -41,9 +43,8 @@ def away(refs: Refs) -> Astray | None:
     remote = refs.remote()
     shared = _shared(refs, remote)
     if not ref.startswith("refs/heads/"):
-        what = refs.under_way()
-        if what:
-            return Astray(f"a {what} is under way, which git has not finished", "gt sync --continue")
+        if unfinished := _unfinished(refs):
+            return unfinished
         if refs.bisecting():
             return Astray("a bisect is under way, and the town is on no branch", "git bisect reset")
         at = (head or b"").decode()[:10]

@@ -135,7 +135,7 @@ def _clocks(town: Town) -> list[Problem]:
     """Clocks that differ by more than an hour: leases and the order of edits hang on them."""
     from gastown.services import clocks
 
-    return [Problem("clock", one.machine or "remote", one.text, "date -u") for one in clocks.ahead(town)]
+    return [Problem("clock", one.machine or "remote", one.text, "date -u") for one in clocks.ahead(town, commits=False)]
 
 
 _PUT_OFF = "put off"
