@@ -6,7 +6,7 @@ import os
 import time
 
 from gastown.store import committing
-from gastown.store.gitrepo import Repo, new_blob
+from gastown.store.gitrepo import Repo
 
 # How long a git that shows no more than that it began is left alone, in seconds.
 PATIENCE = 600.0
@@ -27,14 +27,6 @@ def git_at_work(repo: Repo) -> str:
             return name
     found = committing.sign(repo.root, repo.git_dir)
     return found.text if found is not None and time.time() - found.since < PATIENCE else ""
-
-
-def differs(repo: Repo, tree: bytes | None, path: str, data: bytes | None) -> bool:
-    """True if a file's content (None: it is gone) is not what the tree holds."""
-    entry = repo.find(tree, path)
-    if entry is None or data is None:
-        return (entry is None) != (data is None)
-    return entry[1] != new_blob(data).id
 
 
 def head_tree(repo: Repo) -> bytes | None:

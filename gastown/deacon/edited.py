@@ -9,12 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gastown.deacon import adopt
 from gastown.model import groups
 from gastown.model.bead import HELD, TRANSITIONS
 from gastown.model.errors import InvalidFile
 from gastown.services import halves, handedits, lint
-from gastown.store import editbases, files, git, layout, links, schema
+from gastown.store import files, git, layout, links, schema
 from gastown.store.fitting import Fitting
 from gastown.store.stale import Versions
 from gastown.store.town import Town
@@ -155,7 +154,7 @@ def _look(town: Town, tree: bytes | None, path: str, kind: str, versions: Versio
         return None
     except OSError as error:
         return Edit(path, kind, _UNREADABLE, 60.0, problem=f"{path}: cannot be read: {error.strerror}")
-    if not adopt.differs(town.repo, tree, path, data):
+    if not town.repo.differs(tree, path, data):
         return None
     mark = mark_of(data)
     if data is None:
@@ -164,9 +163,7 @@ def _look(town: Town, tree: bytes | None, path: str, kind: str, versions: Versio
         return Edit(path, kind, mark, age)
     before = town.repo.blob(tree, path)
     try:
-        new = lint.parse(path, data, town)
-        if new is not None:
-            new = lint.parse(path, editbases.on_top(town.repo, tree, path, data, versions).data or data)
+        new = handedits.comes_to(town, tree, path, data, versions)
     except InvalidFile as problem:
         return Edit(path, kind, mark, age, problem=problem.message, hint=problem.remedy(is_new=before is None))
     known = before

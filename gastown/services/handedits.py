@@ -15,7 +15,8 @@ from gastown.runtime import git
 from gastown.services import halves, lint
 from gastown.store import editbases, files, layout, links, schema, shape
 from gastown.store.fitting import Fitting
-from gastown.store.gitrepo import Repo, new_blob
+from gastown.store.gitrepo import Repo
+from gastown.store.stale import Versions
 from gastown.store.town import Town
 
 # An edit counts as finished when its file has been quiet for so long (sync.md): slow editors write in pieces.
@@ -76,17 +77,18 @@ def _sorted(
     found: dict[str, bytes | None] = {}
     invalid: dict[str, InvalidFile] = {}
     stays = sorted(busy)
+    versions = Versions(town.repo, paths)
     fitting = Fitting(town.repo, tree, gone=[path for path in paths if not _lies(town.root, path)])
     for path in paths:
         if path in busy:
             continue
         try:
-            data = _look(town, tree, path, fitting)
+            data = _look(town, tree, path, fitting, versions)
         except InvalidFile as problem:
             invalid.setdefault(problem.path, problem)
             stays += [path] if _lies(town.root, path) else []
             continue
-        if _differs(town.repo, tree, path, data):
+        if town.repo.differs(tree, path, data):
             found[path] = data
     gone = [path for path, data in found.items() if data is None]
     for one in halves.held(town.repo, tree, gone, found.keys() - gone, contents(town.root, stays)):
@@ -195,11 +197,6 @@ def _tree(repo: Repo) -> bytes | None:
     return bytes(repo.commit(head).tree) if head else None
 
 
-def _differs(repo: Repo, tree: bytes | None, path: str, data: bytes | None) -> bool:
-    entry = repo.find(tree, path)
-    return (entry[1] if entry else None) != (new_blob(data).id if data is not None else None)
-
-
 def _lies(root: str, path: str) -> bool:
     return os.path.lexists(layout.absolute(root, path))
 
@@ -210,6 +207,15 @@ def unfit(fitting: Fitting, path: str) -> InvalidFile | None:
     if not why and not path.isprintable():
         why = "has a name with characters that cannot be shown"
     return InvalidFile(path, f"{why}; it stays out of the town", hint=f"rename it: {safe(path)}") if why else None
+
+
+def comes_to(
+    town: Town, tree: bytes | None, path: str, data: bytes, versions: Versions
+) -> dict[str, Any] | None:
+    """The document that an edited file comes to on top of what came meanwhile (`lint.parse`). Raises InvalidFile."""
+    doc = lint.parse(path, data, town)
+    whole = editbases.on_top(town.repo, tree, path, data, versions).data if doc is not None else None
+    return doc if whole is None or whole == data else lint.parse(path, whole)
 
 
 def _require_folders(root: str, path: str) -> None:
@@ -224,7 +230,7 @@ def _require_folders(root: str, path: str) -> None:
             return
 
 
-def _look(town: Town, tree: bytes | None, path: str, fitting: Fitting) -> bytes | None:
+def _look(town: Town, tree: bytes | None, path: str, fitting: Fitting, versions: Versions) -> bytes | None:
     """The content of an edited file, None if it was removed; raises InvalidFile for what may not be committed."""
     where = layout.absolute(town.root, path)
     wrong = unfit(fitting, path) if _lies(town.root, path) else None
@@ -241,9 +247,7 @@ def _look(town: Town, tree: bytes | None, path: str, fitting: Fitting) -> bytes 
         raise InvalidFile(path, f"cannot be read: {error.strerror}") from None
     if data is None or ".theirs-" in path:
         return data
-    doc = lint.parse(path, data, town)
-    if doc is not None:
-        doc = lint.parse(path, editbases.on_top(town.repo, tree, path, data).data or data)
+    doc = comes_to(town, tree, path, data, versions)
     before = town.repo.blob(tree, path)
     if doc is not None and before is not None:
         try:

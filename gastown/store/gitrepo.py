@@ -173,10 +173,10 @@ class Repo(Refs):
             return None
         return bytes(self.get(found[1]).as_raw_string())
 
-    def differs(self, tree: bytes | None, path: str, data: bytes) -> bool:
-        """True if `path` is in a tree with other content than `data`."""
+    def differs(self, tree: bytes | None, path: str, data: bytes | None) -> bool:
+        """True if a file's content (None: there is none) is not what a tree has at `path`."""
         found = self.find(tree, path)
-        return found is not None and found[1] != new_blob(data).id
+        return (found[1] if found else None) != (new_blob(data).id if data is not None else None)
 
     def graft(self, tree: bytes | None, changes: Mapping[str, Change]) -> tuple[bytes | None, list[ShaFile]]:
         """A tree with `changes` applied (None removes), and the new trees, children first.

@@ -134,7 +134,7 @@ def gather(world: World) -> list[Given]:
 def _is_uncommitted(town: Town, path: str) -> bool:
     """True while an edit is not committed: it is still being written, or it was refused."""
     data = files.read_or_none(layout.absolute(town.root, path))
-    return adopt.differs(town.repo, adopt.head_tree(town.repo), path, data)
+    return town.repo.differs(adopt.head_tree(town.repo), path, data)
 
 
 def _waits(world: World, row: Row) -> bool:

@@ -48,7 +48,7 @@ class Adopt(Action):
             still = {
                 path: data
                 for path, data in contents.items()
-                if mark_of(data) == self.marks[path] and adopt.differs(town.repo, tree, path, data)
+                if mark_of(data) == self.marks[path] and town.repo.differs(tree, path, data)
             }
             if any(mark_of(data) != self.marks[path] for path, data in contents.items()):
                 # What is gone may lie in a file that is being edited on: the next look tells.
