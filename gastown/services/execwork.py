@@ -26,8 +26,7 @@ def exec_work(
     """Run the command of the bead on `actor`'s hook; its exit code if that is not 0, else what `done` reports.
 
     No shell reads the command; its output goes where ours goes. While a person's git has led the town away from its
-    branch, it waits. Raises Refused for an empty hook or a command
-    that nobody here trusts.
+    branch, it waits. Raises Refused for an empty hook or a command that nobody here trusts.
     """
     footing.wait_home(town.repo, say)
     town.settle()
