@@ -53,10 +53,7 @@ def polecats(town: Town, rig: str | None = None, *, index: Index | None = None) 
     live = attempts.live_sessions(town)[0]
     found = []
     for name in [rig] if rig else town.rig_names():
-        docs = town.workers(name)[0]
-        everyone = [(str(doc["name"]), str(doc["kind"])) for doc in docs]
-        everyone += [(one, "polecats") for one in unlisted([one for one, _ in everyone], held, name)]
-        for worker, kind in everyone:
+        for worker, kind in _everyone(town, name, held):
             address = f"{name}/{worker}"
             found.append(_one(town, address, kind, held.get(address), live.get(address)))
     return sorted(found, key=lambda one: (one.address.partition("/")[0], one.kind != "polecats", one.address))
@@ -67,10 +64,7 @@ def as_it_was(view: View, rig: str | None = None) -> list[Polecat]:
     held = {row.assignee: row for row in view.index().rows if row.assignee and row.status in HELD}
     found = []
     for name in [rig] if rig else view.rig_names():
-        docs = view.workers(name)[0]
-        everyone = [(str(doc["name"]), str(doc["kind"])) for doc in docs]
-        everyone += [(one, "polecats") for one in unlisted([one for one, _ in everyone], held, name)]
-        for worker, kind in everyone:
+        for worker, kind in _everyone(view, name, held):
             address = f"{name}/{worker}"
             row = held.get(address)
             found.append(Polecat(address, kind, "idle") if row is None else _held(address, kind, "working", row))
@@ -124,6 +118,12 @@ def _orphaned(town: Town, session: SessionRecord) -> str:
     from gastown.services import orphaned
 
     return orphaned.why(town, session)
+
+
+def _everyone(view: View, rig: str, held: Iterable[str | None]) -> list[tuple[str, str]]:
+    """Name and kind of a rig's workers, with those whose files are gone and who have work all the same."""
+    found = [(str(doc["name"]), str(doc["kind"])) for doc in view.workers(rig)[0]]
+    return found + [(one, "polecats") for one in unlisted([name for name, _ in found], held, rig)]
 
 
 def unlisted(workers: Iterable[str], held: Iterable[str | None], rig: str) -> list[str]:
