@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from gastown.services.init import make_town
+from gastown.services.machines.init import make_town
 from gastown.store import identity
 from gastown.store.town import Town, open_town
 

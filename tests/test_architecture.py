@@ -10,6 +10,11 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "gastown"
 FLOORS = ["model", "store", "runtime", "services", "deacon", "ui", "cli"]
+# The wings of the services, lowest first: the same rule holds among them.
+WINGS = [
+    "beads", "settings", "files", "rigs", "landing", "sessions", "mail", "agents", "work",
+    "remote", "claims", "sync", "machines", "sling", "health", "refinery", "demo",
+]  # fmt: skip
 MODULES = {
     ".".join(("gastown", *path.relative_to(PACKAGE).with_suffix("").parts)): path
     for path in sorted(PACKAGE.rglob("*.py"))
@@ -57,10 +62,10 @@ def _loaded(tree: ast.Module) -> list[ast.stmt]:
     return found
 
 
-def floor(name: str) -> int:
-    """The floor of a module; gastown/__main__.py stands on top of all."""
-    room = name.split(".")[1]
-    return FLOORS.index(room) if room in FLOORS else len(FLOORS)
+def floor(name: str) -> tuple[int, int]:
+    """The floor of a module, and of a service its wing; gastown/__main__.py stands on top of all."""
+    room, wing = name.split(".")[1:3] if name.count(".") > 1 else (name.split(".")[1], "")
+    return FLOORS.index(room) if room in FLOORS else len(FLOORS), WINGS.index(wing) if room == "services" else 0
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -17,7 +17,7 @@ WRITERS = {
     "gastown.store.files",
     # Not files of a town: git's own reflogs, hooks of our clones, logs.
     "gastown.store.gitrepo", "gastown.runtime.clones", "gastown.runtime.plain", "gastown.runtime.shell",
-    "gastown.runtime.runner", "gastown.services.gates", "gastown.cli.edge",
+    "gastown.runtime.runner", "gastown.services.landing.gates", "gastown.cli.edge",
 }  # fmt: skip
 
 

@@ -21,8 +21,8 @@ Preset = Annotated[str, typer.Argument(metavar="PRESET", help="Its name.")]
 
 def agents(ctx: typer.Context, rig: RigName = None, json: Json = False, at: At = None) -> int:
     """Every worker and what it does now."""
-    from gastown.services import polecats
-    from gastown.services.status import age
+    from gastown.services.agents import polecats
+    from gastown.services.health.status import age
     from gastown.ui import style
     from gastown.ui.tables import columns
 
@@ -59,7 +59,8 @@ def polecat_list(ctx: typer.Context, rig: RigName = None, json: Json = False, at
 @polecat_app.command("show")
 def polecat_show(ctx: typer.Context, who: Who, json: Json = False, at: At = None) -> None:
     """One polecat: its state, its work, its worktree, and what of its work is unfinished."""
-    from gastown.services import nuke, polecats
+    from gastown.services.agents import polecats
+    from gastown.services.sling import nuke
 
     gt: Ctx = ctx.obj
     one = polecats.find(gt.town, address.parse(who), gt.view(at))
@@ -87,7 +88,7 @@ def polecat_nuke(
     quiet: Quiet = False,
 ) -> None:
     """Remove a polecat's worktree and end its session. Its identity, history and branches stay."""
-    from gastown.services import nuke as service
+    from gastown.services.sling import nuke as service
 
     gt: Ctx = ctx.obj
     done = [service.nuke(gt.town, address.parse(one), force=force) for one in who]
@@ -149,7 +150,7 @@ def agent_show(ctx: typer.Context, name: Preset, json: Json = False) -> None:
 @agent_app.command("test")
 def agent_test(ctx: typer.Context, name: Preset, json: Json = False) -> int:
     """Whether an agent is installed and starts; asks it for its version and nothing more."""
-    from gastown.services import agenttest
+    from gastown.services.agents import agenttest
 
     gt: Ctx = ctx.obj
     found = agenttest.check(gt.town, name)

@@ -12,8 +12,8 @@ from gastown.cli.output import put, put_json, text_from, text_or_stdin
 from gastown.model.bead import Bead
 from gastown.model.errors import UsageError
 from gastown.model.text import safe
-from gastown.services import beads, queries
-from gastown.services.beads import Draft, Edit
+from gastown.services.beads import beads, queries
+from gastown.services.beads.beads import Draft, Edit
 
 _SETTINGS: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
 dep = typer.Typer(help="What a bead waits for.", no_args_is_help=True, **_SETTINGS)

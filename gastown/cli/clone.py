@@ -23,7 +23,7 @@ def clone(
     json: Json = False,
 ) -> None:
     """Join a town from this machine: clone it, name this machine in it, make plain git right in it."""
-    from gastown.services import clone as service
+    from gastown.services.machines import clone as service
 
     with interruptible("interrupted; nothing was made"):
         done = service.clone(url, path, name=machine)
@@ -41,8 +41,8 @@ def lint(ctx: typer.Context, json: Json = False) -> int:
 
     Exits 1 if not. For CI.
     """
-    from gastown.services import lint as service
-    from gastown.services import rigless
+    from gastown.services.files import lint as service
+    from gastown.services.files import rigless
 
     town = ctx.obj.town
     paths = service.all_paths(town)
@@ -69,7 +69,7 @@ def town_hook(
     rest: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
 ) -> int:
     """What git's hooks in a town call."""
-    from gastown.services import townhooks
+    from gastown.services.sync import townhooks
     from gastown.store import committing
     from gastown.store.town import open_town
 

@@ -11,8 +11,8 @@ from gastown.cli.options import At, Json
 from gastown.cli.output import dumps, hint, put, put_json, put_lines, say
 from gastown.model.errors import UsageError
 from gastown.model.text import safe
-from gastown.services import config
-from gastown.services.config import Setting
+from gastown.services.settings import config
+from gastown.services.settings.config import Setting
 from gastown.ui import style
 from gastown.ui.tables import columns
 

@@ -104,7 +104,7 @@ class Ctx:
     def _follow(self, town: Town) -> None:
         """A town that was moved knows its new place from the first command on; a copy is left as it is."""
         if town.may_have_moved():
-            from gastown.services import moving
+            from gastown.services.agents import moving
 
             moving.follow(town)
 

@@ -13,9 +13,9 @@ from gastown.cli.options import Json
 from gastown.cli.output import put, put_json, put_lines, say
 from gastown.model import times
 from gastown.model.text import safe
-from gastown.services import estop as stops
-from gastown.services import powers
-from gastown.services import scheduler as schedulers
+from gastown.services.sessions import estop as stops
+from gastown.services.sessions import powers
+from gastown.services.sling import scheduler as schedulers
 from gastown.ui import style
 from gastown.ui.tables import columns
 
@@ -147,7 +147,7 @@ def up(ctx: typer.Context, json: Json = False) -> None:
 
 def down(ctx: typer.Context, json: Json = False) -> int:
     """End the deacon and every session of this town on this machine; exit 1 if something is left."""
-    from gastown.services import shutdown
+    from gastown.services.work import shutdown
 
     gt: Ctx = ctx.obj
     found = shutdown.down(gt.town_in_need)

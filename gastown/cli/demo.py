@@ -11,10 +11,10 @@ import typer
 from gastown.cli.options import Json
 from gastown.cli.output import put, put_json, say
 from gastown.model.text import safe
-from gastown.services import demo as service
-from gastown.services import demomachines as across
-from gastown.services.launch import check_runtime
-from gastown.services.refinery import Step
+from gastown.services.agents.launch import check_runtime
+from gastown.services.demo import demo as service
+from gastown.services.demo import demomachines as across
+from gastown.services.refinery.refinery import Step
 from gastown.store import layout
 from gastown.store.town import Town
 from gastown.ui import feed as render

@@ -58,7 +58,7 @@ def report(args: list[str], error: Exception) -> int:
 
 def warn_astray(town: Town) -> None:
     """Say so where what was just written reaches nobody, or would be lost: on no branch, or amid a person's git."""
-    from gastown.services import footing
+    from gastown.services.files import footing
 
     found = footing.astray(town.repo)
     if found is not None:

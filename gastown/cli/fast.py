@@ -141,7 +141,7 @@ def _mail_check(inject: bool, hook: str = "") -> int | None:
 
 def _merge_driver(args: list[str]) -> int | None:
     """git calls it once a file, in the top folder of the worktree; a merge of thousands feels every import."""
-    from gastown.services import mergedriver
+    from gastown.services.sync import mergedriver
     from gastown.store import layout
 
     root = os.getcwd()

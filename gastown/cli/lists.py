@@ -14,8 +14,8 @@ from gastown.model import address, graph
 from gastown.model.bead import Bead
 from gastown.model.errors import GtError
 from gastown.model.text import safe
-from gastown.services import queries
-from gastown.services.queries import Filter
+from gastown.services.beads import queries
+from gastown.services.beads.queries import Filter
 from gastown.store.index import Index
 from gastown.ui import beads as render
 from gastown.ui import style
@@ -125,7 +125,7 @@ def _last_session(gt: Ctx, bead: Bead) -> str:
     """How the last session of a held bead stands, if it is over and nobody has noted that yet; else ""."""
     if not bead.held or (bead.last_session or {}).get("ended"):
         return ""
-    from gastown.services import attempts
+    from gastown.services.sessions import attempts
 
     life = attempts.look(gt.town, bead)
     if life.state == "unknown":

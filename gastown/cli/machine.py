@@ -11,8 +11,8 @@ from gastown.cli.options import At, Json
 from gastown.cli.output import problems, put, put_json, put_lines, say
 from gastown.model import times
 from gastown.model.text import safe
-from gastown.services import machine as machines
-from gastown.services.machine import Machine
+from gastown.services.machines import machine as machines
+from gastown.services.machines.machine import Machine
 from gastown.store.view import View
 from gastown.ui import style
 from gastown.ui.tables import columns
@@ -85,7 +85,7 @@ def retire(
     json: Json = False,
 ) -> None:
     """Take a machine out of the town: what it held is open again. It may join again: gt machine join."""
-    from gastown.services import retire as service
+    from gastown.services.sling import retire as service
 
     gt: Ctx = ctx.obj
     done = service.retire(gt.town, name, force=force)
@@ -120,7 +120,7 @@ def rename(
     json: Json = False,
 ) -> None:
     """Give this machine another name; its work follows. A copied folder or disk becomes a machine of its own."""
-    from gastown.services import rename as service
+    from gastown.services.machines import rename as service
 
     gt: Ctx = ctx.obj
     done = service.rename(gt.town, new)
@@ -155,7 +155,7 @@ def join(
     """Let this machine take part again: after it was retired, or has lost what says which one it is."""
     gt: Ctx = ctx.obj
     if name is not None:
-        from gastown.services import homecoming
+        from gastown.services.machines import homecoming
 
         homecoming.return_as(gt.town, name)
         changed = True

@@ -16,15 +16,15 @@ from gastown.cli.options import At, File, Json, Quiet, Stdin
 from gastown.cli.output import hint, problems, put, put_json, put_lines, say, text_from
 from gastown.model.errors import UsageError
 from gastown.model.text import safe
-from gastown.services import mailbox
-from gastown.services.mailbox import Letter
+from gastown.services.mail import mailbox
+from gastown.services.mail.mailbox import Letter
 from gastown.store.maildir import FLAGGED, SEEN, TRASHED
 from gastown.ui import mail as render
 from gastown.ui import style
 from gastown.ui.tables import columns
 
 if TYPE_CHECKING:
-    from gastown.services.outbox import Sent
+    from gastown.services.mail.outbox import Sent
 
 _SETTINGS: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
 app = typer.Typer(help="Send, read and keep mail. The mailboxes are Maildirs below mail/.", **_SETTINGS)
@@ -55,8 +55,8 @@ def send(
     quiet: Quiet = False,
 ) -> None:
     """Send a message; everybody named gets it, or nobody."""
-    from gastown.services import mail
-    from gastown.services.mail import Outgoing
+    from gastown.services.mail import mail
+    from gastown.services.mail.mail import Outgoing
 
     gt: Ctx = ctx.obj
     wanted = Outgoing(
@@ -94,7 +94,7 @@ def inbox(
     view = gt.view(at)
     address = gt.actor
     if box:
-        from gastown.services import recipients
+        from gastown.services.mail import recipients
 
         address = recipients.known(view, box)
     found, bad = mailbox.inbox(view, address, unread=unread, archive=archive)
@@ -116,7 +116,7 @@ def read(
     at: At = None,
 ) -> None:
     """A message in full; it counts as read from now on."""
-    from gastown.services import mail
+    from gastown.services.mail import mail
 
     gt: Ctx = ctx.obj
     if at is not None:
@@ -146,7 +146,7 @@ def reply(
     quiet: Quiet = False,
 ) -> None:
     """Answer a message in its thread; it counts as answered."""
-    from gastown.services import mail
+    from gastown.services.mail import mail
 
     gt: Ctx = ctx.obj
     if words and text is not None:
@@ -158,7 +158,7 @@ def reply(
 @app.command()
 def thread(ctx: typer.Context, message: Message, json: Json = False, at: At = None) -> None:
     """The conversation a message belongs to, from all mailboxes, oldest first."""
-    from gastown.services import mail
+    from gastown.services.mail import mail
 
     gt: Ctx = ctx.obj
     view = gt.view(at)
@@ -180,7 +180,7 @@ def search(
     at: At = None,
 ) -> int:
     """Messages of your inbox and archive that hold a text."""
-    from gastown.services import mail
+    from gastown.services.mail import mail
 
     gt: Ctx = ctx.obj
     view = gt.view(at)
@@ -208,7 +208,7 @@ def mark(
     quiet: Quiet = False,
 ) -> None:
     """Set or clear the marks of messages (the Maildir flags S, F and T)."""
-    from gastown.services import mail
+    from gastown.services.mail import mail
 
     gt: Ctx = ctx.obj
     wanted = ((SEEN, read), (FLAGGED, flag), (TRASHED, delete))
@@ -228,7 +228,7 @@ def archive(
     quiet: Quiet = False,
 ) -> None:
     """Move messages out of the inbox into the archive (the Maildir++ folder .Archive)."""
-    from gastown.services import mail
+    from gastown.services.mail import mail
 
     gt: Ctx = ctx.obj
     if bool(messages) == read:
@@ -268,8 +268,8 @@ def check(
 
 
 def _inject(gt: Ctx, *, json: bool, hook: str) -> int:
-    from gastown.services import digest
-    from gastown.services import hook as hooks
+    from gastown.services.beads import hook as hooks
+    from gastown.services.mail import digest
 
     # An unknown shape is refused before anything is handed over.
     nothing = digest.for_hook("", hook) if hook else ""
@@ -292,7 +292,7 @@ def _inject(gt: Ctx, *, json: bool, hook: str) -> int:
 @app.command()
 def directory(ctx: typer.Context, json: Json = False, at: At = None) -> None:
     """Everybody who can be written to, with their unread mail; and the groups."""
-    from gastown.services import recipients
+    from gastown.services.mail import recipients
 
     gt: Ctx = ctx.obj
     view = gt.view(at)
@@ -314,7 +314,7 @@ Members = Annotated[list[str], typer.Argument(metavar="ADDRESS…", help="Addres
 @group.command("list")
 def group_list(ctx: typer.Context, json: Json = False, at: At = None) -> None:
     """The groups and their members."""
-    from gastown.services import recipients
+    from gastown.services.mail import recipients
 
     gt: Ctx = ctx.obj
     found = recipients.groups(gt.view(at))
@@ -329,7 +329,7 @@ def group_list(ctx: typer.Context, json: Json = False, at: At = None) -> None:
 @group.command("show")
 def group_show(ctx: typer.Context, name: Name, json: Json = False, at: At = None) -> None:
     """Whom a message to a group would reach now."""
-    from gastown.services import recipients
+    from gastown.services.mail import recipients
 
     gt: Ctx = ctx.obj
     members, reached = recipients.group(gt.view(at), name)
@@ -342,7 +342,7 @@ def group_show(ctx: typer.Context, name: Name, json: Json = False, at: At = None
 @group.command("add")
 def group_add(ctx: typer.Context, name: Name, members: Members, json: Json = False) -> None:
     """Make a group, or add members to it."""
-    from gastown.services import recipients
+    from gastown.services.mail import recipients
 
     _tell_group(name, recipients.add_to_group(ctx.obj.town, name, members), json=json)
 
@@ -355,7 +355,7 @@ def group_remove(
     json: Json = False,
 ) -> None:
     """Take members out of a group; without members named, remove it."""
-    from gastown.services import recipients
+    from gastown.services.mail import recipients
 
     _tell_group(name, recipients.remove_from_group(ctx.obj.town, name, members or ()), json=json)
 

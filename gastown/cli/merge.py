@@ -14,8 +14,11 @@ from gastown.model import times
 from gastown.model.errors import NotFound, RaceLost, UsageError
 from gastown.model.queue import Entry
 from gastown.model.text import safe, safe_block
-from gastown.services import held, queries, queue, refinery, sentback, silence
-from gastown.services.refinery import RefineryReport, Step
+from gastown.services.beads import queries
+from gastown.services.health import silence
+from gastown.services.landing import held, queue
+from gastown.services.refinery import refinery, sentback
+from gastown.services.refinery.refinery import RefineryReport, Step
 from gastown.store import layout
 from gastown.store.town import Town
 from gastown.store.view import View

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 
 from gastown.cli.output import hint, problems, put_json, put_lines
-from gastown.services import queries
-from gastown.services.queries import Filter
+from gastown.services.beads import queries
+from gastown.services.beads.queries import Filter
 from gastown.ui import style
 
 TYPE_CHECKING = False
@@ -71,7 +71,7 @@ def select(view: View, wanted: Filter, limit: int | None, as_json: bool) -> int:
 
 def status(gt: Ctx, view: View, as_json: bool, *, clear: bool = False) -> int:
     """The town at a glance, on an empty screen if `clear`; the exit code."""
-    from gastown.services import status as service
+    from gastown.services.health import status as service
 
     _kept[:] = [index := view.index()]
     found = service.status(gt.town, view, index)

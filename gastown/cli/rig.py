@@ -12,7 +12,7 @@ from gastown.cli.options import At, Json, Quiet
 from gastown.cli.output import hint, problems, put, put_json, put_lines, say
 from gastown.model.errors import UsageError
 from gastown.model.text import counted, safe
-from gastown.services import pulling, rigs
+from gastown.services.rigs import pulling, rigs
 from gastown.ui import style
 from gastown.ui.progress import Progress
 from gastown.ui.tables import columns
@@ -174,7 +174,7 @@ def remove(
     json: Json = False,
 ) -> None:
     """Remove a rig. Its beads stay in git's history; work at risk is named, and with --force saved first."""
-    from gastown.services import rigremoval
+    from gastown.services.work import rigremoval
 
     gt: Ctx = ctx.obj
     done = rigremoval.remove(gt.town, name, force=force)

@@ -12,7 +12,7 @@ from gastown.cli.options import Json, Quiet
 from gastown.cli.output import hint, problems, put, put_json, put_lines, say
 from gastown.model.errors import NotFound, UsageError
 from gastown.model.text import safe, safe_block
-from gastown.services import whereabouts
+from gastown.services.sessions import whereabouts
 
 app = typer.Typer(
     help="Sessions of agents on this machine.",
@@ -33,7 +33,7 @@ def list_(
     """The sessions that live, or all there were on this machine."""
     from gastown.model.times import ago
     from gastown.runtime import sessions
-    from gastown.services import attempts
+    from gastown.services.sessions import attempts
     from gastown.ui import style
     from gastown.ui.tables import columns
 
@@ -70,7 +70,8 @@ def _newest(gt: Ctx, which: str) -> Any:
     """The session of that id, or the newest of that worker, over or not."""
     from gastown.model import address
     from gastown.runtime import sessions
-    from gastown.services import attempts, polecats
+    from gastown.services.agents import polecats
+    from gastown.services.sessions import attempts
 
     run = attempts.run_dir(gt.town)
     if "/" not in which:
@@ -94,7 +95,7 @@ def _newest(gt: Ctx, which: str) -> Any:
 
 def _living(gt: Ctx, which: str) -> str:
     """The live session meant; of one on another machine it is said where. Raises NotFound."""
-    from gastown.services import release
+    from gastown.services.sling import release
 
     try:
         return release.find_session(gt.town_in_need, which)
@@ -123,7 +124,7 @@ def stop(
     quiet: Quiet = False,
 ) -> int:
     """End sessions. Their work stays on its hook, to be resumed; what is uncommitted is saved."""
-    from gastown.services import release as service
+    from gastown.services.sling import release as service
 
     gt: Ctx = ctx.obj
     if bool(which) == everything:
@@ -144,7 +145,7 @@ def stop(
 @app.command("ended", hidden=True)
 def ended(ctx: typer.Context, sid: Annotated[str, typer.Argument(metavar="SESSION")]) -> None:
     """What a session's runner calls when its agent is gone."""
-    from gastown.services import recover
+    from gastown.services.work import recover
 
     gt: Ctx = ctx.obj
     found = recover.session_ended(gt.town, sid)

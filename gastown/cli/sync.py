@@ -15,8 +15,8 @@ from gastown.model.text import counted, safe
 
 if TYPE_CHECKING:
     from gastown.model.errors import InvalidFile
-    from gastown.services.sync import SyncReport
-    from gastown.services.tenure import Tenure
+    from gastown.services.claims.tenure import Tenure
+    from gastown.services.sync.sync import SyncReport
 
 
 def sync(
@@ -40,9 +40,9 @@ def sync(
 
     Exits 1 if a file cannot be used: an edit that stayed out, or what came.
     """
-    from gastown.services import clocks
-    from gastown.services.clone import attach_remote
-    from gastown.services.exchange import exchange
+    from gastown.services.machines import clocks
+    from gastown.services.machines.clone import attach_remote
+    from gastown.services.machines.exchange import exchange
 
     gt: Ctx = ctx.obj
     with interruptible("interrupted; the next gt sync does what is left"):
@@ -72,7 +72,7 @@ def sync(
 
 def _stayed(gt: Ctx, found: tuple[InvalidFile, ...]) -> int:
     """Name edits that stay out, with what to do; how many there were."""
-    from gastown.services import lint
+    from gastown.services.files import lint
 
     for one in found:
         say(f"warning: {safe(one)}")
@@ -82,7 +82,7 @@ def _stayed(gt: Ctx, found: tuple[InvalidFile, ...]) -> int:
 
 def _came(gt: Ctx, found: tuple[InvalidFile, ...]) -> int:
     """Name files that came and cannot be used, with what to do; how many there were."""
-    from gastown.services import lint
+    from gastown.services.files import lint
 
     for one in found:
         say(f"warning: it came and cannot be used: {safe(one)}")
@@ -91,7 +91,7 @@ def _came(gt: Ctx, found: tuple[InvalidFile, ...]) -> int:
 
 
 def _finish(gt: Ctx) -> None:
-    from gastown.services import unfinished
+    from gastown.services.sync import unfinished
 
     done = unfinished.finish(gt.town)
     if done.what or done.settled:
@@ -163,7 +163,7 @@ def merge_driver(
     rest: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
 ) -> int:
     """What git calls to merge one file of a town."""
-    from gastown.services import mergedriver
+    from gastown.services.sync import mergedriver
 
     gt: Ctx = ctx.obj
     heads = [key.removeprefix("GITHEAD_") for key in gt.env if key.startswith("GITHEAD_")]
@@ -184,7 +184,7 @@ def resolve(
     json: Json = False,
 ) -> None:
     """List the versions of a text that two places changed, or choose one (or another text)."""
-    from gastown.services import resolve as service
+    from gastown.services.beads import resolve as service
 
     gt: Ctx = ctx.obj
     bead_id = gt.resolve(bead)

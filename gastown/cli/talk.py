@@ -13,10 +13,10 @@ from gastown.cli.output import put, put_json, put_lines, read_stdin, say, text_f
 from gastown.model.bead import Bead
 from gastown.model.errors import UsageError
 from gastown.model.text import safe
-from gastown.services import escalate as escalations
-from gastown.services import nudge as nudges
-from gastown.services import queries
-from gastown.services.nudge import Nudged
+from gastown.services.beads import queries
+from gastown.services.mail import escalate as escalations
+from gastown.services.mail import nudge as nudges
+from gastown.services.mail.nudge import Nudged
 from gastown.ui import style
 from gastown.ui.tables import columns
 
@@ -240,7 +240,7 @@ def sendmail_main(ctx: typer.Context) -> None:
     gt sendmail [-t] [ADDRESS…]: with -t also to everybody in To, Cc and Bcc. Other options of sendmail
     are accepted. In mutt: set sendmail="gt sendmail -t".
     """
-    from gastown.services import sendmail as service
+    from gastown.services.mail import sendmail as service
 
     words, from_headers = _sendmail_words(ctx.meta["sendmail"])
     service.accept(ctx.obj.town, read_stdin(), words=words, from_headers=from_headers)

@@ -40,7 +40,7 @@ def init(
     quiet: Quiet = False,
 ) -> None:
     """Make a town here or at PATH, and commit exactly its files."""
-    from gastown.services.init import make_town
+    from gastown.services.machines.init import make_town
 
     made = make_town(path, name=name, prefix=prefix, template=template, remote=remote, machine_name=machine)
     if json:
@@ -85,7 +85,7 @@ def status(
 
 def info(ctx: typer.Context, json: Json = False, at: At = None) -> None:
     """Where this town is, and who you are in it."""
-    from gastown.services import status as service
+    from gastown.services.health import status as service
 
     gt: Ctx = ctx.obj
     found = service.info(gt.town, gt.view(at), __version__)
@@ -104,8 +104,8 @@ def doctor(
     json: Json = False,
 ) -> int:
     """Look for what is broken. Exit 1 if an error remains."""
-    from gastown.services import doctor as service
-    from gastown.services.findings import FAIL
+    from gastown.services.files.findings import FAIL
+    from gastown.services.health import doctor as service
     from gastown.ui import doctor as render
 
     gt: Ctx = ctx.obj

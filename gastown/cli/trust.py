@@ -12,8 +12,8 @@ from gastown.cli.options import Json
 from gastown.cli.output import hint, problems, put, put_json, put_lines, say
 from gastown.model.errors import NotFound, Refused, UsageError
 from gastown.model.text import safe, safe_block
-from gastown.services import commands, trust
-from gastown.services.commands import Wanted
+from gastown.services.settings import commands, trust
+from gastown.services.settings.commands import Wanted
 from gastown.ui import style
 from gastown.ui.tables import columns
 

@@ -14,8 +14,8 @@ from gastown.model import address, times
 from gastown.model.errors import UsageError
 from gastown.model.event import PROBLEMS
 from gastown.model.ids import is_id
-from gastown.services import trail as trails
-from gastown.services.trail import Event, Wanted
+from gastown.services.health import trail as trails
+from gastown.services.health.trail import Event, Wanted
 from gastown.ui import feed as render
 from gastown.ui import style
 

@@ -51,8 +51,8 @@ def sling(
     TARGET is a rig (an idle polecat, else a new one) or RIG/NAME; without one the beads' own rig, for new work the rig
     you stand in, or the only one. What stands behind -- is a command that does the work, without any agent.
     """
-    from gastown.services import beads, targets
-    from gastown.services import sling as service
+    from gastown.services.beads import beads, targets
+    from gastown.services.sling import sling as service
 
     gt: Ctx = ctx.obj
     town = gt.town
@@ -113,8 +113,8 @@ def release(
     quiet: Quiet = False,
 ) -> None:
     """Put held work back to open. Uncommitted work is saved, the branch stays, the session ends."""
-    from gastown.services import release as service
-    from gastown.services import resume as finding
+    from gastown.services.sling import release as service
+    from gastown.services.work import resume as finding
 
     gt: Ctx = ctx.obj
     if not names:
@@ -158,7 +158,7 @@ def resume(
 
     What stands behind -- is a command that does the work from now on.
     """
-    from gastown.services import resume as service
+    from gastown.services.work import resume as service
 
     gt: Ctx = ctx.obj
     names, command = split_command(names, sys.argv)
@@ -198,7 +198,8 @@ def _own_bead(gt: Ctx) -> str | None:
 
 def _alive(gt: Ctx, bead: Bead | None) -> Bead | None:
     """The first call from inside the session: the agent lives, and has begun."""
-    from gastown.services import heartbeat, hook
+    from gastown.services.beads import hook
+    from gastown.services.sessions import heartbeat
 
     if bead is None or not _inside(gt, bead):
         return bead
@@ -220,7 +221,7 @@ def hook(
     at: At = None,
 ) -> None:
     """What is on your hook, in one line."""
-    from gastown.services import hook as service
+    from gastown.services.beads import hook as service
     from gastown.store.layout import rig_of_path
     from gastown.ui.lines import empty_hook_line, hook_line
 
@@ -231,7 +232,7 @@ def hook(
     if name == gt.actor and at is None:
         bead = _alive(gt, bead)
     elif bead is None:
-        from gastown.services import polecats
+        from gastown.services.agents import polecats
 
         polecats.require(view, name)
     if json:
@@ -248,8 +249,8 @@ def prime(
     json: Json = False,
 ) -> None:
     """Who you are, what is on your hook with all of it, and what to do next."""
-    from gastown.services import hook as hooks
-    from gastown.services import prime as service
+    from gastown.services.agents import prime as service
+    from gastown.services.beads import hook as hooks
 
     gt: Ctx = ctx.obj
     town = gt.town
@@ -267,7 +268,7 @@ def heartbeat(
     text: Annotated[list[str] | None, typer.Argument(metavar="[TEXT]", help="What you are doing.")] = None,
 ) -> None:
     """Say that you are alive. Written on this machine only."""
-    from gastown.services import heartbeat as service
+    from gastown.services.sessions import heartbeat as service
 
     gt: Ctx = ctx.obj
     service.beat(gt.root, gt.actor, " ".join(text or ()))
@@ -284,9 +285,9 @@ def done(
     quiet: Quiet = False,
 ) -> None:
     """Hand in the work on your hook; uncommitted work is committed first."""
-    from gastown.services import done as service
-    from gastown.services import footing
-    from gastown.services import release as sessions
+    from gastown.services.files import footing
+    from gastown.services.sling import release as sessions
+    from gastown.services.work import done as service
 
     gt: Ctx = ctx.obj
     words = text_from(message, file, stdin)
@@ -309,7 +310,7 @@ def done(
 
 def exec_work(ctx: typer.Context) -> int:
     """Run the command of the bead on your hook, commit what it changed, hand it in. For the exec agent."""
-    from gastown.services import execwork as service
+    from gastown.services.work import execwork as service
 
     gt: Ctx = ctx.obj
 

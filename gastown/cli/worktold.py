@@ -9,9 +9,9 @@ from gastown.cli.output import hint, put, put_json, say
 from gastown.model.text import safe, safe_block
 
 if TYPE_CHECKING:
-    from gastown.services.done import DoneReport
-    from gastown.services.refinery import Step
-    from gastown.services.starts import SlingReport
+    from gastown.services.refinery.refinery import Step
+    from gastown.services.sling.starts import SlingReport
+    from gastown.services.work.done import DoneReport
 
 
 def sling(report: SlingReport, *, quiet: bool, dry_run: bool) -> None:
@@ -30,7 +30,7 @@ def sling(report: SlingReport, *, quiet: bool, dry_run: bool) -> None:
 def send_off(gt: Ctx) -> None:
     """Let other machines know at once of what was given to them."""
     from gastown.model.errors import GtError
-    from gastown.services.exchange import exchange
+    from gastown.services.machines.exchange import exchange
 
     try:
         exchange(gt.town)
@@ -40,7 +40,7 @@ def send_off(gt: Ctx) -> None:
 
 def who_starts_it(root: str) -> None:
     """What is queued waits for somebody: without a deacon that is the person."""
-    from gastown.services import powers
+    from gastown.services.sessions import powers
 
     if powers.deacon(root) is None:
         hint("no deacon runs: `gt up` starts what is queued when it can; so does `gt sling ID --wait`")
@@ -56,7 +56,7 @@ def refusals(report: SlingReport) -> None:
 
 def follow(gt: Ctx, report: SlingReport, *, json: bool, quiet: bool) -> int:
     """Carry what was slung to its end; 0 only if all of it was merged."""
-    from gastown.services import drive
+    from gastown.services.refinery import drive
 
     if quiet and not json:
         sling(report, quiet=True, dry_run=False)

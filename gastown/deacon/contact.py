@@ -8,8 +8,8 @@ from gastown.model.errors import GtError, NotFound
 from gastown.runtime import sessions
 from gastown.runtime.presets import load_preset
 from gastown.runtime.tmux import Server
-from gastown.services import attempts, keyboard
-from gastown.services import nudge as nudges
+from gastown.services.mail import nudge as nudges
+from gastown.services.sessions import attempts, keyboard
 from gastown.store import files
 from gastown.store.town import Town
 

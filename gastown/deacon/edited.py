@@ -12,7 +12,7 @@ from typing import Any
 from gastown.model import groups
 from gastown.model.bead import HELD, TRANSITIONS
 from gastown.model.errors import InvalidFile
-from gastown.services import halves, handedits, lint
+from gastown.services.files import halves, handedits, lint
 from gastown.store import files, git, layout, links, schema
 from gastown.store.fitting import Fitting
 from gastown.store.stale import Versions

@@ -14,7 +14,7 @@ from gastown.deacon.action import REFINERY, Action
 from gastown.model.errors import GtError
 from gastown.runtime import shell
 from gastown.runtime.processes import Proc, alive, terminate
-from gastown.services import powers
+from gastown.services.sessions import powers
 from gastown.store import layout, runstate
 
 # Gates may take long, and end by their own time limits.

@@ -21,7 +21,8 @@ from gastown.deacon.table import ERRANDS, PATROLS, SESSIONS, Patrol
 from gastown.deacon.watcher import Watcher
 from gastown.deacon.world import World
 from gastown.model.errors import GtError
-from gastown.services import footing, powers
+from gastown.services.files import footing
+from gastown.services.sessions import powers
 from gastown.store import layout
 from gastown.store.town import Town
 
@@ -210,7 +211,7 @@ class Deacon:
         self._resting = False
         try:
             if footing.left_behind(self.town.repo):
-                from gastown.services import strayed
+                from gastown.services.sync import strayed
 
                 strayed.bring_back(self.town)
         except (GtError, OSError) as error:

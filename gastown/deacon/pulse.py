@@ -10,7 +10,7 @@ from gastown.runtime import sessions
 from gastown.runtime.processes import alive
 from gastown.runtime.runner import EXIT
 from gastown.runtime.sessions import SessionRecord
-from gastown.services import attempts
+from gastown.services.sessions import attempts
 from gastown.store.town import Town
 
 # The runner hands in by itself what ended well; only when it takes longer than this is it not waited for.

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from gastown.model import times
 from gastown.model.errors import RaceLost
-from gastown.services import powers
+from gastown.services.sessions import powers
 from gastown.store import flock
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gastown.model.bead import HELD, Bead
 from gastown.model.errors import InvalidFile, NotFound
 from gastown.model.row import Row
-from gastown.services import scheduler
+from gastown.services.sling import scheduler
 from gastown.store import index as indexes
 from gastown.store.town import Town
 

@@ -10,7 +10,7 @@ from gastown.model.bead import Bead
 from gastown.model.errors import UsageError
 from gastown.model.row import Row
 from gastown.model.text import safe, safe_block
-from gastown.services.queries import Node
+from gastown.services.beads.queries import Node
 from gastown.store.layout import rig_of_path
 from gastown.ui import style
 from gastown.ui.tables import columns, plain

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gastown.model.text import counted, safe
-from gastown.services.findings import Finding
+from gastown.services.files.findings import Finding
 from gastown.ui import style
 
 _STYLES = {"ok": "green", "note": "dim", "warning": "yellow", "error": "red", "fixed": "cyan"}

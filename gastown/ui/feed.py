@@ -7,7 +7,7 @@ from typing import Any
 
 from gastown.model import times
 from gastown.model.text import safe
-from gastown.services.trail import Chapter
+from gastown.services.health.trail import Chapter
 from gastown.ui import style
 
 _STYLES = {

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from gastown.model import times
 from gastown.model.incoming import Content
 from gastown.model.text import clip, safe, safe_block
-from gastown.services.mailbox import Letter
+from gastown.services.mail.mailbox import Letter
 from gastown.ui import style
 from gastown.ui.tables import columns
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gastown.model.text import clip, safe
-from gastown.services.standing import Problem, RigStatus, Status, Worker
-from gastown.services.status import age
+from gastown.services.health.standing import Problem, RigStatus, Status, Worker
+from gastown.services.health.status import age
 from gastown.ui import style
 
 _MANY = 30

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from gastown.services import mail
+from gastown.services.mail import mail
 from gastown.store import runstate
 from gastown.store.town import Town, open_town
 from tests.bench import syncing, talking

@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from gastown.services import clone, settle, sync
+from gastown.services.machines import clone
+from gastown.services.sync import settle, sync
 from gastown.store.town import Town, open_town
 from tests.bench.measure import Row, environment
 from tests.bench.towns import town_of

@@ -9,14 +9,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from gastown.services import mail
+from gastown.services.mail import mail
 from tests.bench.measure import Row, environment, gt_ratio, pace
 from tests.bench.towns import town_of
 from tests.deacon import measure as watching
 
 SENDER = """
 import sys
-from gastown.services import mail
+from gastown.services.mail import mail
 from gastown.store.town import open_town
 town = open_town(sys.argv[1])
 print("ready", flush=True)

@@ -29,7 +29,8 @@ ALLOWED = {
 
 # And what git's merge driver may: it is started once a file.
 MERGING = ALLOWED | {
-    "gastown.services", "gastown.services.mergedriver", "gastown.store.filemerge", "gastown.store.yaml",
+    "gastown.services", "gastown.services.sync", "gastown.services.sync.mergedriver",
+    "gastown.store.filemerge", "gastown.store.yaml",
     "gastown.store.orders", "gastown.model.merge", "gastown.model.merge_bead", "gastown.model.merge_doc",
     "gastown.model.merge_text", "gastown.model.times",
 }  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gastown.cli import fast
-from gastown.services import mail, mailbox, nudge
+from gastown.services.mail import mail, mailbox, nudge
 from gastown.store import runstate
 from gastown.store.change import Change
 from gastown.store.town import Town

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gastown.services import localtarget
+from gastown.services.rigs import localtarget
 from gastown.store import layout
 from gastown.store.town import Town
 from tests.conftest import Runner, git

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from gastown.services import wiring
+from gastown.services.agents import wiring
 from gastown.store import identity, layout
 from gastown.store.town import Town
 from tests.conftest import PROJECT, Runner, git, run_gt

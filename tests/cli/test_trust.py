@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gastown.runtime.presets import load_preset
-from gastown.services import trust
+from gastown.services.settings import trust
 from gastown.store import layout, yaml
 from gastown.store.town import Town
 from tests.conftest import Runner, git

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from gastown.runtime import git, sessions
-from gastown.services import sling
+from gastown.services.sling import sling
 from tests.conftest import Ran, gt_argv, run_gt
 from tests.services.work_lab import CHECKOUT, Lab, eventually
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from gastown.services.sync import sync
+from gastown.services.sync.sync import sync
 from gastown.store.town import Town
 from tests.conftest import PROJECT, Clock, git
 from tests.services.work_lab import eventually
@@ -23,13 +23,13 @@ from tests.sync.ground import Ground, bead, check_clean, contents, note, plain, 
 SLOW = pytest.mark.slow
 ACT = """
 import sys
-from gastown.services import sync
+from gastown.services.sync import sync
 from gastown.store.town import open_town
 sync.sync(open_town(sys.argv[1], clock=lambda: float(sys.argv[2])))
 """
 REFRESH = """
 import sys
-from gastown.services import townhooks
+from gastown.services.sync import townhooks
 from gastown.store.town import open_town
 townhooks.refresh(open_town(sys.argv[1], clock=lambda: float(sys.argv[2])), finished=True)
 """

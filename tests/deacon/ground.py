@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gastown.model import times
-from gastown.services import dispatch, powers
+from gastown.services.sessions import dispatch, powers
 from gastown.store.change import Change
 from gastown.store.town import open_town
 from tests.conftest import PROJECT, git, run_gt

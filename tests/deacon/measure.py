@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gastown.services import mail, powers
+from gastown.services.mail import mail
+from gastown.services.sessions import powers
 from gastown.store import layout
 from gastown.store.change import Change
 from gastown.store.town import Town, open_town

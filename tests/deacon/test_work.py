@@ -15,7 +15,8 @@ import pytest
 
 from gastown.model import times
 from gastown.runtime import marked, processes, sessions
-from gastown.services import attempts, powers, shutdown
+from gastown.services.sessions import attempts, powers
+from gastown.services.work import shutdown
 from tests.conftest import git, run_gt
 from tests.deacon.ground import Event, Ground
 
@@ -252,7 +253,7 @@ def test_work_that_fails_again_and_again_is_given_to_a_person(site: Ground) -> N
 STARTING = """
 import signal, sys
 from gastown.deacon.sole import sole
-from gastown.services import powers
+from gastown.services.sessions import powers
 with sole(sys.argv[1]):
     print("held", flush=True)
     sys.stdin.readline()

@@ -20,7 +20,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from gastown.services import dispatch, powers, shutdown
+from gastown.services.sessions import dispatch, powers
+from gastown.services.work import shutdown
 from gastown.store import layout
 from gastown.store.change import Change
 from gastown.store.town import Town, open_town

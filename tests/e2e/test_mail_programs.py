@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from gastown.services import mail, mailbox
-from gastown.services.mail import Outgoing
+from gastown.services.mail import mail, mailbox
+from gastown.services.mail.mail import Outgoing
 from gastown.store.town import Town, open_town
 from tests.conftest import PROJECT, Clock, git
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gastown.services import mail
-from gastown.services.mail import Outgoing
-from gastown.services.outbox import Sent
+from gastown.services.mail import mail
+from gastown.services.mail.mail import Outgoing
+from gastown.services.mail.outbox import Sent
 from gastown.store import layout
 from gastown.store.town import Town, open_town
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from gastown.model.bead import Bead, work_branch
 from gastown.model.queue import Entry
 from gastown.runtime import clones, git
-from gastown.services import queue, refinery
-from gastown.services.refinery import RefineryReport, Step
+from gastown.services.landing import queue
+from gastown.services.refinery import refinery
+from gastown.services.refinery.refinery import RefineryReport, Step
 from gastown.store import layout
 from gastown.store.change import Change
 from gastown.store.town import open_town
@@ -203,7 +204,7 @@ class Lab:
     def child(self, code: str, **env: str) -> int:
         """Run `code` (with `town`, `RIG` and `refinery` at hand) in a process of its own; its exit code."""
         head = (
-            "from gastown.services import refinery\nfrom gastown.store.town import open_town\nimport os, sys\n"
+            "from gastown.services.refinery import refinery\nfrom gastown.store.town import open_town\nimport os, sys\n"
             f"RIG = {RIG!r}\ntown = open_town({self.root!r})\n"
         )
         done = subprocess.run(

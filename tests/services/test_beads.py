@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from gastown.model.bead import Bead
 from gastown.model.errors import NotFound, Refused, UsageError
-from gastown.services import beads
-from gastown.services.beads import Draft, Edit
+from gastown.services.beads import beads
+from gastown.services.beads.beads import Draft, Edit
 from gastown.store.town import Town
 from tests.conftest import git
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gastown.model.errors import NotFound, UsageError
-from gastown.services import config
+from gastown.services.settings import config
 from gastown.store import layout, schema
 from gastown.store.town import Town
 from tests.conftest import git
@@ -67,7 +67,7 @@ def test_setting_again_makes_no_commit_and_comments_stay(town: Town) -> None:
 
 
 def test_commands_written_here_are_trusted_once_there_is_a_remote(town: Town, rig: str) -> None:
-    from gastown.services import trust
+    from gastown.services.settings import trust
 
     config.set_value(town, "rig.green.gates", "[{name: test, run: make}]")
     git("remote", "add", "origin", "/nowhere", cwd=town.root)

@@ -11,9 +11,14 @@ from pathlib import Path
 import pytest
 
 from gastown.model.errors import InvalidFile, NotFound, Refused
-from gastown.services import beads, doctor, handedits, lint, release, rigs, sound, status, wiring
-from gastown.services.findings import FAIL, FIXED, NOTE, OK, WARN
-from gastown.services.rigs import NewRig
+from gastown.services.agents import wiring
+from gastown.services.beads import beads
+from gastown.services.files import handedits, lint, sound
+from gastown.services.files.findings import FAIL, FIXED, NOTE, OK, WARN
+from gastown.services.health import doctor, status
+from gastown.services.rigs import rigs
+from gastown.services.rigs.rigs import NewRig
+from gastown.services.sling import release
 from gastown.store import gitindex, layout
 from gastown.store.change import Change
 from gastown.store.town import Town, open_town

@@ -10,8 +10,9 @@ import pytest
 from gastown.model.bead import Bead
 from gastown.model.errors import GtError, Refused, UsageError
 from gastown.runtime import git, sessions
-from gastown.services import done, release
-from gastown.services.done import DoneReport
+from gastown.services.sling import release
+from gastown.services.work import done
+from gastown.services.work.done import DoneReport
 from gastown.store import layout
 from gastown.store.change import Change
 from tests.services.work_lab import Lab

@@ -8,8 +8,10 @@ import time
 
 import pytest
 
-from gastown.services import attempts, drive, sling
-from gastown.services.drive import DriveReport
+from gastown.services.refinery import drive
+from gastown.services.refinery.drive import DriveReport
+from gastown.services.sessions import attempts
+from gastown.services.sling import sling
 from gastown.store import flock, layout
 from gastown.store.index import Index
 from gastown.store.town import open_town

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gastown.model.errors import NotFound, UsageError
-from gastown.services import escalate, mailbox
+from gastown.services.mail import escalate, mailbox
 from gastown.store.town import Town
 from tests.conftest import Clock, git
 from tests.services.mail_lab import AMBER, as_, staff

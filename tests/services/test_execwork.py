@@ -8,7 +8,7 @@ import pytest
 
 from gastown.model.errors import Refused
 from gastown.runtime import git
-from gastown.services import execwork
+from gastown.services.work import execwork
 
 
 def test_everything_it_changed_is_committed_under_the_beads_title(work):

@@ -12,7 +12,10 @@ import pytest
 from gastown.deacon.patrols import packing
 from gastown.model.errors import InvalidFile, Refused, UsageError
 from gastown.runtime import marked, processes, shell
-from gastown.services import claims, doctor, gatelogs, refinery, sentback
+from gastown.services.claims import claims
+from gastown.services.health import doctor
+from gastown.services.landing import gatelogs
+from gastown.services.refinery import refinery, sentback
 from gastown.store.town import open_town
 from tests.services.refinery_lab import RIG, Lab
 from tests.store.towns import git as plain_git

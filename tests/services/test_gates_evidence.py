@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from gastown.services.evidence import why_not_run
+from gastown.services.landing.evidence import why_not_run
 
 NOTHING_RAN = [
     (5, "collected 0 items\n\n===== no tests ran in 0.01s =====\n"),

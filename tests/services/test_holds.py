@@ -7,8 +7,10 @@ import os
 import pytest
 
 from gastown.model.errors import Refused
-from gastown.services import drive, estop, holds, scheduler, sling
-from gastown.services import status as statuses
+from gastown.services.health import status as statuses
+from gastown.services.refinery import drive
+from gastown.services.sessions import estop, holds
+from gastown.services.sling import scheduler, sling
 from tests.services.test_resume import stalled
 from tests.services.work_lab import Lab
 
@@ -42,7 +44,7 @@ def test_sling_is_refused_before_anything_is_touched(stopped: Lab) -> None:
 def test_what_is_queued_stays_queued(stopped: Lab) -> None:
     bead = stopped.bead()
     with stopped.town.change("queue") as change:
-        from gastown.services import dispatch
+        from gastown.services.sessions import dispatch
 
         dispatch.enqueue(change, change.bead(bead.id), "app", "for the test")
     assert sling.dispatch_queued(stopped.town) == []

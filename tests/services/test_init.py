@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gastown.model.errors import Refused, UsageError
 from gastown.model.ids import is_name
-from gastown.services import init, machine
+from gastown.services.machines import init, machine
 from gastown.store import schema
 from gastown.store.town import open_town
 from tests.conftest import Clock, git

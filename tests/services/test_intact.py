@@ -9,8 +9,10 @@ import pytest
 
 from gastown.model.errors import Refused
 from gastown.runtime import git
-from gastown.services import doctor, done, nuke
-from gastown.services.release import release
+from gastown.services.health import doctor
+from gastown.services.sling import nuke
+from gastown.services.sling.release import release
+from gastown.services.work import done
 from gastown.store import layout
 from tests.services.refinery_lab import Lab as Queue
 

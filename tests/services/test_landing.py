@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from gastown.runtime import clones, git, joins
-from gastown.services import doctor, pulling, refinery, status, trust
+from gastown.services.health import doctor, status
+from gastown.services.refinery import refinery
+from gastown.services.rigs import pulling
+from gastown.services.settings import trust
 from gastown.store import layout
 from tests.services.refinery_lab import ME, RIG, Lab
 from tests.store.towns import git as plain_git

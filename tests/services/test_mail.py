@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gastown.model.errors import InvalidFile, NotFound, Refused, UsageError
-from gastown.services import digest, mail, mailbox
-from gastown.services.mail import Outgoing
+from gastown.services.mail import digest, mail, mailbox
+from gastown.services.mail.mail import Outgoing
 from gastown.store import maildir
 from gastown.store.town import Town
 from tests.conftest import Clock, git

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from gastown.services import mailbox, outbox
+from gastown.services.mail import mailbox, outbox
 from gastown.store import layout
 from gastown.store.town import Town
 from tests.conftest import PROJECT, git
@@ -18,8 +18,8 @@ from tests.services.mail_lab import AMBER, staff, write
 
 SENDER = """
 import sys
-from gastown.services import mail
-from gastown.services.mail import Outgoing
+from gastown.services.mail import mail
+from gastown.services.mail.mail import Outgoing
 from gastown.store.town import open_town
 town = open_town(sys.argv[1], actor=sys.argv[2])
 print("ready", flush=True)

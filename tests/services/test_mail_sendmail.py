@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gastown.model.errors import GtError, NotFound, Refused, UsageError
-from gastown.services import mailbox, recipients, sendmail
+from gastown.services.mail import mailbox, recipients, sendmail
 from gastown.store.town import Town
 from tests.conftest import git
 from tests.services.mail_lab import AMBER, BIRCH, as_, staff

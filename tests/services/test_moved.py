@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from gastown.runtime import git, sessions
-from gastown.services import moving, release
+from gastown.services.agents import moving
+from gastown.services.sling import release
 from gastown.store import layout
 from gastown.store.town import open_town
 from tests.conftest import Ran, run_gt

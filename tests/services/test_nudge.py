@@ -17,8 +17,9 @@ from gastown.runtime import sessions
 from gastown.runtime.sessions import SessionRecord, SessionSpec
 from gastown.runtime.starting import start
 from gastown.runtime.tmux import Server
-from gastown.services import attempts, digest, keyboard, mailbox, nudge
-from gastown.services.nudge import Nudge
+from gastown.services.mail import digest, mailbox, nudge
+from gastown.services.mail.nudge import Nudge
+from gastown.services.sessions import attempts, keyboard
 from gastown.store import files
 from gastown.store.town import Town
 from tests.conftest import PROJECT, Clock
@@ -83,7 +84,7 @@ def test_a_torn_file_in_the_queue_hides_no_other(green: Town) -> None:
 
 TAKER = """
 import sys
-from gastown.services import nudge
+from gastown.services.mail import nudge
 print("ready", flush=True)
 sys.stdin.readline()
 taken = nudge.take(sys.argv[1], "green/amber", float(sys.argv[2]))

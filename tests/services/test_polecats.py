@@ -11,7 +11,11 @@ import pytest
 from gastown.model.bead import Bead
 from gastown.model.errors import NotFound, Refused
 from gastown.runtime import git, sessions
-from gastown.services import beads, done, nuke, polecats, refinery, release, rigremoval
+from gastown.services.agents import polecats
+from gastown.services.beads import beads
+from gastown.services.refinery import refinery
+from gastown.services.sling import nuke, release
+from gastown.services.work import done, rigremoval
 from gastown.store import layout
 from gastown.store.change import Change
 from tests.services.work_lab import Lab, eventually

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from gastown.model.errors import UsageError
-from gastown.services import beads, heartbeat, hook, prime
-from gastown.services.hook import HookUnreadable
+from gastown.services.agents import prime
+from gastown.services.beads import beads, hook
+from gastown.services.beads.hook import HookUnreadable
+from gastown.services.sessions import heartbeat
 from gastown.store import layout, runstate
 from gastown.store.change import Change
 from tests.services.work_lab import Lab

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gastown.model.errors import NotFound, UsageError
-from gastown.services import beads, queries
-from gastown.services.beads import Draft, Edit
-from gastown.services.queries import Filter
+from gastown.services.beads import beads, queries
+from gastown.services.beads.beads import Draft, Edit
+from gastown.services.beads.queries import Filter
 from gastown.store.town import Town
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gastown.model.errors import InvalidFile, NotFound, UsageError
-from gastown.services import recipients
+from gastown.services.mail import recipients
 from gastown.store.town import Town
 from tests.conftest import git
 from tests.services.mail_lab import AMBER, BIRCH, PAT, staff

@@ -10,7 +10,8 @@ import pytest
 
 from gastown.model.errors import GtError, NotFound
 from gastown.runtime import git, processes, sessions
-from gastown.services import attempts, recover
+from gastown.services.sessions import attempts
+from gastown.services.work import recover
 from gastown.store import layout
 from gastown.store.change import Change
 from tests.conftest import run_gt
@@ -170,7 +171,7 @@ def test_a_sling_killed_before_its_session_is_found_and_can_be_finished(work):
 
 
 def test_work_whose_done_was_killed_is_handed_in_whatever_the_exit(work):
-    from gastown.services import done as handing_in
+    from gastown.services.work import done as handing_in
     from gastown.store import runstate
 
     bead = work.bead()

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from gastown.runtime import clones, git
-from gastown.services import attempt, refinery, worksite
+from gastown.services.agents import worksite
+from gastown.services.refinery import attempt, refinery
 from gastown.store import flock
 from tests.services.refinery_lab import RIG, Lab
 from tests.store.towns import git as plain_git

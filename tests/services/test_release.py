@@ -8,8 +8,10 @@ import pytest
 
 from gastown.model.errors import NotFound, Refused
 from gastown.runtime import git, sessions
-from gastown.services import beads, release, resume
-from gastown.services.sling import dispatch_queued
+from gastown.services.beads import beads
+from gastown.services.sling import release
+from gastown.services.sling.sling import dispatch_queued
+from gastown.services.work import resume
 from gastown.store import layout
 from gastown.store.change import Change
 

@@ -11,7 +11,9 @@ import pytest
 
 from gastown.model.errors import GtError, Refused
 from gastown.runtime import git
-from gastown.services import done, refinery, release
+from gastown.services.refinery import refinery
+from gastown.services.sling import release
+from gastown.services.work import done
 from gastown.store import layout
 from tests.services.work_lab import Lab, eventually
 

@@ -10,9 +10,14 @@ from pathlib import Path
 import pytest
 
 from gastown.model.errors import GtError, Refused, UsageError
-from gastown.services import doctor, done, landing, origins, refinery, rigs, trust
-from gastown.services.findings import FIXED, OK, WARN
-from gastown.services.rigs import NewRig
+from gastown.services.files.findings import FIXED, OK, WARN
+from gastown.services.health import doctor
+from gastown.services.landing import landing
+from gastown.services.refinery import refinery
+from gastown.services.rigs import origins, rigs
+from gastown.services.rigs.rigs import NewRig
+from gastown.services.settings import trust
+from gastown.services.work import done
 from gastown.store import layout
 from gastown.store.town import Town
 from tests.conftest import git

@@ -12,8 +12,11 @@ import pytest
 
 from gastown.model.errors import InvalidFile, NotFound, Refused, UsageError
 from gastown.runtime import git, sessions, tmux
-from gastown.services import beads, nudge, release, rigs, scheduler, sling, targets
-from gastown.services.sling import dispatch_queued
+from gastown.services.beads import beads, targets
+from gastown.services.mail import nudge
+from gastown.services.rigs import rigs
+from gastown.services.sling import release, scheduler, sling
+from gastown.services.sling.sling import dispatch_queued
 from gastown.store import layout
 from gastown.store.change import Change
 from tests.services.work_lab import RIG, Lab, eventually

@@ -10,7 +10,7 @@ import pytest
 
 from gastown.model.queue import Entry
 from gastown.runtime import git
-from gastown.services import stack
+from gastown.services.landing import stack
 
 WHO = git.author_env("rig/refinery", "refinery@rig.town.gt")
 

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from gastown.model import times
-from gastown.services import beads, powers, status
-from gastown.services.beads import Draft
+from gastown.services.beads import beads
+from gastown.services.beads.beads import Draft
+from gastown.services.health import status
+from gastown.services.sessions import powers
 from gastown.store import layout
 from gastown.store.town import Town
 from gastown.ui import status as render

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 
 from gastown.model.errors import UsageError
-from gastown.services import beads, refinery, trail
-from gastown.services.beads import Draft, Edit
-from gastown.services.trail import Wanted
+from gastown.services.beads import beads
+from gastown.services.beads.beads import Draft, Edit
+from gastown.services.health import trail
+from gastown.services.health.trail import Wanted
+from gastown.services.refinery import refinery
 from gastown.store.town import Town
 from tests.conftest import git
 from tests.services.work_lab import Lab

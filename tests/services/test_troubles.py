@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from gastown.services import commands, config, doctor, escalate, polecats, status, trust
-from gastown.services import given as given_
+from gastown.services.agents import given as given_
+from gastown.services.agents import polecats
+from gastown.services.health import doctor, status
+from gastown.services.mail import escalate
+from gastown.services.settings import commands, config, trust
 from gastown.store import layout
 from gastown.store.town import Town
 from tests.conftest import PROJECT, git

@@ -9,7 +9,7 @@ import pytest
 
 from gastown.model.errors import InvalidFile, Refused
 from gastown.runtime import git
-from gastown.services import trust
+from gastown.services.settings import trust
 from gastown.store import files, layout
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from gastown.model.errors import Refused
 from gastown.runtime import git
-from gastown.services import done, trust
+from gastown.services.settings import trust
+from gastown.services.work import done
 from gastown.store import layout
 
 INNER = "mkdir fe; cd fe; git init -q; echo code > i.js"

@@ -11,9 +11,13 @@ from pathlib import Path
 
 from gastown.model.bead import Bead
 from gastown.runtime import git, sessions
-from gastown.services import attempts, beads, resume, rigs, sling
-from gastown.services.init import make_town
-from gastown.services.starts import Dispatched, RefusedWork, SlingReport
+from gastown.services.beads import beads
+from gastown.services.machines.init import make_town
+from gastown.services.rigs import rigs
+from gastown.services.sessions import attempts
+from gastown.services.sling import sling
+from gastown.services.sling.starts import Dispatched, RefusedWork, SlingReport
+from gastown.services.work import resume
 from gastown.store import layout
 from gastown.store.change import Change
 from gastown.store.town import Town, open_town

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gastown.services import handedits, townhooks
+from gastown.services.files import handedits
+from gastown.services.sync import townhooks
 from gastown.store.town import Town
 from tests.store.towns import git, small_town
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from gastown.model.bead import Bead
 from gastown.model.errors import NotFound, Refused
 from gastown.model.merge_maildir import Place, parse, path_of
-from gastown.services import resolve
+from gastown.services.beads import resolve
 from gastown.store import layout
 from gastown.store.change import Change
 from gastown.store.town import Town

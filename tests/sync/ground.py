@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from gastown.services.clone import attach_remote, clone
-from gastown.services.sync import sync
+from gastown.services.machines.clone import attach_remote, clone
+from gastown.services.sync.sync import sync
 from gastown.store import layout
 from gastown.store.town import Town, open_town
 from tests.conftest import PROJECT, Clock, copy_town, git

@@ -8,9 +8,13 @@ import pytest
 
 from gastown.model.bead import Bead
 from gastown.runtime import sessions
-from gastown.services import attempts, beads, refinery, rigs, sling
-from gastown.services.exchange import Exchange, exchange
-from gastown.services.starts import Dispatched, RefusedWork, SlingReport
+from gastown.services.beads import beads
+from gastown.services.machines.exchange import Exchange, exchange
+from gastown.services.refinery import refinery
+from gastown.services.rigs import rigs
+from gastown.services.sessions import attempts
+from gastown.services.sling import sling
+from gastown.services.sling.starts import Dispatched, RefusedWork, SlingReport
 from gastown.store.town import Town
 from tests.conftest import git
 from tests.services.work_lab import eventually

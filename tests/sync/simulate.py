@@ -22,10 +22,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from gastown.model.errors import GtError
-from gastown.services import lint, mailbox, unfinished
-from gastown.services.clone import attach_remote, clone
-from gastown.services.init import make_town
-from gastown.services.sync import sync
+from gastown.services.files import lint
+from gastown.services.machines.clone import attach_remote, clone
+from gastown.services.machines.init import make_town
+from gastown.services.mail import mailbox
+from gastown.services.sync import unfinished
+from gastown.services.sync.sync import sync
 from gastown.store import change, layout
 from gastown.store.town import Town, open_town
 from tests.sync.acts import RIG_FILE, Actor
@@ -37,7 +39,7 @@ DAY = 86_400
 QUIET_PASSES = 12
 KILLED = """
 import sys
-from gastown.services import sync
+from gastown.services.sync import sync
 from gastown.store.town import open_town
 sync.sync(open_town(sys.argv[1], clock=lambda: float(sys.argv[2])))
 """

@@ -7,10 +7,10 @@ import threading
 import pytest
 
 from gastown.model.errors import RaceLost
-from gastown.services import claims, ownclaims
-from gastown.services.claimrefs import BRANCHES
-from gastown.services.exchange import exchange
-from gastown.services.wire import CLAIMS
+from gastown.services.claims import claims, ownclaims
+from gastown.services.claims.claimrefs import BRANCHES
+from gastown.services.machines.exchange import exchange
+from gastown.services.remote.wire import CLAIMS
 from gastown.store.town import Town
 from tests.conftest import git
 from tests.sync.lab import Machines

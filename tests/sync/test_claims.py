@@ -13,9 +13,15 @@ import pytest
 from gastown.deacon.loop import once
 from gastown.model import times
 from gastown.model.errors import NotFound, RaceLost, Refused
-from gastown.services import claims, dispatch, refinery, release, rigs, sling, status, trust
-from gastown.services.exchange import exchange
-from gastown.services.standing import Problem
+from gastown.services.claims import claims
+from gastown.services.health import status
+from gastown.services.health.standing import Problem
+from gastown.services.machines.exchange import exchange
+from gastown.services.refinery import refinery
+from gastown.services.rigs import rigs
+from gastown.services.sessions import dispatch
+from gastown.services.settings import trust
+from gastown.services.sling import release, sling
 from gastown.store.town import Town, open_town
 from tests.conftest import PROJECT, Clock, git, gt_argv, run_gt
 from tests.services.work_lab import eventually

@@ -15,9 +15,11 @@ import pytest
 
 from gastown.model.errors import GtError, Refused
 from gastown.runtime import clones, remotes
-from gastown.services import clone, demo, wiring
-from gastown.services.init import make_town
-from gastown.services.sync import sync
+from gastown.services.agents import wiring
+from gastown.services.demo import demo
+from gastown.services.machines import clone
+from gastown.services.machines.init import make_town
+from gastown.services.sync.sync import sync
 from gastown.store.town import Town, open_town
 from tests.conftest import PROJECT, gt_argv
 from tests.store.towns import assert_sound, git
@@ -210,7 +212,7 @@ def test_a_commit_that_would_break_the_town_is_refused(town):
 
 
 def test_commands_written_before_the_remote_stay_trusted_and_those_from_elsewhere_do_not(remote, tmp_path):
-    from gastown.services import trust
+    from gastown.services.settings import trust
 
     made = make_town(str(tmp_path / "first"))
     town = open_town(made.root)
@@ -227,8 +229,8 @@ def test_commands_written_before_the_remote_stay_trusted_and_those_from_elsewher
 
 
 def test_the_first_sync_of_a_machine_that_joined_agrees_to_nothing(remote, tmp_path):
-    from gastown.services import trust
-    from gastown.services.exchange import exchange
+    from gastown.services.machines.exchange import exchange
+    from gastown.services.settings import trust
 
     town = open_town(make_town(str(tmp_path / "first"), remote=str(remote)).root)
     rig = "name: app\n\nprefix: ap\n\ngit: /nowhere\n\nbranch: main\n\ngates:\n  - {name: test, run: make test}\n"
@@ -241,8 +243,8 @@ def test_the_first_sync_of_a_machine_that_joined_agrees_to_nothing(remote, tmp_p
 
 
 def test_a_remote_given_by_git_alone_is_filled_by_the_first_sync(remote, tmp_path):
-    from gastown.services import trust
-    from gastown.services.exchange import exchange
+    from gastown.services.machines.exchange import exchange
+    from gastown.services.settings import trust
 
     town = open_town(make_town(str(tmp_path / "first")).root)
     rig = "name: app\n\nprefix: ap\n\ngit: /nowhere\n\nbranch: main\n\ngates:\n  - {name: test, run: make test}\n"

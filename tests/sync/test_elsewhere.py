@@ -8,8 +8,11 @@ import pytest
 
 from gastown.deacon.patrols import assigned
 from gastown.deacon.patrols.packing import Pack
-from gastown.services import claims, refinery, trail, trust
-from gastown.services.exchange import exchange
+from gastown.services.claims import claims
+from gastown.services.health import trail
+from gastown.services.machines.exchange import exchange
+from gastown.services.refinery import refinery
+from gastown.services.settings import trust
 from gastown.store.town import Town
 from tests.conftest import git
 from tests.sync.lab import RIG, Machines

@@ -8,8 +8,10 @@ import pytest
 
 from gastown.deacon import loop
 from gastown.model.errors import GtError, Refused
-from gastown.services import doctor, done, recover, status, strayed
-from gastown.services.exchange import exchange
+from gastown.services.health import doctor, status
+from gastown.services.machines.exchange import exchange
+from gastown.services.sync import strayed
+from gastown.services.work import done, recover
 from gastown.store import commit
 from gastown.store.town import Town
 from tests.conftest import git, run_gt

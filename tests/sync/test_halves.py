@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gastown.services.sync import SyncReport, sync
+from gastown.services.sync.sync import SyncReport, sync
 from gastown.store.town import Town
 from tests.conftest import git, run_gt
 from tests.sync.ground import Ground, bead, check_clean, contents, note, quiet

@@ -18,9 +18,9 @@ import pytest
 
 from gastown.model.errors import GtError, Refused
 from gastown.model.text import safe
-from gastown.services import mail, mailbox
-from gastown.services.clone import clone
-from gastown.services.sync import sync
+from gastown.services.machines.clone import clone
+from gastown.services.mail import mail, mailbox
+from gastown.services.sync.sync import sync
 from gastown.store import treediff
 from gastown.store.town import Town, open_town
 from tests.conftest import git, gt_argv, run_gt

@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 
 from gastown.model.errors import Refused
-from gastown.services import attempts, claims, machine, ownclaims, rename, wiring
-from gastown.services.sync import sync
+from gastown.services.agents import wiring
+from gastown.services.claims import claims, ownclaims
+from gastown.services.machines import machine, rename
+from gastown.services.sessions import attempts
+from gastown.services.sync.sync import sync
 from gastown.store import host, identity, layout
 from gastown.store.town import Town, open_town
 from tests.conftest import Runner, git, run_gt
@@ -307,7 +310,7 @@ def test_two_that_took_one_name_at_once(ground: Ground, monkeypatch: pytest.Monk
 def test_a_killed_rename_has_happened_or_not(town: Town, gt: Runner) -> None:
     """Between the commit and the last word about it the new name counts already."""
     script = (
-        "import os, sys\nfrom gastown.services import rename\nfrom gastown.store import identity\n"
+        "import os, sys\nfrom gastown.services.machines import rename\nfrom gastown.store import identity\n"
         "from gastown.store.town import open_town\nkeep = identity.write\n"
         "def write(root, one, *, following=None):\n"
         "    keep(root, one, following=following) if following else os._exit(9)\n"

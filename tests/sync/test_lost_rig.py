@@ -8,8 +8,12 @@ import pytest
 
 from gastown.model.errors import NotFound, Refused
 from gastown.runtime import sessions
-from gastown.services import attempts, orphaned, recover, release, resume, rigs
-from gastown.services.sync import sync
+from gastown.services.agents import orphaned
+from gastown.services.rigs import rigs
+from gastown.services.sessions import attempts
+from gastown.services.sling import release
+from gastown.services.sync.sync import sync
+from gastown.services.work import recover, resume
 from gastown.store.town import Town
 from tests.conftest import git, run_gt
 from tests.services.work_lab import eventually

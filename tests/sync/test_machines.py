@@ -15,24 +15,15 @@ from gastown.model import times
 from gastown.model.errors import GtError, InvalidFile, NotFound, Refused
 from gastown.runtime import sessions, starting
 from gastown.runtime.sessions import SessionSpec
-from gastown.services import (
-    arrivals,
-    attempts,
-    claims,
-    clocks,
-    dispatch,
-    fences,
-    machine,
-    mailbox,
-    news,
-    nudge,
-    rename,
-    retire,
-    scheduler,
-    status,
-)  # fmt: skip
-from gastown.services.exchange import exchange
-from gastown.services.sync import has_news, sync
+from gastown.services.claims import claims, fences
+from gastown.services.health import status
+from gastown.services.machines import clocks, machine, rename
+from gastown.services.machines.exchange import exchange
+from gastown.services.mail import arrivals, mailbox, nudge
+from gastown.services.remote import news
+from gastown.services.sessions import attempts, dispatch
+from gastown.services.sling import retire, scheduler  # fmt: skip
+from gastown.services.sync.sync import has_news, sync
 from gastown.store import identity, layout
 from gastown.store.town import Town, open_town
 from gastown.ui import status as render

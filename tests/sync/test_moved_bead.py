@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from gastown.services.sync import sync
-from gastown.services.unfinished import finish
+from gastown.services.sync.sync import sync
+from gastown.services.sync.unfinished import finish
 from gastown.store import layout
 from gastown.store.town import Town
 from tests.conftest import git

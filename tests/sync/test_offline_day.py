@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gastown.services import unfinished
-from gastown.services.sync import sync
+from gastown.services.sync import unfinished
+from gastown.services.sync.sync import sync
 from gastown.store.town import Town
 from tests.conftest import EPOCH, Clock, git
 from tests.sync.ground import Ground, bead, check_clean, note, plain, tree, update

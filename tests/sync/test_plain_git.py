@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from gastown.model.errors import GtError, Refused
-from gastown.services import settle, unfinished, wiring
-from gastown.services.mailbox import content, letters
-from gastown.services.sync import sync
+from gastown.services.agents import wiring
+from gastown.services.mail.mailbox import content, letters
+from gastown.services.sync import settle, unfinished
+from gastown.services.sync.sync import sync
 from gastown.store import identity
 from gastown.store.town import Town
 from gastown.store.view import LiveView

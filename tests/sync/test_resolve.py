@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from gastown.services.sync import sync
+from gastown.services.sync.sync import sync
 from gastown.store.town import Town
 from tests.conftest import Clock, Ran, run_gt
 from tests.sync.ground import Ground, bead, check_clean, note, tree, update

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from gastown.services.sync import sync, take
-from gastown.services.unfinished import finish
+from gastown.services.sync.sync import sync, take
+from gastown.services.sync.unfinished import finish
 from gastown.store.town import Town
 from tests.conftest import git
 from tests.sync.ground import Ground, bead, note, plain, quiet, update

@@ -14,9 +14,10 @@ from gastown.deacon import edited
 from gastown.deacon.patrols import hand_edits
 from gastown.model.errors import GtError, Refused
 from gastown.runtime.remotes import RemoteUnreachable
-from gastown.services import claims, status
-from gastown.services.clone import attach_remote, clone
-from gastown.services.sync import has_news, sync
+from gastown.services.claims import claims
+from gastown.services.health import status
+from gastown.services.machines.clone import attach_remote, clone
+from gastown.services.sync.sync import has_news, sync
 from gastown.store.town import Town, open_town
 from tests.conftest import git, run_gt
 from tests.sync.ground import Ground, bead, check_clean, contents, note, plain, tree, update

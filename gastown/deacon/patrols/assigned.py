@@ -10,9 +10,12 @@ from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
 from gastown.model.errors import GtError
 from gastown.model.row import Row
-from gastown.services import claims, dispatch, given, ownclaims, sling
-from gastown.services.claims import Offline
-from gastown.services.starts import refusal
+from gastown.services.agents import given
+from gastown.services.claims import claims, ownclaims
+from gastown.services.claims.claims import Offline
+from gastown.services.sessions import dispatch
+from gastown.services.sling import sling
+from gastown.services.sling.starts import refusal
 from gastown.store import files, layout
 from gastown.store.town import Town
 

@@ -9,7 +9,8 @@ from gastown.deacon.action import Action
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
 from gastown.model.errors import NotFound
-from gastown.services import attempts, recover
+from gastown.services.sessions import attempts
+from gastown.services.work import recover
 from gastown.store.town import Town
 
 

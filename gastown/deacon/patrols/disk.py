@@ -8,7 +8,7 @@ from gastown.deacon import telling
 from gastown.deacon.action import Action
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
-from gastown.services import holds
+from gastown.services.sessions import holds
 from gastown.store.town import Town
 
 KEY = "disk"

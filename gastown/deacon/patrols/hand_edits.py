@@ -15,7 +15,8 @@ from gastown.model.address import rig_of
 from gastown.model.bead import HELD, Bead
 from gastown.model.errors import GtError, InvalidFile
 from gastown.model.text import counted
-from gastown.services import handedits, mailbox
+from gastown.services.files import handedits
+from gastown.services.mail import mailbox
 from gastown.store import editbases, files, layout
 from gastown.store.change import Change
 from gastown.store.town import Town

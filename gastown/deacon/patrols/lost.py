@@ -9,7 +9,7 @@ from gastown.deacon.action import Action, Later
 from gastown.deacon.patrols.sessions import Seen, seen
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
-from gastown.services import release
+from gastown.services.sling import release
 from gastown.store.town import Town
 
 

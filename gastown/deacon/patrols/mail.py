@@ -13,7 +13,7 @@ from gastown.deacon.action import Action
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
 from gastown.model.errors import GtError
-from gastown.services import arrivals, mailbox
+from gastown.services.mail import arrivals, mailbox
 from gastown.store import layout, maildir
 from gastown.store.town import Town
 

@@ -9,7 +9,10 @@ from gastown.deacon.action import REFINERY, Action, Later
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
 from gastown.model.errors import GtError, RaceLost
-from gastown.services import holds, machine, refinery, silence
+from gastown.services.health import silence
+from gastown.services.machines import machine
+from gastown.services.refinery import refinery
+from gastown.services.sessions import holds
 from gastown.store.town import Town
 
 

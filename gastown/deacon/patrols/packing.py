@@ -10,7 +10,7 @@ from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
 from gastown.model.errors import GtError
 from gastown.runtime import git
-from gastown.services import gatelogs, landed
+from gastown.services.landing import gatelogs, landed
 from gastown.store.town import Town
 
 STAMP = "pack"

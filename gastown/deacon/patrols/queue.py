@@ -12,7 +12,10 @@ from gastown.deacon.world import World
 from gastown.model import graph
 from gastown.model.row import Row
 from gastown.model.text import counted
-from gastown.services import dispatch, launch, sling, trust
+from gastown.services.agents import launch
+from gastown.services.sessions import dispatch
+from gastown.services.settings import trust
+from gastown.services.sling import sling
 from gastown.store.town import Town
 
 

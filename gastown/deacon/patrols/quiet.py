@@ -10,7 +10,7 @@ from gastown.deacon.patrols.sessions import Seen, seen
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
 from gastown.model import times
-from gastown.services import attempts
+from gastown.services.sessions import attempts
 from gastown.store.town import Town
 
 _WORDS = "You were not heard of for a while. If you are stuck, say so: gt done --status escalated -m WHY; else go on."

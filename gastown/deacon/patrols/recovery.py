@@ -13,8 +13,10 @@ from gastown.deacon.world import World
 from gastown.model import times
 from gastown.model.bead import Bead
 from gastown.model.queue import FAILED_REASONS
-from gastown.services import attempts, done, resume, scheduler, sling
-from gastown.services.shutdown import DOWN
+from gastown.services.sessions import attempts
+from gastown.services.sling import scheduler, sling
+from gastown.services.work import done, resume
+from gastown.services.work.shutdown import DOWN
 from gastown.store import layout
 from gastown.store.change import Change
 from gastown.store.town import Town

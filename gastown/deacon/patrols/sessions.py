@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from gastown.deacon.world import World
 from gastown.model import times
 from gastown.model.bead import HELD
-from gastown.services import heartbeat, orphaned
+from gastown.services.agents import orphaned
+from gastown.services.sessions import heartbeat
 
 # Outcomes with which an agent ends its work itself.
 _BY_ITSELF = ("done", "escalated", "deferred", "handoff")

@@ -8,7 +8,7 @@ from gastown.deacon import stamps
 from gastown.deacon.action import Action, Later
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
-from gastown.services import status
+from gastown.services.health import status
 from gastown.store.town import Town
 
 STAMP = "sync"
@@ -32,7 +32,7 @@ class Sync(Action):
 
     def apply(self, town: Town) -> None:
         """As `gt sync`. A remote that does not answer is tried again later; raises the first trouble there was."""
-        from gastown.services.exchange import exchange
+        from gastown.services.machines.exchange import exchange
 
         stamps.set_stamp(town.root, STAMP, town.clock())
         trouble = exchange(town, watched=True).tenure.trouble  # hand edits are a patrol of their own

@@ -1,0 +1,1 @@
+"""Agents at work: their presets and launch, their worktrees, what they are told."""

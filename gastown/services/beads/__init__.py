@@ -1,0 +1,1 @@
+"""Beads: written, asked for, and who works on which."""

@@ -1,0 +1,1 @@
+"""Claims by ref: who works on a bead, across machines."""

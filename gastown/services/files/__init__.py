@@ -1,0 +1,1 @@
+"""The files of a town as people leave them: which cannot be used, what was edited by hand, where git stands."""

@@ -1,0 +1,1 @@
+"""What lands: the merge queue, stacks, gates and what they prove, the target branch."""

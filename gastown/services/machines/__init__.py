@@ -1,0 +1,1 @@
+"""The machines that share a town: making, cloning, naming, meeting."""

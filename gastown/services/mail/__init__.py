@@ -1,0 +1,1 @@
+"""Words: mail, nudges, escalations, and how they are handed over."""

@@ -1,0 +1,1 @@
+"""Rigs: the repositories of a town and their clones here."""

@@ -1,0 +1,1 @@
+"""Giving work out and taking it back."""

@@ -1,0 +1,1 @@
+"""Work from an agent's start to its hand-in, and after a crash."""
