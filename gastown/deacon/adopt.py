@@ -27,9 +27,3 @@ def git_at_work(repo: Repo) -> str:
             return name
     found = committing.sign(repo.root, repo.git_dir)
     return found.text if found is not None and time.time() - found.since < PATIENCE else ""
-
-
-def head_tree(repo: Repo) -> bytes | None:
-    """The tree of HEAD; None before the first commit."""
-    _, head = repo.head()
-    return bytes(repo.commit(head).tree) if head else None

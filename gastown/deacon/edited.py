@@ -9,23 +9,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gastown.model import groups
-from gastown.model.bead import HELD, TRANSITIONS
 from gastown.model.errors import InvalidFile
-from gastown.services.files import halves, handedits, lint
-from gastown.store import files, git, layout, links, schema
+from gastown.services.files import editable, halves, handedits, lifecycle, lint
+from gastown.store import files, layout, links
 from gastown.store.fitting import Fitting
 from gastown.store.stale import Versions
 from gastown.store.town import Town
 
-_FOLDERS = ("beads", "rigs", "mail", "machines", "agents", "roles", "formulas", "town.yaml")
-_TEXTS = {"roles": ".md", "formulas": ".toml"}
 # The marks of what has no content to be named by.
 NO_CONTENT = _LINK, _UNREADABLE = "link", "unreadable"
 HELD_BACK = "held:"
 # The kinds of files of which two may be the halves of one move.
 MOVED = ("bead", "rig", "worker")
-_FRESH = ("open", "deferred", "hooked", "closed")
 
 
 @dataclass(frozen=True)
@@ -57,34 +52,25 @@ def key_of(path: str, mark: str) -> str:
     return f"invalid:{path}:{mark}"
 
 
-def kind_of(path: str) -> str | None:
-    """What kind of file a path is the place of, if hand edits of it are committed: a schema's name, mail or text."""
-    parts = path.split("/")
-    name = parts[-1]
-    if name.startswith(".") and path != groups.PATH:
-        return None
-    if parts[0] == layout.MAIL:
-        box = len(parts) in (4, 5, 6) and parts[-2] in ("new", "cur")
-        return "mail" if box else "groups" if path == groups.PATH else None
-    if parts[0] in _TEXTS or (parts[0] == layout.RIGS and len(parts) == 4 and parts[2] == "roles"):
-        return "text" if name.endswith(_TEXTS.get(parts[0], ".md")) else None
-    kind = schema.kind_of(path)
-    return None if kind == "event" else kind
-
-
 def edits(town: Town, tree: bytes | None, paths: Iterable[str]) -> list[Edit]:
     """Those of the files that are not as they were committed. A bead that was moved goes on from what it was."""
-    wanted = [(path, kind) for path in paths if (kind := kind_of(path)) and path.isprintable()]
+    wanted = [(path, kind) for path in paths if (kind := editable.kind_of(path)) and path.isprintable()]
     versions = Versions(town.repo, [path for path, _ in wanted])
     looked = [edit for path, kind in wanted if (edit := _look(town, tree, path, kind, versions))]
     looked = _fitting(town, tree, looked)
-    gone = {bead: edit.path for edit in looked if edit.gone and (bead := layout.bead_of_path(edit.path))}
-    found = []
-    for edit in looked:
-        came_from = gone.get(layout.bead_of_path(edit.path) or "") if edit.new is not None else None
-        before = town.repo.blob(tree, came_from) if came_from and is_new(town, tree, edit.path) else None
-        found.append(replace(edit, old=_doc(str(came_from), before)) if before is not None else edit)
-    return found
+    moved = lifecycle.came_from(edit.path for edit in looked if edit.gone)
+    return [_went_on(town, tree, edit, moved) for edit in looked]
+
+
+def _went_on(town: Town, tree: bytes | None, edit: Edit, moved: Mapping[str, str]) -> Edit:
+    """An edit of a bead with what it goes on from, and what is wrong about that."""
+    if edit.kind != "bead" or edit.new is None or edit.problem:
+        return edit
+    old = lifecycle.before(town.repo, tree, edit.path, edit.new, moved)
+    wrong = lifecycle.breach(edit.path, old, edit.new)
+    if wrong is None:
+        return replace(edit, old=old)
+    return replace(edit, old=old, problem=wrong.message, hint=wrong.remedy(is_new=old is None))
 
 
 def is_new(town: Town, tree: bytes | None, path: str) -> bool:
@@ -92,20 +78,13 @@ def is_new(town: Town, tree: bytes | None, path: str) -> bool:
     return town.repo.find(tree, path) is None
 
 
-def _doc(path: str, data: bytes) -> Mapping[str, Any] | None:
-    try:
-        return lint.parse(path, data)
-    except InvalidFile:
-        return None
-
-
 def with_held(town: Town, tree: bytes | None, edited: list[Edit], paths: Iterable[str]) -> list[Edit]:
     """The edits, with those marked that stay out because others do, and what is to be told of them.
 
     `paths`: where they are from, with files that have names that cannot be shown: these stay out, too.
     """
-    out = [edit.path for edit in edited if edit.problem or lifecycle_problem(edit)]
-    odd = [path for path in paths if kind_of(path) and not path.isprintable()]
+    out = [edit.path for edit in edited if edit.problem]
+    odd = [path for path in paths if editable.kind_of(path) and not path.isprintable()]
     good = [edit for edit in edited if edit.path not in out and edit.kind != "mail"]
     gone = [edit.path for edit in good if edit.gone]
     there = [edit.path for edit in good if not edit.gone]
@@ -129,14 +108,6 @@ def _fitting(town: Town, tree: bytes | None, edited: list[Edit]) -> list[Edit]:
         wrong = None if edit.gone or edit.problem or edit.kind == "mail" else handedits.unfit(fitting, edit.path)
         found.append(replace(edit, problem=wrong.message, hint=wrong.hint) if wrong else edit)
     return found
-
-
-def uncommitted(town: Town) -> list[str]:
-    """Every path that git finds changed, removed or new; read-only."""
-    there = [name for name in _FOLDERS if os.path.lexists(os.path.join(town.root, name))]
-    args = ["--no-optional-locks", "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--"]
-    _, out = git.run([*args, *there], cwd=town.root)
-    return sorted({item[3:] for item in out.decode("utf-8", "surrogateescape").split("\0") if len(item) > 3})
 
 
 def _look(town: Town, tree: bytes | None, path: str, kind: str, versions: Versions) -> Edit | None:
@@ -166,35 +137,8 @@ def _look(town: Town, tree: bytes | None, path: str, kind: str, versions: Versio
         new = handedits.comes_to(town, tree, path, data, versions)
     except InvalidFile as problem:
         return Edit(path, kind, mark, age, problem=problem.message, hint=problem.remedy(is_new=before is None))
-    known = before
-    if before is None and kind == "bead" and new and str(new.get("status", "open")) not in _FRESH:
-        known = handedits.removed(town.root, path)
     try:
-        old = lint.parse(path, known) if known is not None else None
+        old = lint.parse(path, before) if before is not None else None
     except InvalidFile:
         old = None
     return Edit(path, kind, mark, age, old, new)
-
-
-def lifecycle_problem(edit: Edit) -> str:
-    """Why an edit of a bead breaks the rules of its life cycle; "" if it does not."""
-    if edit.kind != "bead" or edit.new is None:
-        return ""
-    now = str(edit.new.get("status", "open"))
-    if edit.old is None:
-        if now in _FRESH:
-            return ""
-        return f"{edit.path} (status): a new bead cannot be {now}; it may be: {', '.join(_FRESH)}"
-    was = str(edit.old.get("status", "open"))
-    if now != was and now not in TRANSITIONS[was]:
-        allowed = ", ".join(TRANSITIONS[was])
-        return f"{edit.path} (status): {edit.new['id']} was {was} and cannot become {now}; it may become: {allowed}"
-    holder = edit.old.get("assignee")
-    if was in HELD and now in HELD and edit.new.get("assignee") != holder:
-        return (
-            f"{edit.path} (assignee): {edit.new['id']} is held by {holder}; "
-            f"gt sling {edit.new['id']} {edit.new.get('assignee')} --force takes it over"
-        )
-    if was in HELD and now in HELD and edit.new.get("branch") != edit.old.get("branch"):
-        return f"{edit.path} (branch): {edit.new['id']} is being worked on at {edit.old.get('branch')}"
-    return ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 # Unicode's bidirectional controls can make a line read differently from what it holds.
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029\ufeff")
 
@@ -31,6 +33,11 @@ def safe_block(text: object) -> str:
 def counted(count: int, what: str) -> str:
     """`1 bead`, `2 beads`."""
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+    """`a, b` or, of many, `a, b, c, d, e and 2 more`."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
 def clip(text: str, width: int) -> str:

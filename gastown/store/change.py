@@ -231,8 +231,7 @@ class Change:
         from gastown.store import editbases
 
         repo, pending = self.town.repo, editbases.pending(self.town.root)
-        _, head = repo.head()
-        tree = repo.commit(head).tree if head else None
+        tree = repo.head_tree()
 
         def is_stale(path: str, data: bytes | None) -> bool:
             if path in pending:

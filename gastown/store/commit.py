@@ -236,8 +236,7 @@ def astray(commit: bytes) -> str:
 
 
 def _update_index(repo: Repo, plan: Plan, begun: gitindex.Update | None = None) -> None:
-    _, head = repo.head()
-    tree = repo.commit(head).tree if head else None
+    tree = repo.head_tree()
     entries = {op.path: repo.find(tree, op.path) for op in plan.ops}
     if begun is None:
         gitindex.update(repo, entries)

@@ -103,8 +103,7 @@ def commit(
     Under the town lock. Returns the paths that were committed or put right, each with the phrase of `Settled`.
     Raises RaceLost.
     """
-    _, head = repo.head()
-    tree = repo.commit(head).tree if head else None
+    tree = repo.head_tree()
     versions = Versions(repo, found)
     settled = {path: on_top(repo, tree, path, data, versions) for path, data in found.items()}
     done = {path: one.data for path, one in settled.items()}

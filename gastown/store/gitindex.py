@@ -79,7 +79,7 @@ class Update:
             return not os.path.exists(self._index) and not os.path.exists(self._copy)
 
     def _put(self, entries: Entries) -> None:
-        tree = _tree(self._repo)
+        tree = self._repo.head_tree()
         wanted = {path: self._repo.find(tree, path) for path in pending(self._repo.root)} | dict(entries)
         running, self._git = self._git, None
         assert running is not None
@@ -138,8 +138,3 @@ def _lock(repo: Repo) -> bool:
             return False
         time.sleep(0.01)
     return True
-
-
-def _tree(repo: Repo) -> bytes | None:
-    _, head = repo.head()
-    return repo.commit(head).tree if head else None

@@ -117,6 +117,11 @@ class Repo(Refs):
         assert isinstance(found, Tree)
         return found
 
+    def head_tree(self) -> bytes | None:
+        """The tree of HEAD; None before the first commit. Raises KeyError (MissingObject) where it is lost."""
+        _, head = self.head()
+        return bytes(self.commit(head).tree) if head else None
+
     def commit(self, sha: bytes) -> Commit:
         """The commit with this id; tags are followed. Raises GtError for what is none, and as `get`."""
         found: Any = self._kept.get(sha) or self._keep(self.get(sha))

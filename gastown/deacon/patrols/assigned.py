@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gastown.deacon import adopt, telling
+from gastown.deacon import telling
 from gastown.deacon.action import Action, Later
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
@@ -137,7 +137,7 @@ def gather(world: World) -> list[Given]:
 def _is_uncommitted(town: Town, path: str) -> bool:
     """True while an edit is not committed: it is still being written, or it was refused."""
     data = files.read_or_none(layout.absolute(town.root, path))
-    return town.repo.differs(adopt.head_tree(town.repo), path, data)
+    return town.repo.differs(town.repo.head_tree(), path, data)
 
 
 def _waits(world: World, row: Row) -> bool:

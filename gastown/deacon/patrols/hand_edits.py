@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from gastown.deacon import adopt, edited, telling
 from gastown.deacon.action import Action, Later
-from gastown.deacon.edited import HELD_BACK, MOVED, NO_CONTENT, Edit, key_of, lifecycle_problem, mark_of
+from gastown.deacon.edited import HELD_BACK, MOVED, NO_CONTENT, Edit, key_of, mark_of
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
 from gastown.model.address import rig_of
-from gastown.model.bead import HELD, Bead
-from gastown.model.errors import GtError, InvalidFile
-from gastown.model.text import counted
-from gastown.services.files import handedits
+from gastown.model.errors import InvalidFile
+from gastown.model.text import counted, some
+from gastown.services.files import editable, handedits
 from gastown.services.mail import mailbox
-from gastown.store import editbases, files, layout
-from gastown.store.change import Change
+from gastown.store import files, layout
 from gastown.store.town import Town
 
 
@@ -33,18 +30,16 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Adopt(Action):
-    """Commit edits as the person's. `assign`: bead -> whom it was given to; `released`: beads set open again."""
+    """Commit edits as the person's: what lies at `paths`, where it is still what was judged (`marks`)."""
 
     paths: tuple[str, ...] = ()
     marks: Mapping[str, str] = field(default_factory=dict)
     said: str = ""
-    assign: Mapping[str, str] = field(default_factory=dict)
-    released: tuple[str, ...] = ()
 
     def apply(self, town: Town) -> None:
         """One commit in the person's name, one feed event."""
         with town.change("hand_edit", actor="overseer") as change:
-            tree = adopt.head_tree(town.repo)
+            tree = town.repo.head_tree()
             contents = {path: files.read_or_none(layout.absolute(town.root, path)) for path in self.paths}
             still = {
                 path: data
@@ -56,16 +51,7 @@ class Adopt(Action):
                 still = {path: data for path, data in still.items() if data is not None}
             if not still or adopt.git_at_work(town.repo):
                 return  # it was a change of gt's own, or is edited on: the next look tells
-            message = f"hand_edit: {self.said}\n"
-            # An editor that saved over what a sync brought meanwhile is merged, not taken as the new truth.
-            done = editbases.commit(town.repo, still, message=message, who=town.repo.person(), epoch=change.now)
-            for bead_id in self.released:
-                _let_go(change, bead_id)
-            assign = {bead: to for bead, to in self.assign.items() if any(f"/{bead}.yaml" in path for path in still)}
-            one = layout.bead_of_path(next(iter(still))) if len(still) == 1 else None
-            facts: dict[str, Any] = {"paths": sorted(still)} | ({"assign": assign} if assign else {})
-            rig = layout.rig_of_path(next(iter(still))) if len(still) == 1 else None
-            change.emit("hand_edit", f"{self.said} edited by hand{handedits.told(done)}", bead=one, rig=rig, **facts)
+            handedits.take(change, still, self.said)
 
 
 @dataclass(frozen=True)
@@ -116,14 +102,15 @@ def box_of(path: str) -> str:
 def gather(world: World) -> Evidence:
     """Compare what moved (or all that git says is not committed) with HEAD."""
     town = world.town
-    paths = edited.uncommitted(town) if world.paths is None else sorted(world.paths)
-    if not any(map(edited.kind_of, paths)):
+    paths = editable.uncommitted(town.root, editable.PLACES) if world.paths is None else sorted(world.paths)
+    if not any(map(editable.kind_of, paths)):
         return Evidence()
-    tree = adopt.head_tree(town.repo)
+    tree = town.repo.head_tree()
     edits = edited.edits(town, tree, paths)
     may_be_half = [one for one in edits if one.kind in MOVED and (one.gone or edited.is_new(town, tree, one.path))]
     if world.paths is not None and may_be_half:
-        paths = sorted({*paths, *edited.uncommitted(town)})  # a move's other half may not have been told of just now
+        # A move's other half may not have been told of just now.
+        paths = sorted({*paths, *editable.uncommitted(town.root, editable.PLACES)})
         edits = edited.edits(town, tree, paths)
     edits = edited.with_held(town, tree, edits, paths)
     told = frozenset(key_of(edit.path, edit.mark) for edit in edits if world.memory.when(key_of(edit.path, edit.mark)))
@@ -147,7 +134,7 @@ def decide(evidence: Evidence, settings: Settings, now: float) -> list[Action]:
         if edit.age < settings.settle * 0.8 or (edit.gone and edit.kind in young):
             actions.append(Later(edit.path, "it is being written", at=now + settings.settle))
             continue
-        wrong = edit.problem or lifecycle_problem(edit)
+        wrong = edit.problem
         if not wrong and not edit.held:
             good.append(edit)
         elif wrong and key_of(edit.path, edit.mark) not in evidence.told:
@@ -158,25 +145,10 @@ def decide(evidence: Evidence, settings: Settings, now: float) -> list[Action]:
     return actions
 
 
-def given_to(edit: Edit) -> str:
-    """Whom an edit gives its bead to (`assignee:` set by hand is a sling); "" if it does not."""
-    if edit.kind != "bead" or edit.new is None:
-        return ""
-    return handedits.given_to(edit.old, edit.new)
-
-
-def _released(edit: Edit) -> bool:
-    old, new = edit.old or {}, edit.new or {}
-    same = old.get("assignee") == new.get("assignee")
-    return old.get("status") in HELD and new.get("status") == "open" and same
-
-
 def _adopt(edits: list[Edit]) -> Adopt:
     said = describe(edits)
-    assign = {str(edit.new["id"]): to for edit in edits if edit.new is not None and (to := given_to(edit))}
-    released = tuple(str(edit.new["id"]) for edit in edits if edit.kind == "bead" and edit.new and _released(edit))
     marks = {edit.path: edit.mark for edit in edits}
-    return Adopt(said, "edited by hand", tuple(marks), marks, said, assign, released)
+    return Adopt(said, "edited by hand", tuple(marks), marks, said)
 
 
 def describe(edits: list[Edit]) -> str:
@@ -186,8 +158,7 @@ def describe(edits: list[Edit]) -> str:
         names[0] += _keys(edits[0])
     else:
         names = [name + (" (removed)" if edit.gone else "") for name, edit in zip(names, edits, strict=True)]
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
+    return some(names)
 
 
 def _keys(edit: Edit) -> str:
@@ -197,15 +168,3 @@ def _keys(edit: Edit) -> str:
         return " (new)" if edit.kind != "text" else ""
     keys = [key for key in dict.fromkeys([*edit.old, *edit.new]) if edit.old.get(key) != edit.new.get(key)]
     return f" ({', '.join(keys)})" if keys else ""
-
-
-def _let_go(change: Change, bead_id: str) -> None:
-    """A held bead was set open by hand: it is nobody's now, and its session is over for it."""
-    try:
-        bead: Bead = change.bead(bead_id)
-    except GtError:
-        return
-    bead.end_session(at=change.at, outcome="released")
-    bead.set("assignee", None)
-    bead.set("machine", None)
-    change.save(bead)

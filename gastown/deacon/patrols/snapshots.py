@@ -10,7 +10,7 @@ from gastown.deacon.action import Action, Later
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
 from gastown.model.errors import GtError
-from gastown.model.text import counted
+from gastown.model.text import counted, some
 from gastown.runtime import git, intact, rescue
 from gastown.store import layout
 from gastown.store.town import Town
@@ -37,8 +37,7 @@ class Snapshot(Action):
         stamps.set_stamp(town.root, STAMP, town.clock())
         saved = [where for where in worktrees(town) if _save(town, where)]
         if saved:
-            more = f" and {len(saved) - 5} more" if saved[5:] else ""
-            text = f"saved uncommitted work of {', '.join(saved[:5])}{more}"
+            text = f"saved uncommitted work of {some(saved)}"
             town.transact("rescue", lambda change: change.emit("rescue", text, worktrees=saved))
 
 

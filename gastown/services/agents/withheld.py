@@ -11,7 +11,7 @@ import shlex
 
 from gastown.model.errors import Refused
 from gastown.model.rig import Rig
-from gastown.model.text import counted
+from gastown.model.text import counted, some
 from gastown.runtime import intact, nested, worktrees
 from gastown.services.agents import worksite
 from gastown.store import layout
@@ -39,18 +39,14 @@ def _check_nested(path: str) -> None:
     if found:
         first = shlex.quote(os.path.join(path, found[0]))
         raise Refused(
-            f"{_some(found)} in {path} is a git repository of its own: its files would not be handed in",
+            f"{some(found, 1)} in {path} is a git repository of its own: its files would not be handed in",
             f"rm -rf {first}/.git makes them files of this one; or commit it as a submodule, or move it away",
         )
     held = nested.unsent(path)
     if held:
         first = shlex.quote(held[0])
         raise Refused(
-            f"{_some(held)} in {path} is a git repository of its own, and holds what only this worktree has",
+            f"{some(held, 1)} in {path} is a git repository of its own, and holds what only this worktree has",
             f"commit and push it from there; or make it files of this one: git rm -q --cached {first},"
             f" rm -rf {first}/.git, git add {first}",
         )
-
-
-def _some(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{names[0]} (and {len(names) - 1} more)"

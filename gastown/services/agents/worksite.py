@@ -13,7 +13,7 @@ from gastown.model.errors import GtError
 from gastown.model.queue import Entry
 from gastown.model.rig import Rig
 from gastown.model.row import Row
-from gastown.model.text import counted
+from gastown.model.text import counted, some
 from gastown.runtime import clones, git, intact, joins, leftovers, marked, remotes, rescue, shell, stash, worktrees
 from gastown.services.landing import gates, landing, stack
 from gastown.services.rigs import origins, rigs
@@ -168,8 +168,7 @@ def _switch(town: Town, rig: Rig, name: str, branch: str, base: str | None) -> s
     if moved or removed:
         files.remove(_setup_note(town, rig, path))  # some of it may be what the setup made
     if moved:
-        shown = ", ".join(moved[:5]) + (f" and {len(moved) - 5} more" if moved[5:] else "")
-        rescued.append(f"left by earlier work: {shown}, moved to {layout.relative(town.root, aside)}")
+        rescued.append(f"left by earlier work: {some(moved)}, moved to {layout.relative(town.root, aside)}")
     return _joined(*rescued)
 
 

@@ -1,4 +1,4 @@
-"""Edits made by hand that nobody committed yet: what a sync takes along, as the person's."""
+"""Edits made by hand that nobody committed yet: which may be committed, and committing them as the person's."""
 
 from __future__ import annotations
 
@@ -9,20 +9,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gastown.model.errors import InvalidFile
-from gastown.model.text import safe
-from gastown.runtime import git
-from gastown.services.files import halves, lint
-from gastown.store import editbases, files, layout, links, schema, shape
+from gastown.model.errors import GtError, InvalidFile
+from gastown.model.text import safe, some
+from gastown.services.files import editable, halves, lifecycle, lint
+from gastown.store import editbases, files, layout, links, shape
+from gastown.store.change import Change
 from gastown.store.fitting import Fitting
-from gastown.store.gitrepo import Repo
 from gastown.store.stale import Versions
 from gastown.store.town import Town
 
 # An edit counts as finished when its file has been quiet for so long (sync.md): slow editors write in pieces.
 QUIET = 0.25
 _WAIT = 1.5
-_TEXTS = {"roles": ".md", "formulas": ".toml"}
 
 
 @dataclass(frozen=True)
@@ -34,37 +32,61 @@ class HandEdits:
     busy: tuple[str, ...] = ()
 
 
-def uncommitted(root: str) -> list[str]:
-    """Every path that git finds changed, removed or new. Read-only."""
-    args = ["--no-optional-locks", "status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all"]
-    return sorted({item[3:] for item in git.run(args, cwd=root).fields() if len(item) > 3})
-
-
 def commit(town: Town, paths: list[str]) -> HandEdits:
     """Commit the edits among `paths` that are whole and valid, as the person's; one commit, one feed event."""
-    wanted = [path for path in paths if is_editable(path)]
+    wanted = [path for path in paths if editable.is_editable(path)]
     if not wanted:
         return HandEdits()
     busy = _wait(town.root, wanted)
     with town.change("hand_edit", actor="overseer") as change:
-        tree = _tree(town.repo)
-        found, invalid = _sorted(town, tree, wanted, busy)
-        names = ", ".join([layout.bead_of_path(path) or path for path in found][:5])
-        names += f" and {len(found) - 5} more" if len(found) > 5 else ""
-        done = editbases.commit(
-            town.repo,
-            found,
-            message=f"hand_edit: {names} edited by hand\n",
-            who=town.repo.person(),
-            epoch=change.now,
-        )
-        if done:
-            bead = layout.bead_of_path(next(iter(done))) if len(done) == 1 else None
-            new = _tree(town.repo)
-            assign = _assigned(town.repo, tree, {path: town.repo.blob(new, path) for path in done})
-            facts: dict[str, Any] = {"paths": list(done)} | ({"assign": assign} if assign else {})
-            change.emit("hand_edit", f"{names} edited by hand{told(done)}", bead=bead, **facts)
+        found, invalid = _sorted(town, town.repo.head_tree(), wanted, busy)
+        done = take(change, found, some([layout.bead_of_path(path) or path for path in found]))
     return HandEdits(tuple(done), tuple(invalid), tuple(sorted(busy)))
+
+
+def take(change: Change, found: Mapping[str, bytes | None], said: str) -> dict[str, str]:
+    """Commit edits (path to what lies there, None: removed) as the person's, with one feed event; `said` names them.
+
+    An editor that saved over what came meanwhile is merged, not taken as the new truth. Whom a bead was given to
+    stands in the event: the deacon starts it, whoever committed the edit. A held bead that was set open is let go.
+    Returns the paths that were committed or put right, as `editbases.commit`. Raises RaceLost.
+    """
+    repo = change.town.repo
+    tree = repo.head_tree()
+    who = repo.person()
+    done = editbases.commit(repo, found, message=f"hand_edit: {said}\n", who=who, epoch=change.now)
+    if not done:
+        return done
+    moved = lifecycle.came_from(path for path, data in found.items() if data is None)
+    after = repo.head_tree()
+    assign = {}
+    for path in done:
+        bead, new = layout.bead_of_path(path), _doc(path, repo.blob(after, path))
+        if bead is None or new is None:
+            continue
+        old = lifecycle.before(repo, tree, path, new, moved)
+        to = lifecycle.given_to(old, new)
+        if to:
+            assign[bead] = to
+        if lifecycle.lets_go(old, new):
+            _let_go(change, bead, to)
+    one = next(iter(done)) if len(done) == 1 else ""
+    facts: dict[str, Any] = {"paths": list(done)} | ({"assign": assign} if assign else {})
+    bead, rig = layout.bead_of_path(one), layout.rig_of_path(one)
+    change.emit("hand_edit", f"{said} edited by hand{_told(done)}", bead=bead, rig=rig, **facts)
+    return done
+
+
+def _let_go(change: Change, bead_id: str, to: str) -> None:
+    """What was held is nobody's now, or was given `to` another, and its session is over for it."""
+    try:
+        bead = change.bead(bead_id)
+    except GtError:
+        return
+    bead.end_session(at=change.at, outcome="released")
+    bead.set("assignee", to or None)
+    bead.set("machine", None)
+    change.save(bead)
 
 
 def _sorted(
@@ -78,12 +100,13 @@ def _sorted(
     invalid: dict[str, InvalidFile] = {}
     stays = sorted(busy)
     versions = Versions(town.repo, paths)
-    fitting = Fitting(town.repo, tree, gone=[path for path in paths if not _lies(town.root, path)])
+    missing = [path for path in paths if not _lies(town.root, path)]
+    fitting, moved = Fitting(town.repo, tree, gone=missing), lifecycle.came_from(missing)
     for path in paths:
         if path in busy:
             continue
         try:
-            data = _look(town, tree, path, fitting, versions)
+            data = _look(town, tree, path, fitting, versions, moved)
         except InvalidFile as problem:
             invalid.setdefault(problem.path, problem)
             stays += [path] if _lies(town.root, path) else []
@@ -113,7 +136,7 @@ def contents(root: str, paths: Iterable[str]) -> dict[str, bytes]:
     return found
 
 
-def told(done: Mapping[str, str]) -> str:
+def _told(done: Mapping[str, str]) -> str:
     """What became of edits that could not be taken as they were saved (path to phrase), for the feed."""
     whys = {why: layout.bead_of_path(path) or path for path, why in done.items() if why}
     if len(done) == 1:
@@ -121,56 +144,11 @@ def told(done: Mapping[str, str]) -> str:
     return "".join(f" ({name}: {why})" for why, name in whys.items())
 
 
-def given_to(old: Mapping[str, object] | None, new: Mapping[str, object]) -> str:
-    """Whom an edit gives its bead to (`assignee:` set by hand is a sling); "" if it does not."""
-    before = old or {}
-    to, status = str(new.get("assignee") or ""), new.get("status", "open")
-    if status == "hooked" and before.get("status", "open") != "hooked":
-        return to
-    return to if status == "open" and to != str(before.get("assignee") or "") else ""
-
-
-def _assigned(repo: Repo, tree: bytes | None, edited: Mapping[str, bytes | None]) -> dict[str, str]:
-    """Whom edits give their beads to, by bead: the deacon starts them, whoever commits the edit."""
-    found = {}
-    for path, data in edited.items():
-        bead = layout.bead_of_path(path)
-        new = _doc(path, data) if bead else None
-        to = given_to(_doc(path, repo.blob(tree, path)), new) if new else ""
-        if bead and to:
-            found[bead] = to
-    return found
-
-
 def _doc(path: str, data: bytes | None) -> dict[str, Any] | None:
     try:
         return lint.parse(path, data) if data is not None else None
     except InvalidFile:
         return None
-
-
-def is_editable(path: str) -> bool:
-    """True for the files whose edits are taken along: documents, messages, directives, formulas, kept versions."""
-    parts = path.split("/")
-    name = parts[-1]
-    if ".theirs-" in name:
-        return True
-    if name.startswith(".") and path != "mail/.groups.yaml":
-        return False
-    if parts[0] == layout.MAIL:
-        return path == "mail/.groups.yaml" or (len(parts) in (4, 5, 6) and parts[-2] in ("new", "cur"))
-    if parts[0] in _TEXTS or (parts[0] == layout.RIGS and len(parts) == 4 and parts[2] == "roles"):
-        return name.endswith(_TEXTS.get(parts[0], ".md"))
-    return schema.kind_of(path) not in (None, "event")
-
-
-def removed(root: str, path: str) -> bytes | None:
-    """What git had of a file before it was removed; None if it had none. A file brought back goes on from there."""
-    gone = git.run(["log", "-1", "--format=%H", "--diff-filter=D", "--", path], cwd=root, check=False).text
-    if not gone:
-        return None
-    found = git.run(["show", f"{gone}^:{path}"], cwd=root, check=False)
-    return found.out if found.code == 0 else None
 
 
 def _wait(root: str, paths: list[str]) -> set[str]:
@@ -190,11 +168,6 @@ def _mtime(root: str, path: str) -> float:
         return os.lstat(layout.absolute(root, path)).st_mtime
     except OSError:
         return 0.0
-
-
-def _tree(repo: Repo) -> bytes | None:
-    _, head = repo.head()
-    return bytes(repo.commit(head).tree) if head else None
 
 
 def _lies(root: str, path: str) -> bool:
@@ -230,7 +203,9 @@ def _require_folders(root: str, path: str) -> None:
             return
 
 
-def _look(town: Town, tree: bytes | None, path: str, fitting: Fitting, versions: Versions) -> bytes | None:
+def _look(
+    town: Town, tree: bytes | None, path: str, fitting: Fitting, versions: Versions, moved: Mapping[str, str]
+) -> bytes | None:
     """The content of an edited file, None if it was removed; raises InvalidFile for what may not be committed."""
     where = layout.absolute(town.root, path)
     wrong = unfit(fitting, path) if _lies(town.root, path) else None
@@ -248,12 +223,8 @@ def _look(town: Town, tree: bytes | None, path: str, fitting: Fitting, versions:
     if data is None or ".theirs-" in path:
         return data
     doc = comes_to(town, tree, path, data, versions)
-    before = town.repo.blob(tree, path)
-    if doc is not None and before is not None:
-        try:
-            wrong = lint.moved_wrongly(path, lint.parse(path, before), doc)
-        except InvalidFile:
-            wrong = None  # mending a broken file is always welcome
+    if doc is not None:
+        wrong = lifecycle.breach(path, lifecycle.before(town.repo, tree, path, doc, moved), doc)
         if wrong is not None:
             raise wrong
     return data

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from gastown.model import ids
 from gastown.runtime import git
+from gastown.services.files import editable
 from gastown.store import files, layout
 from gastown.store.town import Town
 
@@ -39,10 +40,8 @@ class Hiding:
 
 def hiding(town: Town) -> list[Hiding]:
     """Every such pattern, wherever git finds it: a .gitignore, .git/info/exclude, or the person's own."""
-    from gastown.services.files import handedits
-
     args = ["ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--", layout.TOWN_FILE, *_PLACES]
-    there = [path for path in git.run(args, cwd=town.root).fields() if handedits.is_editable(path)]
+    there = [path for path in git.run(args, cwd=town.root).fields() if editable.is_editable(path)]
     found: dict[tuple[str, str, str], Hiding] = {}
     for count, paths in ((1, there), (0, samples(town))):
         for *place, path in _asked(town, paths):

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gastown.model import graph, groups, ids
-from gastown.model.bead import TRANSITIONS, check
+from gastown.model.bead import check
 from gastown.model.beadcheck import Misnamed
 from gastown.model.errors import InvalidFile, NotFound
 from gastown.model.ids import is_name
@@ -20,7 +20,6 @@ from gastown.store.view import View
 
 # How far back a version is looked for that can be used.
 _VERSIONS = 20
-FRESH = ("open", "deferred", "closed")
 
 
 def parse(path: str, data: bytes, view: View | None = None) -> dict[str, Any] | None:
@@ -142,20 +141,6 @@ def circles(rows: Sequence[Row]) -> list[InvalidFile]:
         hint = f'take one out of it: gt update {path[0]} --parent ""'
         found.append(InvalidFile(by_id[path[0]].path, text, key="parent", hint=hint))
     return found
-
-
-def moved_wrongly(path: str, old: dict[str, Any] | None, new: dict[str, Any]) -> InvalidFile | None:
-    """The breach of a bead's life cycle between two versions of its file; None if there is none."""
-    if layout.bead_of_path(path) is None:
-        return None
-    now = str(new.get("status", "open"))
-    if old is None:
-        return None if now in FRESH else InvalidFile(path, f"a new bead cannot be {now}", key="status")
-    was = str(old.get("status", "open"))
-    if now == was or now in TRANSITIONS[was]:
-        return None
-    allowed = ", ".join(TRANSITIONS[was])
-    return InvalidFile(path, f"it was {was} and cannot become {now}; it may become: {allowed}", key="status")
 
 
 def problems(view: View, paths: Iterable[str]) -> list[InvalidFile]:

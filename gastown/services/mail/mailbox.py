@@ -269,7 +269,7 @@ def _require_fit(change: Change, target: str, paths: Collection[str]) -> None:
     """A name that no other machine takes never gets into git: the message stays where it is."""
     from gastown.store.fitting import Fitting  # dear to import, and listing needs it not
 
-    why = Fitting(change.town.repo, _tree(change), gone=paths).wrong(target)
+    why = Fitting(change.town.repo, change.town.repo.head_tree(), gone=paths).wrong(target)
     if why:
         where = safe(next(iter(paths)))
         hint = f"rename that file, then again; the message can be read as it is: {where}"
@@ -285,13 +285,8 @@ def make_box(change: Change, address: str, sub: str = "") -> None:
 
 def _unsettled(change: Change, paths: Iterable[str]) -> bool:
     """True if one of these files is not in git under this name yet."""
-    tree = _tree(change)
+    tree = change.town.repo.head_tree()
     return any(change.town.repo.find(tree, path) is None for path in paths)
-
-
-def _tree(change: Change) -> bytes | None:
-    head = change.town.repo.head()[1]
-    return bytes(change.town.repo.commit(head).tree) if head else None
 
 
 def settle_mail(change: Change, address: str | None = None) -> list[str]:
@@ -317,7 +312,7 @@ def moves(change: Change, address: str) -> dict[str, bytes | None]:
     from gastown.store.fitting import Fitting
 
     repo, box = change.town.repo, layout.mailbox(address)
-    tree = _tree(change)
+    tree = change.town.repo.head_tree()
     recorded = repo.find(tree, box)
     below = [name.decode() for name in repo.tree(recorded[1])] if recorded else []
     subs = {name for name in (*below, *change.view.names(box)) if _is_folder(change, box, name)}

@@ -19,6 +19,7 @@ from gastown.model.address import name_of
 from gastown.model.bead import HELD
 from gastown.model.errors import GtError, UsageError
 from gastown.model.message import Draft, header_text
+from gastown.model.text import some
 from gastown.services.mail import mail, outbox, recipients
 from gastown.services.mail.recipients import Place
 from gastown.services.sessions import attempts, keyboard
@@ -300,7 +301,7 @@ def _mail(town: Town, address: str, text: str, priority: str) -> None:
 
 def _tell(town: Town, done: list[Nudged], text: str, priority: str) -> None:
     """One feed event for all of them."""
-    names = ", ".join(one.address for one in done[:5]) + (f" and {len(done) - 5} more" if len(done) > 5 else "")
+    names = some([one.address for one in done])
     said = f"{town.actor} nudged {names}: {header_text(text)[:200]}"
     to = {one.address: one.how for one in done}
     town.transact("nudge", lambda change: change.emit("nudge", said, to=to, priority=priority))

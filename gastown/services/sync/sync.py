@@ -13,7 +13,7 @@ from gastown.model.errors import GtError, InvalidFile, RaceLost
 from gastown.model.merge import Settled
 from gastown.runtime import git
 from gastown.runtime.remotes import PushRejected
-from gastown.services.files import footing, handedits, lint
+from gastown.services.files import editable, footing, handedits, lint
 from gastown.services.files.footing import SEEN
 from gastown.services.remote import outgoing, takeable, wire
 from gastown.services.remote.wire import Wire
@@ -132,7 +132,7 @@ def _fetch(town: Town, line: Wire, ref: str, tell: Step) -> list[str]:
     """Fetch; what was edited by hand where something came or goes, else nothing."""
     tell(f"fetching from {line.remote}")
     line.fetch()
-    return [] if town.repo.ref(ref) == town.repo.ref(takeable.tracking(line, ref)) else handedits.uncommitted(town.root)
+    return [] if town.repo.ref(ref) == town.repo.ref(takeable.tracking(line, ref)) else editable.uncommitted(town.root)
 
 
 def _fetch_and_look(town: Town, line: Wire, tell: Step) -> list[str]:
@@ -142,7 +142,7 @@ def _fetch_and_look(town: Town, line: Wire, tell: Step) -> list[str]:
 
     def look() -> None:
         try:
-            found.append(handedits.uncommitted(town.root))
+            found.append(editable.uncommitted(town.root))
         except GtError as error:
             failed.append(error)
 

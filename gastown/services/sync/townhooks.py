@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import shlex
 import time
+from collections.abc import Mapping
 
 from gastown.model.errors import InvalidFile, RaceLost, Refused
 from gastown.model.slips import Slip
 from gastown.runtime import git
-from gastown.services.files import handedits, lint, rigless
+from gastown.services.files import lifecycle, lint, rigless
 from gastown.services.mail import mailbox
 from gastown.services.remote import outgoing
 from gastown.services.sync import settle
@@ -48,13 +49,13 @@ def staged_problems(town: Town) -> list[InvalidFile]:
     """What is wrong with what is staged: unusable files, breaches of the life cycle. For `pre-commit`."""
     older = editbases.pending(town.root)
     modes = _staged_modes(town)
-    head = town.repo.head()[1]
-    tree = town.repo.commit(head).tree if head else None
-    fitting = Fitting(town.repo, tree, gone=[path for path, mode in modes.items() if not mode])
+    tree = town.repo.head_tree()
+    gone = [path for path, mode in modes.items() if not mode]
+    fitting, moved = Fitting(town.repo, tree, gone=gone), lifecycle.came_from(gone)
     found = []
     for path in [path for path, mode in modes.items() if mode]:
         problem = InvalidFile(path, _OLDER) if path in older else _unfit(fitting, path, modes[path])
-        problem = problem or _staged(town, tree, path)
+        problem = problem or _staged(town, tree, path, moved)
         if problem is not None:
             found.append(problem)
     return found
@@ -81,7 +82,7 @@ def _index() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key == "GIT_INDEX_FILE"}
 
 
-def _staged(town: Town, tree: bytes | None, path: str) -> InvalidFile | None:
+def _staged(town: Town, tree: bytes | None, path: str, moved: Mapping[str, str]) -> InvalidFile | None:
     data = git.run(["show", f":{path}"], cwd=town.root, env=_index(), check=False)
     if data.code:
         return None  # a submodule, or gone from the index meanwhile
@@ -93,15 +94,7 @@ def _staged(town: Town, tree: bytes | None, path: str) -> InvalidFile | None:
         return None  # a merge takes states from elsewhere: what is allowed step by step need not be in one
     if editbases.on_top(town.repo, tree, path, data.out).data != data.out:
         return InvalidFile(path, _OLDER)
-    before = git.run(["show", f"HEAD:{path}"], cwd=town.root, check=False)
-    known = before.out if before.code == 0 else None
-    if known is None and str(new.get("status", "open")) not in lint.FRESH:
-        known = handedits.removed(town.root, path)
-    try:
-        old = lint.parse(path, known) if known is not None else None
-    except InvalidFile:
-        return None  # mending a broken file is always welcome
-    return lint.moved_wrongly(path, old, new)
+    return lifecycle.breach(path, lifecycle.before(town.repo, tree, path, new, moved), new)
 
 
 def unusable(town: Town) -> list[InvalidFile]:

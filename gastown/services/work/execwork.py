@@ -9,6 +9,7 @@ from gastown.model.address import author, name_of, rig_of
 from gastown.model.bead import Bead
 from gastown.model.errors import GtError, Refused
 from gastown.model.message import header_text
+from gastown.model.text import some
 from gastown.runtime import git, intact, leftovers, shell, worktrees
 from gastown.services.agents import withheld, worksite
 from gastown.services.beads import hook
@@ -22,7 +23,6 @@ from gastown.store import files, layout, runstate
 from gastown.store.town import Town
 
 UNCHANGED = "the command changed nothing"
-_SHOWN = 5
 NOT_FOUND = 127
 
 
@@ -83,16 +83,12 @@ def _unchanged(path: str, before: Mapping[str, int]) -> str:
     hidden = leftovers.hidden(path, wrote, own=worksite.EXCLUDED)
     if hidden:
         raise Refused(
-            f"git sees nothing of what the command wrote: {_some(list(hidden))} in {path}, by rules that are in no"
-            f" commit ({_some(sorted(set(hidden.values())))})",
+            f"git sees nothing of what the command wrote: {some(list(hidden))} in {path}, by rules that are in no"
+            f" commit ({some(sorted(set(hidden.values())))})",
             'remove the rules, or git add --force what is wanted; if it is nothing: gt done --no-changes "why"',
         )
     wrote = [name for name in wrote if not name.startswith((".gt/", ".gt-"))]
-    return f"the command wrote only ignored files: {_some(wrote)}" if wrote else UNCHANGED
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" if names[_SHOWN:] else "")
+    return f"the command wrote only ignored files: {some(wrote)}" if wrote else UNCHANGED
 
 
 def _run(command: list[str], path: str, say: Callable[[str], None]) -> int:

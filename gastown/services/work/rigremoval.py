@@ -11,7 +11,7 @@ from gastown.model import times
 from gastown.model.bead import parse_branch
 from gastown.model.errors import GtError, Refused
 from gastown.model.rig import Rig
-from gastown.model.text import counted
+from gastown.model.text import counted, some
 from gastown.runtime import clones, git, intact, rescue, sessions, worktrees
 from gastown.services.agents import worksite
 from gastown.services.rigs import localtarget, pulling
@@ -37,13 +37,13 @@ def at_risk(town: Town, rig: Rig) -> list[str]:
     found = []
     rows = [row for row in town.index().rows if row.rig == rig.name and row.status != "closed"]
     if rows:
-        found.append(f"not closed: {counted(len(rows), 'bead')}: {_some([row.id for row in rows])}")
+        found.append(f"not closed: {counted(len(rows), 'bead')}: {some([row.id for row in rows])}")
     repo = layout.bare(town.root, rig.name)
     if not os.path.isdir(repo):
         return found
     unmerged = _unmerged(town, rig, repo)
     if unmerged:
-        found.append(f"branches are not merged: {_some(unmerged)}")
+        found.append(f"branches are not merged: {some(unmerged)}")
     waiting = pulling.waiting(town, rig)
     if waiting:
         found.append(f"only in {repo}: {counted(waiting, 'landed commit')}; {pulling.command(town, rig)}")
@@ -57,10 +57,6 @@ def at_risk(town: Town, rig: Rig) -> list[str]:
         elif worksite.unsaved(town, repo, path):
             found.append(f"{os.path.relpath(path, town.root)} holds work that is on no branch")
     return found
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _unmerged(town: Town, rig: Rig, repo: str) -> list[str]:
@@ -127,7 +123,7 @@ def _refuse_while_worked_in(town: Town, rig: Rig) -> None:
         if one.address.startswith(rig.name + "/") and sessions.liveness(one) in ("running", "starting")
     ]
     if live:
-        raise Refused(f"agents are at work in rig {rig.name}: {_some(live)}", "end them first: gt session stop ID")
+        raise Refused(f"agents are at work in rig {rig.name}: {some(live)}", "end them first: gt session stop ID")
 
 
 def _save(town: Town, rig: Rig, repo: str) -> tuple[tuple[str, ...], str | None]:
@@ -151,7 +147,7 @@ def _save(town: Town, rig: Rig, repo: str) -> tuple[tuple[str, ...], str | None]
     held = git.run(["bundle", "list-heads", bundle], git_dir=repo).text
     missing = [ref for ref in refs.split() if ref not in held]
     if missing:
-        raise GtError(f"{bundle} does not hold {_some(missing)}", "nothing was removed")
+        raise GtError(f"{bundle} does not hold {some(missing)}", "nothing was removed")
     return tuple(saved), bundle
 
 

@@ -1,0 +1,185 @@
+"""What hand edits may do to beads, whoever meets them first: the deacon, a sync, the hook of a commit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gastown.deacon import edited
+from gastown.deacon.patrols import hand_edits
+from gastown.deacon.settings import Settings
+from gastown.services.files import editable, handedits, lifecycle
+from gastown.services.sync import townhooks
+from gastown.store.town import Town
+from tests.store.towns import git, small_town
+
+BEAD = "rigs/gp/beads/2026-11-23/gp-aaaaa.yaml"
+ALPHA = {"assignee": "gp/alpha"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        ({"status": "open"}, {"status": "deferred"}, ""),
+        ({"status": "open"}, {"status": "hooked", **ALPHA}, ""),
+        ({"status": "open"}, {"status": "in_progress", **ALPHA}, "was open and cannot become in_progress"),
+        ({"status": "merging"}, {"status": "open"}, "was merging and cannot become open"),
+        ({"status": "closed"}, {"status": "merging"}, "was closed and cannot become merging; it may become: open"),
+        ({"status": "hooked", **ALPHA}, {"status": "hooked", "assignee": "gp/b"}, "gt sling gp-aaaaa gp/b --force"),
+        ({"status": "hooked", **ALPHA}, {"status": "hooked"}, "gt release gp-aaaaa lets it go"),
+        ({"status": "in_progress", **ALPHA}, {"status": "in_progress", "branch": "x", **ALPHA}, "being worked on at"),
+        ({"status": "in_progress", **ALPHA}, {"status": "open"}, ""),
+        (None, {}, ""),
+        (None, {"status": "hooked", **ALPHA}, ""),
+        (None, {"status": "merging"}, "a new bead cannot be merging"),
+    ],
+)
+def test_edits_obey_the_life_cycle(old: dict[str, str] | None, new: dict[str, str], why: str) -> None:
+    found = lifecycle.breach(BEAD, old, new)
+    assert why in str(found) if why else found is None
+    assert lifecycle.breach("town.yaml", old, new) is None
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "to"),
+    [
+        ({}, ALPHA, "gp/alpha"),
+        (ALPHA, ALPHA, ""),
+        (ALPHA, {"assignee": "gp/beta"}, "gp/beta"),
+        ({}, {"status": "hooked", **ALPHA}, "gp/alpha"),
+        (None, ALPHA, "gp/alpha"),
+        ({}, {"status": "closed", **ALPHA}, ""),
+        (ALPHA, {}, ""),
+    ],
+)
+def test_an_assignee_set_by_hand_is_a_sling(old: dict[str, str] | None, new: dict[str, str], to: str) -> None:
+    assert lifecycle.given_to(old, new) == to
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("town.yaml", "town"), ("rigs/gp/rig.yaml", "rig"), ("rigs/gp/beads/2026-11-23/gp-aaaaa.yaml", "bead"),
+        ("beads/2026-11-23/hq-aaaaa.yaml", "bead"), ("rigs/gp/polecats/toast.yaml", "worker"),
+        ("agents/x.yaml", "agent"),
+        ("machines/anvil.yaml", "machine"), ("mail/mayor/new/1.M1.a", "mail"), ("mail/gp/toast/cur/1.M1.a:2,S", "mail"),
+        ("mail/gp/toast/.Archive/cur/1.M1.a:2,S", "mail"), ("mail/mayor/tmp/1.M1.a", None), ("README.md", None),
+        ("rigs/gp/beads/2026-11-23/.gp-aaaaa.yaml.swp", None), ("feed/2026-11-23/anvil-0001.jsonl", None),
+        ("roles/mayor.md", "text"), ("rigs/gp/roles/crew.md", "text"), ("formulas/x.toml", "text"),
+    ],
+)  # fmt: skip
+def test_which_files_are_whose(path: str, kind: str | None) -> None:
+    assert editable.kind_of(path) == kind
+
+
+@pytest.fixture
+def town(tmp_path: Path) -> Town:
+    return small_town(tmp_path / "t")
+
+
+def held(town: Town) -> Path:
+    """The file of a bead that an agent works on."""
+    with town.change("create") as change:
+        bead = change.create("greenplace", title="Mend the roof")
+        bead.move("hooked")
+        bead.set("assignee", "greenplace/toast")
+        bead.set("branch", f"polecat/toast/{bead.id}.a1")
+        bead.set("sessions", [{"id": "s-20261126-aaaa", "by": "greenplace/toast", "started": change.at}])
+        change.save(bead)
+    with town.change("start") as change:
+        bead = change.bead(bead.id)
+        bead.move("in_progress")
+        change.save(bead)
+    return Path(town.root, bead.path)
+
+
+def by_sync(town: Town, paths: list[str]) -> str:
+    return " ".join(map(str, handedits.commit(town, paths).invalid))
+
+
+def by_deacon(town: Town, paths: list[str]) -> str:
+    found = tuple(edited.edits(town, town.repo.head_tree(), paths))
+    for action in hand_edits.decide(hand_edits.Evidence(found), Settings(), town.clock()):
+        if isinstance(action, hand_edits.Adopt):
+            action.apply(town)
+    return " ".join(one.problem for one in found if one.problem)
+
+
+def by_hook(town: Town, paths: list[str]) -> str:
+    git(town.root, "add", "-A")
+    return " ".join(map(str, townhooks.staged_problems(town)))
+
+
+def save(town: Town, path: Path, text: str, by: Callable[[Town, list[str]], str]) -> str:
+    """Save a file and let somebody meet the edit; what is said to be wrong with it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    os.utime(path, (1, 1))
+    return by(town, editable.uncommitted(town.root))
+
+
+anybody = pytest.mark.parametrize("by", [by_sync, by_deacon, by_hook])
+committer = pytest.mark.parametrize("by", [by_sync, by_deacon])
+
+
+@anybody
+def test_nobody_takes_held_work_to_another_by_an_edit(town: Town, by: Callable[[Town, list[str]], str]) -> None:
+    path = held(town)
+    wrong = save(town, path, path.read_text().replace("assignee: greenplace/toast", "assignee: greenplace/jam"), by)
+    assert f"{path.stem} is held by greenplace/toast; gt sling {path.stem} greenplace/jam --force" in wrong
+    assert "greenplace/toast" in git(town.root, "show", f"HEAD:{path.relative_to(town.root)}")
+
+
+@anybody
+def test_a_new_bead_under_way_is_refused_and_one_given_to_somebody_is_not(
+    town: Town, by: Callable[[Town, list[str]], str]
+) -> None:
+    path = held(town)
+    text = path.read_text().replace(path.stem, "gp-aaaaa")
+    other = path.with_name("gp-aaaaa.yaml")
+    assert "a new bead cannot be in_progress" in save(town, other, text, by)
+    assert save(town, other, text.replace("in_progress", "hooked"), by) == ""
+
+
+@anybody
+def test_work_under_way_may_be_moved_and_brought_back(town: Town, by: Callable[[Town, list[str]], str]) -> None:
+    path = held(town)
+    moved = path.parent.with_name("2026-11-20") / path.name
+    text = path.read_text()
+    path.unlink()
+    assert save(town, moved, text, by) == ""
+    git(town.root, "add", "-A")
+    git(town.root, "commit", "-qm", "moved", "--allow-empty")
+    moved.unlink()
+    git(town.root, "commit", "-qam", "gone")
+    assert save(town, moved, text, by) == ""
+
+
+@anybody
+def test_a_broken_file_that_was_committed_may_always_be_mended(
+    town: Town, by: Callable[[Town, list[str]], str]
+) -> None:
+    path = held(town)
+    text = path.read_text()
+    path.write_text(text.replace("in_progress", "in progress"))
+    git(town.root, "commit", "-qam", "broken")
+    assert save(town, path, text, by) == ""
+
+
+@committer
+@pytest.mark.parametrize("to", ["greenplace/toast", "greenplace/jam", ""])
+def test_held_work_set_open_is_let_go(town: Town, by: Callable[[Town, list[str]], str], to: str) -> None:
+    path = held(town)
+    line = f"assignee: {to}" if to else ""
+    text = path.read_text().replace("in_progress", "open").replace("assignee: greenplace/toast", line)
+    assert save(town, path, text, by) == ""
+    bead = town.bead(path.stem)
+    given = to if to != "greenplace/toast" else ""
+    assert (bead.status, bead.assignee or "") == ("open", given)
+    assert (bead.last_session or {})["outcome"] == "released"
+    data = list(town.events())[-1]["data"]
+    assert data.get("assign", {}) == ({path.stem: given} if given else {})
+    assert git(town.root, "status", "--porcelain") == ""
