@@ -212,6 +212,7 @@ def test_valid_edits_go_into_one_commit_and_invalid_ones_stay_out() -> None:
         (assigned.Given("gp-1", "gp/nobody", problem="unknown", told=NOW - 5), []),
         (assigned.Given("gp-1", "gp/alpha", tried=NOW - 30), ["later"]),
         (assigned.Given("gp-1", "gp/alpha", tried=NOW - 601), ["sling"]),
+        (assigned.Given("gp-1", "gp/alpha", left=True), ["letgo"]),
     ],
 )
 def test_given(one: assigned.Given, wanted: list[str]) -> None:

@@ -8,11 +8,13 @@ from gastown.deacon import telling
 from gastown.deacon.action import Action, Later
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
+from gastown.model.bead import Bead
 from gastown.model.errors import GtError
 from gastown.model.row import Row
 from gastown.services.agents import given
 from gastown.services.claims import claims, ownclaims
 from gastown.services.claims.claims import Offline
+from gastown.services.files import handedits
 from gastown.services.sessions import dispatch
 from gastown.services.sling import sling
 from gastown.services.sling.starts import refusal
@@ -27,7 +29,8 @@ class Given:
     """A bead that somebody was given by hand. `problem` says why it cannot be slung; `quiet`: and nobody is told.
 
     `told` is when its person was told last, `holds` is why nothing may start at all now. `tried` is when it was
-    tried as all it hangs on is now, `why` what the last try said.
+    tried as all it hangs on is now, `why` what the last try said. `left`: its session is not over in its file: it was
+    held, and a commit has set it open, which lets it go.
     """
 
     bead: str
@@ -37,6 +40,19 @@ class Given:
     tried: float | None = None
     holds: str = ""
     why: str = ""
+    left: bool = False
+
+
+@dataclass(frozen=True)
+class LetGo(Action):
+    """Held work was set open in a commit of a person's own: as if they had edited the file."""
+
+    def apply(self, town: Town) -> None:
+        """Its session is over, and it is nobody's."""
+        with town.change("release", actor="overseer") as change:
+            if _is_left(change.bead(self.subject)):
+                handedits.let_go(change, self.subject)
+                change.emit("release", f"{self.subject} was let go: {self.why}", bead=self.subject)
 
 
 @dataclass(frozen=True)
@@ -124,6 +140,10 @@ def gather(world: World) -> list[Given]:
         if row is None or not _waits(world, row) or _is_uncommitted(world.town, row.path):
             continue
         to = str(row.assignee)
+        held = world.bead(row) if bead_id in moved and row.machine in (None, world.town.machine) else None
+        if held is not None and _is_left(held):
+            found.append(Given(bead_id, to, left=True))
+            continue
         problem = given.why_not(world.town, row, to)
         if problem is None or (problem and bead_id not in wishes):
             continue
@@ -138,6 +158,12 @@ def _is_uncommitted(town: Town, path: str) -> bool:
     """True while an edit is not committed: it is still being written, or it was refused."""
     data = files.read_or_none(layout.absolute(town.root, path))
     return town.repo.differs(town.repo.head_tree(), path, data)
+
+
+def _is_left(bead: Bead) -> bool:
+    """True for an open bead whose last session is its assignee's and not over: nothing of gt's leaves one so."""
+    last = bead.last_session
+    return bead.status == "open" and last is not None and not last.get("ended") and last.get("by") == bead.assignee
 
 
 def _waits(world: World, row: Row) -> bool:
@@ -157,7 +183,9 @@ def decide(evidence: list[Given], settings: Settings, now: float) -> list[Action
     """
     actions: list[Action] = []
     for one in evidence:
-        if one.problem:
+        if one.left:
+            actions.append(LetGo(one.bead, f"it was set open while {one.to} held it"))
+        elif one.problem:
             if one.told is None:
                 actions.append(Tell(one.bead, one.problem, to=one.to))
         elif one.holds:

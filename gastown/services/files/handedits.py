@@ -69,7 +69,7 @@ def take(change: Change, found: Mapping[str, bytes | None], said: str) -> dict[s
         if to:
             assign[bead] = to
         if lifecycle.lets_go(old, new):
-            _let_go(change, bead, to)
+            let_go(change, bead, to)
     one = next(iter(done)) if len(done) == 1 else ""
     facts: dict[str, Any] = {"paths": list(done)} | ({"assign": assign} if assign else {})
     bead, rig = layout.bead_of_path(one), layout.rig_of_path(one)
@@ -77,7 +77,7 @@ def take(change: Change, found: Mapping[str, bytes | None], said: str) -> dict[s
     return done
 
 
-def _let_go(change: Change, bead_id: str, to: str) -> None:
+def let_go(change: Change, bead_id: str, to: str = "") -> None:
     """What was held is nobody's now, or was given `to` another, and its session is over for it."""
     try:
         bead = change.bead(bead_id)
