@@ -74,6 +74,14 @@ class GitFailed(GtError):
         super().__init__(f"`{self.command}` failed in {self.cwd} (exit {status}){said}", hint or _hint(self.tail))
 
 
+class TimedOut(GitFailed):
+    """A git command was ended after `after` seconds: its time was over, or it had said nothing for so long."""
+
+    def __init__(self, args: Sequence[str], cwd: StrPath | None, after: float, err: bytes) -> None:
+        self.after = after
+        super().__init__(args, cwd, -signal.SIGKILL, err + f"\nended: not done after {after:g} s".encode())
+
+
 def _hint(said: str) -> str:
     """A hint for the failures where git's own text leaves a person without a next step. Never decides anything."""
     if "index.lock" in said or ".lock': File exists" in said:
@@ -134,7 +142,7 @@ def run(
     on_start: Callable[[int], None] | None = None,
     pass_fds: Sequence[int] = (),
 ) -> Result:
-    """Run git and return what it left; with `check` a code other than 0 raises GitFailed.
+    """Run git and return what it left; with `check` a code other than 0 raises GitFailed, its end by us TimedOut.
 
     It works on the repository whose top `cwd` is. One that begins `above` it is found only if asked for: around a
     worktree that lost its .git lies the town's. `env` is added to `clean_env()`; stdin is empty unless `input`.
@@ -174,8 +182,7 @@ def run(
         except BaseException as error:
             _end(process)
             if isinstance(error, subprocess.TimeoutExpired):
-                said = (error.stderr or b"") + f"\nended: not done after {error.timeout:g} s".encode()
-                raise GitFailed(args, cwd or git_dir, -signal.SIGKILL, said) from None
+                raise TimedOut(args, cwd or git_dir, error.timeout, error.stderr or b"") from None
             raise
     files.fault_point()
     if check and process.returncode != 0:

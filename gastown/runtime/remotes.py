@@ -23,6 +23,8 @@ from gastown.store import flock
 # A server that says nothing for so long is not reached; a pack may take its time.
 LOOK_TIMEOUT = 60.0
 MOVE_TIMEOUT = 1800.0
+# A fetch tells how far it is; a server that packs much may say nothing for a while.
+SILENCE = 120.0
 # Whoever fetches into a rig's clone holds this file in it.
 _LOCK = "gt-fetch.lock"
 _DIGITS = 20
@@ -94,14 +96,25 @@ def remote_ref(repo: StrPath, ref: str, *, remote: str = "origin", timeout: floa
 
 
 def _ls_remote(args: list[str], remote: str, cwd: StrPath, timeout: float) -> list[str]:
-    result = git.run(["ls-remote", *args], cwd=cwd, check=False, timeout=timeout)
+    with _answering(remote):
+        result = git.run(["ls-remote", *args], cwd=cwd, check=False, timeout=timeout)
     if result.code != 0:
         said = git.tail(result.err)
-        raise RemoteUnreachable(
-            f"cannot read {git.mask(remote)}" + (f":\n{said}" if said else ""),
-            f"check the address, the network and your access: git ls-remote {shlex.quote(git.mask(remote))}",
-        )
+        raise RemoteUnreachable(f"cannot read {git.mask(remote)}" + (f":\n{said}" if said else ""), _access(remote))
     return result.text.splitlines()
+
+
+@contextlib.contextmanager
+def _answering(remote: str) -> Iterator[None]:
+    """One that is not done in its time, or falls silent, does not answer: a network may drop what is sent."""
+    try:
+        yield
+    except git.TimedOut as error:
+        raise RemoteUnreachable(f"{git.mask(remote)} did not answer for {error.after:g} s", _access(remote)) from error
+
+
+def _access(remote: str) -> str:
+    return f"check the address, the network and your access: git ls-remote {shlex.quote(git.mask(remote))}"
 
 
 def push(
@@ -131,7 +144,8 @@ def push(
                 "fetch and restack it; a push never drops commits",
             )
         args.append(f"--force-with-lease={ref}:{expect}")
-    result = git.run([*args, remote, f"{sha}:{ref}"], cwd=repo, env=env, check=False, timeout=timeout)
+    with _answering(remote):
+        result = git.run([*args, remote, f"{sha}:{ref}"], cwd=repo, env=env, check=False, timeout=timeout)
     now = remote_ref(repo, ref, remote=remote)
     if result.code != 0 or now is None:
         moved = expect is not None and (now or "") != expect
@@ -157,7 +171,8 @@ def delete(
 ) -> None:
     """Delete `ref` on the remote if it still has `expect`; already gone is success. Raises as `push`."""
     args = ["push", "--porcelain", f"--force-with-lease={ref}:{expect}", remote, f":{ref}"]
-    result = git.run(args, cwd=repo, env=env, check=False, timeout=MOVE_TIMEOUT)
+    with _answering(remote):
+        result = git.run(args, cwd=repo, env=env, check=False, timeout=MOVE_TIMEOUT)
     now = remote_ref(repo, ref, remote=remote)
     if now is not None:
         raise PushRejected(ref, _summary(result.out), git.tail(result.err), now=now, moved=now != expect)
@@ -200,10 +215,11 @@ def fetching(repo: StrPath, *, timeout: float = MOVE_TIMEOUT) -> Iterator[int]:
 def _fetch(repo: StrPath, timeout: float, handle: int) -> None:
     """Fetch; again where the remote answers: a git that a person runs beside us holds a ref only for a moment."""
     # No hook has a say in what the remote holds, and one for each of many refs would take its time.
-    args = ["-c", "core.hooksPath=/dev/null", "fetch", "--quiet", "--prune", "--no-recurse-submodules"]
+    args = ["-c", "core.hooksPath=/dev/null", "fetch", "--progress", "--prune", "--no-recurse-submodules"]
     args += ["--no-write-fetch-head", "--update-shallow", "origin"]
     for turn in range(_TRIES):
-        result = git.run(args, cwd=repo, check=False, timeout=timeout, pass_fds=[handle])
+        with _answering("origin"):
+            result = git.run(args, cwd=repo, check=False, timeout=timeout, silence=SILENCE, pass_fds=[handle])
         if result.code == 0:
             return
         look("origin", cwd=repo)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -273,6 +274,23 @@ def test_an_unreachable_remote_is_unknown_never_empty(repo: Path, remote: Path) 
     ):
         with pytest.raises(RemoteUnreachable):
             act()
+
+
+@pytest.mark.parametrize("ask", [
+    lambda repo: remotes.look("ssh://far.example/repo", cwd=repo, timeout=0.3),
+    lambda repo: remotes.remote_ref(repo, "refs/heads/main", timeout=0.3),
+    lambda repo: remotes.fetch(repo, timeout=0.3),
+    lambda repo: remotes.push(repo, "refs/remotes/origin/main", "refs/heads/x", timeout=0.3),
+])  # fmt: skip
+def test_a_remote_that_says_nothing_is_unreachable(
+    repo: Path, ask: Callable[[Path], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As with a network that drops what is sent to it."""
+    monkeypatch.setenv("GIT_SSH_COMMAND", "sleep 60 #")
+    sh(repo, "config", "remote.origin.url", "ssh://far.example/repo")
+    with pytest.raises(RemoteUnreachable, match=r"did not answer for 0.3 s") as error:
+        ask(repo)
+    assert "git ls-remote" in error.value.hint
 
 
 def test_a_failed_ancestry_is_not_a_no(repo: Path) -> None:

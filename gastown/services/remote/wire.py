@@ -71,7 +71,7 @@ class Wire:
     def _reach(self, args: list[str]) -> Result:
         try:
             result = self.run(args)
-        except git.GitFailed as error:
+        except git.TimedOut as error:
             raise self._silent() from error
         if result.code != 0:
             said = git.tail(result.err)
@@ -97,7 +97,7 @@ class Wire:
             args.append(f"--force-with-lease={lease}")
         try:
             return self.run([*args, self.remote, spec])
-        except git.GitFailed as error:
+        except git.TimedOut as error:
             raise self._silent() from error
 
     def read(self, ref: str) -> str | None:
