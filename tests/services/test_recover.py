@@ -184,6 +184,23 @@ def test_work_whose_done_was_killed_is_handed_in_whatever_the_exit(work):
     assert work.merges(bead)
 
 
+def test_work_of_an_agent_that_saw_its_done_fail_and_went_on_is_not_handed_in_when_it_is_killed(work):
+    from gastown.services.work import done as handing_in
+
+    bead = work.bead()
+    result = work.one(bead.id, agent=work.sleeper())
+    (work.tree() / "new").write_text("x")
+    os.rename(work.origin, work.origin + ".away")
+    with pytest.raises(GtError):
+        handing_in.done(work.town, "app/amber")
+    os.rename(work.origin + ".away", work.origin)
+    (work.tree() / "half").write_text("x")
+    os.kill(work.record(result.session).agent_pid, signal.SIGKILL)
+    assert settled(work, bead.id)["outcome"] == "died"
+    assert work.now(bead).held
+    assert not work.merges(bead)
+
+
 def test_unknown_sessions_and_a_second_call(work):
     with pytest.raises(NotFound):
         recover.session_ended(work.town, "s-20261123-zzzz")

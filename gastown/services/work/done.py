@@ -101,7 +101,8 @@ def done(
         else:
             stashed = worksite.keep_stashes(town, rig.name, name_of(actor))
             report = _put_off(job, status, "\n\n".join(filter(None, (message, stashed))), wip)
-    except (Refused, UsageError):
+    except (GtError, KeyboardInterrupt):
+        # Whoever sees it fail goes on working: only the call of one that was killed is finished on its behalf.
         _forget(town, bead)
         raise
     _forget(town, bead)
