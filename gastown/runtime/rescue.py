@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -253,7 +254,7 @@ def _check_size(path: StrPath, files: list[str]) -> None:
 
 
 def _small_ignored(path: StrPath, env: Mapping[str, str], parts: _Parts) -> list[str]:
-    """Ignored files that are small and not a tool's cache; the others are named in `left_out`."""
+    """Ignored files that are small, readable and not a tool's cache; the others are named in `left_out`."""
     args = ["ls-files", "--others", "--ignored", "--exclude-standard", "--directory", "-z"]
     kept: list[str] = []
     budget = IGNORED_CAP
@@ -264,8 +265,8 @@ def _small_ignored(path: StrPath, env: Mapping[str, str], parts: _Parts) -> list
             if file.endswith("/") or CACHES.intersection(parted[:-1]) or parted[-1].endswith((".pyc", ".o", ".class")):
                 parts.left_out.append(file)
                 continue
-            size = os.lstat(full).st_size
-            if size >= IGNORED_FILE_CAP or size > budget:
+            size = _readable_size(full)
+            if size is None or size >= IGNORED_FILE_CAP or size > budget:
                 parts.left_out.append(file)
                 continue
             budget -= size
@@ -273,20 +274,37 @@ def _small_ignored(path: StrPath, env: Mapping[str, str], parts: _Parts) -> list
     return kept
 
 
+def _readable_size(path: str) -> int | None:
+    """How many bytes there are to save; None if we may not read them."""
+    try:
+        found = os.lstat(path)
+    except PermissionError:
+        return None
+    return found.st_size if stat.S_ISLNK(found.st_mode) or os.access(path, os.R_OK) else None
+
+
 def _walk(path: StrPath, entry: str) -> Iterator[str]:
-    """The regular files and links below an ignored entry; a cache or a repository comes as one name ending in `/`."""
+    """The regular files and links below an ignored entry.
+
+    A cache, a repository, or a folder that we may not read (a container's) comes as one name ending in `/`.
+    """
     if not entry.endswith("/"):
         yield entry
         return
     if os.path.basename(entry.rstrip("/")) in CACHES or os.path.lexists(os.path.join(path, entry, ".git")):
         yield entry
         return
-    with os.scandir(os.path.join(path, entry)) as found:
-        for one in sorted(found, key=lambda item: item.name):
-            if one.is_dir(follow_symlinks=False):
-                yield from _walk(path, f"{entry}{one.name}/")
-            elif one.is_file(follow_symlinks=False) or one.is_symlink():
-                yield f"{entry}{one.name}"
+    try:
+        with os.scandir(os.path.join(path, entry)) as found:
+            inside = sorted(found, key=lambda item: item.name)
+    except PermissionError:
+        yield entry
+        return
+    for one in inside:
+        if one.is_dir(follow_symlinks=False):
+            yield from _walk(path, f"{entry}{one.name}/")
+        elif one.is_file(follow_symlinks=False) or one.is_symlink():
+            yield f"{entry}{one.name}"
 
 
 def _loose_commits(path: StrPath, parts: _Parts) -> None:

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import os
+import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import pytest
 
 from gastown.model.errors import GtError, Refused
 from gastown.runtime import rescue, worktrees
+from tests.conftest import without_powers
 
 from .conftest import commit, sh
 
@@ -192,6 +195,23 @@ def test_an_unreadable_file_is_an_error(tmp_path: Path, repo: Path, tree: Path) 
     (tree / "new").chmod(0)
     with pytest.raises(GtError):
         rescue.save(repo, tree, "toast", tmp_path / "rescue", NOW)
+
+
+def test_ignored_files_that_we_may_not_read_are_named_and_left_out(tmp_path: Path, repo: Path, tree: Path) -> None:
+    """As a container's user leaves them."""
+    volume, key = tree / "data.log", tree / "key.log"
+    volume.mkdir()
+    (volume / "base").write_text("x")
+    key.write_text("x")
+    (tree / "small.log").write_text("kept\n")
+    for one in (volume, key):
+        one.chmod(0)
+    code = "import sys; from gastown.runtime import rescue; print(rescue.save(*sys.argv[1:5], 1e9).left_out)"
+    argv = [sys.executable, "-c", code, str(repo), str(tree), "toast", str(tmp_path / "rescue")]
+    done = subprocess.run(without_powers(argv), capture_output=True, text=True, check=False)
+    assert done.stdout == "('data.log/', 'key.log')\n", done.stderr
+    assert b"kept\n" in everywhere(repo)
+    volume.chmod(0o700)
 
 
 def test_a_snapshot_moves_on_and_counts_as_no_rescue(repo: Path, tree: Path) -> None:

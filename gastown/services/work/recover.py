@@ -155,6 +155,8 @@ def _save(town: Town, address: str) -> str:
         return worksite.save(town, str(rig_of(address)), name_of(address))
     except GtError as error:
         return f"what is uncommitted could not be saved: {error.message}"
+    except OSError as error:
+        return f"what is uncommitted could not be saved: {error.filename}: {error.strerror}"
 
 
 def _conversation(town: Town, record: SessionRecord | None) -> str | None:
@@ -216,6 +218,9 @@ def sweep(town: Town) -> list[Ended]:
             continue
         except GtError as error:
             found.append(Ended("", row.id, row.assignee or "", "unknown", error.message))
+        except OSError as error:  # one place that cannot be read says nothing of the others
+            why = f"{error.filename}: {error.strerror}"
+            found.append(Ended("", row.id, row.assignee or "", "unknown", why))
     return [one for one in found if one.what != "over"]
 
 
