@@ -153,6 +153,35 @@ def test_removal_names_what_is_at_risk_and_saves_it(gt: Runner, town: Town, git_
     assert any("loose.txt" in git("ls-tree", "-r", "--name-only", ref, cwd=back) for ref in refs)
 
 
+def test_removal_takes_nothing_that_is_no_worktree_of_the_rig(gt: Runner, town: Town, git_repo: Repo) -> None:
+    gt("rig", "add", "one", str(git_repo()))
+    git("update-ref", "refs/tags/topic", "refs/remotes/origin/main", cwd=layout.bare(town.root, "one"))
+    git("branch", "--quiet", "topic", "refs/remotes/origin/main", cwd=layout.bare(town.root, "one"))
+    mine = Path(layout.work(town.root, "one"), "notes")
+    mine.mkdir()
+    (mine / "plan").write_text("mine\n")
+    assert "no worktree of the rig, so somebody's own: work/one/notes" in gt("rig", "remove", "one", code=5).err
+    (saved,) = gt("rig", "remove", "one", "--force", "--json").json["saved"]
+    assert Path(town.root, saved.rpartition("moved to ")[2], "plan").read_text() == "mine\n"
+    assert not mine.parent.exists()
+
+
+@pytest.mark.skipif(not shutil.which("git-lfs"), reason="git-lfs is not installed")
+def test_what_git_lfs_keeps_lands_with_the_work(gt: Runner, git_repo: Repo, town: Town, tmp_path: Path) -> None:
+    git("lfs", "install", cwd=tmp_path)
+    seed = git_repo("seed", {".gitattributes": "*.bin filter=lfs diff=lfs merge=lfs -text\n"})
+    remote = tmp_path / "large.git"
+    git("clone", "--quiet", "--bare", str(seed), str(remote), cwd=tmp_path)
+    gt("rig", "add", "one", remote.as_uri())
+    gt("sling", "Add the data", "one", "--wait", "--", "sh", "-c", "echo much > data.bin")
+    git("clone", "--quiet", remote.as_uri(), str(tmp_path / "fresh"), cwd=tmp_path)
+    assert (tmp_path / "fresh/data.bin").read_text() == "much\n"
+    assert "version https://git-lfs" in git("show", "HEAD:data.bin", cwd=tmp_path / "fresh")
+    removed = gt("rig", "remove", "one", "--force", "--json").json
+    (large,) = [one for one in removed["saved"] if "git lfs" in one]
+    assert [one for one in Path(town.root, large.rpartition("moved to ")[2]).rglob("*") if one.is_file()]
+
+
 def test_trail_reads_the_rigs_commits(gt: Runner, town: Town, git_repo: Repo) -> None:
     gt("rig", "add", "one", str(git_repo()))
     bead = gt("create", "work", "-q").out.strip()

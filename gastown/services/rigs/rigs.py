@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Sequence
@@ -66,7 +67,9 @@ def add(town: Town, new: NewRig, *, base: str, progress: Callable[[str], None] |
         rig = town.transact("rig add", lambda change: _write(change, new.name, doc))
         guard(town, rig)
     except BaseException:
-        shutil.rmtree(layout.work(town.root, new.name), ignore_errors=True)
+        shutil.rmtree(repo, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            os.rmdir(layout.work(town.root, new.name))  # what lay beside it stays
         raise
     for gate in rig.gates:
         trust.record(town, "gate", f"{rig.name}/{gate.name}", gate.run)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from dataclasses import dataclass
@@ -39,6 +40,9 @@ def at_risk(town: Town, rig: Rig) -> list[str]:
     if rows:
         found.append(f"not closed: {counted(len(rows), 'bead')}: {some([row.id for row in rows])}")
     repo = layout.bare(town.root, rig.name)
+    others = [os.path.relpath(path, town.root) for path in _others(town, rig, repo)]
+    if others:
+        found.append(f"no worktree of the rig, so somebody's own: {some(others)}")
     if not os.path.isdir(repo):
         return found
     unmerged = _unmerged(town, rig, repo)
@@ -59,13 +63,22 @@ def at_risk(town: Town, rig: Rig) -> list[str]:
     return found
 
 
+def _others(town: Town, rig: Rig, repo: str) -> list[str]:
+    """What lies in the rig's folder below `work/` and is neither its clone nor a worktree of that."""
+    home = layout.work(town.root, rig.name)
+    ours = {os.path.realpath(path) for path in (repo, *_worktrees(town, rig, repo))}
+    there = [entry.path for entry in os.scandir(home)] if os.path.isdir(home) else []
+    return sorted(path for path in there if os.path.realpath(path) not in ours and intact.holds_files(path))
+
+
 def _unmerged(town: Town, rig: Rig, repo: str) -> list[str]:
     """Local branches with commits that neither the target nor anything fetched from the remote holds.
 
     An earlier attempt at a bead that has landed since is nothing that waits.
     """
     merged = {row.id for row in town.index().rows if row.closed_reason == "merged"}
-    heads = git.run(["for-each-ref", "--format=%(refname:short)", "refs/heads"], git_dir=repo).text.split()
+    # Not :short, which says `heads/main` where there is a tag of that name.
+    heads = git.run(["for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads"], git_dir=repo).text.split()
     found = []
     for head in heads:
         if parse_branch(head)[1] in merged:
@@ -81,6 +94,8 @@ def _unmerged(town: Town, rig: Rig, repo: str) -> list[str]:
 
 def _worktrees(town: Town, rig: Rig, repo: str) -> list[str]:
     ours = os.path.realpath(layout.work(town.root, rig.name))
+    if not os.path.isdir(repo):
+        return []
     return [
         one["worktree"]
         for one in clones.worktrees(repo)
@@ -104,13 +119,21 @@ def remove(town: Town, name: str, *, force: bool = False) -> Removed:
             "settle these first, or --force: everything is saved to .gt/rescue/ then",
         )
     repo = layout.bare(town.root, name)
-    saved, bundle = _save(town, rig, repo) if os.path.isdir(repo) else ((), None)
+    saved, bundle = _save(town, rig, repo)
     beads = town.transact("rig remove", lambda change: _remove_files(change, rig))
     if os.path.isdir(repo):
         for path in _worktrees(town, rig, repo):
             worktrees.remove(repo, path)
-    shutil.rmtree(layout.work(town.root, name), ignore_errors=True)
+        shutil.rmtree(repo)
+    _remove_empty(layout.work(town.root, name))
     return Removed(name, bundle, saved, beads)
+
+
+def _remove_empty(home: str) -> None:
+    """Remove a folder in which nothing is left but empty folders; what came meanwhile stays."""
+    for here, _, _ in os.walk(home, topdown=False):
+        with contextlib.suppress(OSError):
+            os.rmdir(here)
 
 
 def _refuse_while_worked_in(town: Town, rig: Rig) -> None:
@@ -138,6 +161,15 @@ def _save(town: Town, rig: Rig, repo: str) -> tuple[tuple[str, ...], str | None]
             done = rescue.save(repo, path, os.path.basename(path), folder, now)
             if not worksite.all_landed(town, done):
                 saved.append(f"{os.path.relpath(path, town.root)}: {done.description}")
+    for path in _others(town, rig, repo):
+        aside = intact.set_aside(path, folder, f"{rig.name}-{os.path.basename(path)}", now)
+        saved.append(f"{os.path.relpath(path, town.root)}: moved to {layout.relative(town.root, aside)}")
+    if not os.path.isdir(repo):
+        return tuple(saved), None
+    large = os.path.join(repo, "lfs", "objects")
+    if intact.holds_files(large):  # no bundle holds what git-lfs keeps outside git
+        aside = intact.set_aside(large, folder, f"{rig.name}-lfs-objects", now)
+        saved.append(f"large files of {rig.name} (git lfs): moved to {layout.relative(town.root, aside)}")
     refs = git.run(["for-each-ref", "--format=%(refname)", "refs/heads", "refs/gt", "refs/stash"], git_dir=repo).text
     if not refs:
         return tuple(saved), None
