@@ -157,6 +157,8 @@ def down(ctx: typer.Context, json: Json = False) -> int:
     put(f"deacon stopped (process {found.deacon})" if found.deacon else "no deacon was running")
     put_lines(f"stopped {address}" for address in found.stopped)
     put_lines(f"saved {safe(text)}" for text in found.saved)
+    for text in found.unnoted:
+        say(f"warning: {safe(text)}")
     for text in found.left:
         say(f"left as it is: {safe(text)}")
     return 1 if found.left else 0

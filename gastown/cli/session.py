@@ -139,6 +139,8 @@ def stop(
         put(one.session if quiet else said)
         if one.saved:
             say(f"in its worktree: {safe(one.saved)}")
+        if one.unnoted:
+            say(f"warning: its bead does not say that it was stopped: {safe(one.unnoted)}")
     return 0 if all(one.gone for one in done) else 1
 
 

@@ -64,8 +64,8 @@ def sync(
     for odd in done.tenure.unreadable:
         say(f"warning: {safe(odd.message)}")
         say(f"hint: {safe(odd.hint)}")
-    for error in done.tenure.trouble:
-        say(f"error: {safe(error.message)}")
+    for text in dict.fromkeys(error.message for error in done.tenure.trouble):
+        say(f"error: {safe(text)}")
     bad = _stayed(gt, done.sync.invalid) + _came(gt, done.sync.unusable)
     return 1 if bad or done.tenure.trouble else 0
 

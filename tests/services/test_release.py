@@ -11,7 +11,7 @@ from gastown.runtime import git, sessions
 from gastown.services.beads import beads
 from gastown.services.sling import release
 from gastown.services.sling.sling import dispatch_queued
-from gastown.services.work import resume
+from gastown.services.work import resume, shutdown
 from gastown.store import layout
 from gastown.store.change import Change
 
@@ -81,6 +81,41 @@ def test_a_stopped_session_leaves_its_work_on_the_hook_and_is_no_death(work):
     with pytest.raises(NotFound):
         release.find_session(work.town, "app/amber")
     assert release.every_session(work.town) == []
+
+
+def spoil(work, bead) -> Path:
+    """A hand edit that was saved half-way."""
+    path = Path(work.root, work.now(bead).path)
+    path.write_text(path.read_text() + "labels: [oops\n")
+    return path
+
+
+def test_a_session_is_stopped_though_its_bead_cannot_be_read(work):
+    bead = work.bead()
+    done = work.one(bead.id, agent=work.sleeper())
+    (work.tree() / "half").write_text("half\n")
+    path = spoil(work, bead)
+    text = path.read_text()
+    stopped = release.stop_session(work.town, done.session)
+    assert stopped.gone
+    assert not sessions.alive(work.record(done.session).agent_proc)
+    assert "saved to" in stopped.saved
+    assert path.name in stopped.unnoted
+    assert path.read_text() == text
+
+
+def test_down_ends_every_session_and_marks_what_it_can_though_a_bead_cannot_be_read(work):
+    bad, good = work.bead("Bad"), work.bead("Good")
+    ran = [work.one(one.id, agent=work.sleeper()) for one in (bad, good)]
+    path = spoil(work, bad)
+    found = shutdown.down(work.town, grace=0.5)
+    assert sorted(found.stopped) == sorted(one.to for one in ran)
+    assert [sessions.alive(work.record(one.session).agent_proc) for one in ran] == [False, False]
+    assert found.left == ()
+    (said,) = found.unnoted
+    assert bad.id in said
+    assert path.name in said
+    assert work.now(good).last_session["outcome"] == shutdown.DOWN
 
 
 def test_work_is_found_by_id_by_hash_and_by_who_has_it(work):

@@ -395,6 +395,20 @@ def test_a_claim_whose_start_was_killed_is_given_back(machines: Machines) -> Non
     machines.started(machines.there, bead, "sleep 60")
 
 
+def test_a_bead_that_cannot_be_read_keeps_no_other_claim(machines: Machines) -> None:
+    here, broken, done = machines.here, machines.bead("Broken"), machines.bead("Done")
+    machines.started(here, broken, "sleep 600")
+    machines.started(here, done, "sleep 600")
+    exchange(here)
+    release.release(here, here.bead(done))
+    path = Path(here.root, here.bead(broken).path)
+    path.write_text(path.read_text() + "labels: [oops\n")
+    found = exchange(here).tenure
+    assert found.given_back == [done]
+    assert machines.claims() == [broken]
+    assert {path.name in one.message for one in found.trouble} == {True}
+
+
 def test_one_machine_runs_a_rigs_refinery(machines: Machines) -> None:
     one, other = machines.bead("one"), machines.bead("other")
     for town, bead in ((machines.here, one), (machines.there, other)):

@@ -171,7 +171,11 @@ def _lost_sessions(town: Town, found: Tenure) -> list[Bead]:
     for record in attempts.live_records(town)[0]:
         if not record.bead or town.bead_path(record.bead) is None:
             continue
-        bead = town.bead(record.bead)
+        try:
+            bead = town.bead(record.bead)
+        except GtError as error:
+            found.trouble.append(error)
+            continue
         mine = next((one for one in bead.sessions if one.get("id") == record.id), None)
         here = hook.is_on(bead, record.address) and bead.machine == town.machine
         if mine is not None and not mine.get("ended") and not here and bead.machine not in (None, town.machine):

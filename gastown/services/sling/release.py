@@ -36,12 +36,16 @@ class Released:
 
 @dataclass(frozen=True)
 class Stopped:
-    """A session that was ended: whether all of it is gone, and what was saved of its tree."""
+    """A session that was ended: whether all of it is gone, and what was saved of its tree.
+
+    `unnoted`: why its bead does not say that it was stopped; "" if it does.
+    """
 
     session: str
     address: str
     gone: bool
     saved: str = ""
+    unnoted: str = ""
 
 
 def release(town: Town, bead: Bead, *, force: bool = False) -> Released:
@@ -152,16 +156,16 @@ def every_session(town: Town) -> list[str]:
 def stop_session(town: Town, sid: str, *, grace: float = 5.0, after: float = 0.0) -> Stopped:
     """End a session of this machine; what it holds stays with its worker, resumable, and its tree is saved.
 
-    For `after` seconds it may end by itself. Over already: nothing changes.
+    For `after` seconds it may end by itself. Over already: nothing changes. A bead that cannot be read keeps no session
+    alive.
     """
     record = sessions.load(attempts.run_dir(town), sid)
     if _ends_by_itself(record, after):
         return Stopped(sid, record.address, True)
-    if record.bead and town.bead_path(record.bead):
-        town.transact("session_end", lambda change: _mark_stopped(change, str(record.bead), sid, record.address))
+    unnoted = _note_stop(town, record)
     gone = sessions.stop(record, grace)
     saved = orphaned.tell_end(town, record) or _save(town, record.address)
-    return Stopped(sid, record.address, gone, saved)
+    return Stopped(sid, record.address, gone, saved, unnoted)
 
 
 def _ends_by_itself(record: SessionRecord, seconds: float) -> bool:
@@ -192,6 +196,18 @@ def end_after_done(town: Town, sid: str) -> None:
     os.makedirs(os.path.dirname(log), exist_ok=True)
     aside = ["/bin/sh", "-c", '"$@" &', "sh", *argv]
     plain.start(aside, cwd=town.root, env=shell.environment({}), log=log)
+
+
+def _note_stop(town: Town, record: SessionRecord) -> str:
+    """Say on its bead that a session is about to be stopped; why it could not be said, "" if it was."""
+    if not record.bead or not town.bead_path(record.bead):
+        return ""
+    bead = record.bead
+    try:
+        town.transact("session_end", lambda change: _mark_stopped(change, bead, record.id, record.address))
+    except GtError as error:
+        return error.message
+    return ""
 
 
 def _mark_stopped(change: Change, bead_id: str, sid: str, address: str) -> None:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 
 from gastown.model.address import name_of, rig_of
-from gastown.model.errors import GtError
+from gastown.model.errors import GtError, InvalidFile, NotFound, Refused
 from gastown.runtime import marked, sessions, tmux
 from gastown.runtime.processes import terminate, wait_gone
 from gastown.runtime.sessions import SessionRecord
@@ -24,12 +24,16 @@ _GRACE = 5.0
 
 @dataclass(frozen=True)
 class Down:
-    """What was ended (addresses), what was saved, and what could not be ended or proven to be ours, in words."""
+    """What was ended (addresses), what was saved, and what could not be ended or proven to be ours, in words.
+
+    `unnoted`: of which sessions no bead says that they were ended, and why.
+    """
 
     deacon: int | None = None
     stopped: tuple[str, ...] = ()
     saved: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+    unnoted: tuple[str, ...] = ()
 
 
 def down(town: Town, *, grace: float = 5.0) -> Down:
@@ -37,8 +41,7 @@ def down(town: Town, *, grace: float = 5.0) -> Down:
     town.require_own()
     ended = powers.stop(town.root)
     live, unknown = attempts.live_sessions(town)
-    if live:
-        town.transact("session_end", lambda change: _mark(change, list(live.values())))
+    unnoted = _note(town, list(live.values())) if live else []
     left = [str(one) for one in unknown]
     stopped, saved = [], []
     for address, record in sorted(live.items()):
@@ -58,22 +61,36 @@ def down(town: Town, *, grace: float = 5.0) -> Down:
         if what:
             saved.append(f"{address}: {what}")
     left += _end_terminals(town) + _end_left_running(town) + strays(town.root)
-    return Down(ended.proc.pid if ended else None, tuple(stopped), tuple(saved), tuple(left))
+    return Down(ended.proc.pid if ended else None, tuple(stopped), tuple(saved), tuple(left), tuple(unnoted))
 
 
-def _mark(change: Change, records: list[SessionRecord]) -> None:
+def _note(town: Town, records: list[SessionRecord]) -> list[str]:
+    """Say on their beads that they are about to be ended; what could not be said, in words. It keeps none alive."""
+    try:
+        return town.transact("session_end", lambda change: _mark(change, records))
+    except GtError as error:
+        return [f"no bead says that its session was ended: {error.message}"]
+
+
+def _mark(change: Change, records: list[SessionRecord]) -> list[str]:
     """Said before they are ended, so that their end is not taken for a death."""
-    beads: dict[str, object] = {}
+    seen: set[str] = set()
+    unsaid = []
     for record in records:
-        if not record.bead or change.town.bead_path(record.bead) is None or record.bead in beads:
+        if not record.bead or change.town.bead_path(record.bead) is None or record.bead in seen:
             continue
-        bead = change.bead(record.bead)
-        beads[record.bead] = bead
+        seen.add(record.bead)
+        try:
+            bead = change.bead(record.bead)
+        except (InvalidFile, NotFound, Refused) as error:
+            unsaid.append(f"{record.bead} does not say that session {record.id} was ended: {error.message}")
+            continue
         if any(one.get("id") == record.id and not one.get("ended") for one in bead.sessions):
             bead.update_session(record.id, ended=change.at, outcome=DOWN)
             change.save(bead)
     names = ", ".join(sorted(record.address for record in records))
     change.emit("session_end", f"gt down ended {len(records)} sessions: {names}", outcome=DOWN)
+    return unsaid
 
 
 def _save(town: Town, address: str) -> str:
