@@ -174,6 +174,13 @@ def test_another_towns_remote_is_not_overwritten(town, remote, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def test_a_remote_may_be_given_again_as_it_was_typed_and_another_may_not(town, tmp_path):
+    clone.attach_remote(town, "../remote.git")
+    clone.attach_remote(town, str(tmp_path / "remote.git"))
+    with pytest.raises(Refused, match="has the remote"):
+        clone.attach_remote(town, "../other.git")
+
+
 def test_hooks_stand_behind_those_that_were_there(tmp_path):
     root = tmp_path / "mine"
     git(tmp_path, "init", "-q", "-b", "main", str(root))

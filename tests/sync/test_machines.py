@@ -136,6 +136,15 @@ def test_a_setting_that_cannot_be_used_stops_no_sync_and_is_named(ground: Ground
     assert "town.yaml (max_polecats): max_polecats is 'lots' but must be a whole number" in ran.err
 
 
+def test_a_machine_whose_file_cannot_be_read_starts_nothing_and_says_why(ground: Ground) -> None:
+    here = ground.towns["anvil"]
+    Path(here.root, "machines/anvil.yaml").write_text("name: [oops\n")
+    (why,) = scheduler.schedule(here).holds
+    assert "machines/anvil.yaml" in why
+    ran = run_gt("scheduler", "status", cwd=here.root)
+    assert "machines/anvil.yaml" in ran.out
+
+
 # -- seen -----------------------------------------------------------------------------------------
 def test_a_machine_is_seen_hourly_and_never_for_its_own_sake(ground: Ground, clock: Clock) -> None:
     here, there = both(ground)

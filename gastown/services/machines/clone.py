@@ -150,7 +150,7 @@ def attach_remote(town: Town, url: str) -> None:
     """
     name = town.repo.remote() or REMOTE
     there = town.repo.remote_url()
-    if there and there != url:
+    if there and git.absolute(there, town.root) != git.absolute(url, town.root):
         hint = f"git remote set-url {name} {shlex.quote(url)}"
         raise Refused(f"the town has the remote {git.mask(there)} already", hint)
     head = town.repo.head()[1]

@@ -210,13 +210,13 @@ def _is_due(doc: dict[str, Any], fresh: dict[str, Any], now: float) -> bool:
 
 
 def why_inactive(town: Town) -> str:
-    """Why nothing may start on this machine, in one phrase: it was retired, or is a copy; "" if it may."""
+    """Why nothing may start on this machine, in one phrase: retired, a copy, or its file cannot tell; "" if it may."""
     stands = identity.standing(town.root, town.clock())
     if not stands.own:
         return stands.text
     try:
         require_active(town)
-    except Refused as error:
+    except (Refused, InvalidFile) as error:
         return error.message
     return ""
 
