@@ -144,6 +144,10 @@ def _seconds(value: Any) -> str:
     return "" if right else f"{value!r} is not a number of seconds"
 
 
+def _truth(value: Any) -> str:
+    return "" if isinstance(value, bool) else f"{value!r} is neither true nor false"
+
+
 def _time(value: Any) -> str:
     if isinstance(value, str) and len(value) == 20 and value.isascii():
         digits = value[:4] + value[5:7] + value[8:10] + value[11:13] + value[14:16] + value[17:19]
@@ -215,7 +219,7 @@ _RULES: dict[str, Callable[[Any], str]] = {
     "acceptance": _text,
     "agent": _name,
     "command": _items(_text, some=True),
-    "dispatch": _map(("to", "by", "at"), to=_word, by=_word, at=_time),
+    "dispatch": _map(("to", "by", "at"), to=_word, by=_word, at=_time, force=_truth),
     "branch": _word,
     "fence": _number(1),
     "target": _word,

@@ -106,7 +106,8 @@ def _queued(bead: Bead) -> str:
     if not bead.dispatch:
         return ""
     where = f" on machine {bead.machine}" if bead.machine else ""
-    return f"for {bead.dispatch.get('to')}{where}, by {bead.dispatch.get('by')} at {bead.dispatch.get('at')}"
+    forced = ", forced" if bead.dispatch.get("force") else ""
+    return f"for {bead.dispatch.get('to')}{where}, by {bead.dispatch.get('by')} at {bead.dispatch.get('at')}{forced}"
 
 
 def _named(bead_id: str | None, by_id: Mapping[str, Row]) -> str:

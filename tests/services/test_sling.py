@@ -335,6 +335,89 @@ def test_queued_work_that_nothing_could_start_leaves_the_queue_at_once_and_a_per
     assert f"gt sling {bead.id}" in asked.doc["description"]
 
 
+def queued(work, count=1, **options):
+    """Beads that wait for a slot; there are slots now."""
+    work.configure("town.yaml", max_polecats=0)
+    made = [work.bead() for _ in range(count)]
+    assert len(work.sling(*(one.id for one in made), **options).queued) == count
+    work.configure("town.yaml", max_polecats=8)
+    return made
+
+
+def escalations(work):
+    return [work.town.bead(row.id) for row in work.town.index().rows if row.type == "escalation"]
+
+
+def test_queued_work_waits_while_a_person_edits_its_rig(work):
+    waiting = queued(work, 2, agent=work.sleeper())
+    path = Path(work.root, "rigs/app/rig.yaml")
+    good = path.read_bytes()
+    path.write_bytes(good + b"gates: [oops\n")
+    assert dispatch_queued(work.town) == []
+    assert escalations(work) == []
+    path.write_bytes(good)
+    assert {one.bead for one in dispatch_queued(work.town)} == {one.id for one in waiting}
+
+
+def test_queued_work_waits_while_its_rig_is_parked(work):
+    (bead,) = queued(work, agent=work.sleeper())
+    work.configure("rigs/app/rig.yaml", parked=True)
+    assert dispatch_queued(work.town) == []
+    assert (work.now(bead).labels, escalations(work)) == (["queued"], [])
+    work.configure("rigs/app/rig.yaml", parked=None)
+    assert [one.bead for one in dispatch_queued(work.town)] == [bead.id]
+
+
+def test_queued_work_waits_for_an_agent_that_is_not_found_and_a_person_is_asked_once(work, monkeypatch, tmp_path):
+    program = tmp_path / "bin" / "robot"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nexec sleep 600\n")
+    program.chmod(0o755)
+    doc = {"name": "robot", "command": ["robot"], "prompt": {"mode": "none"}}
+    work.town.transact("config", lambda change: change.put("agents/robot.yaml", doc))
+    short = os.environ["PATH"]
+    monkeypatch.setenv("PATH", f"{program.parent}:{short}")
+    waiting = queued(work, 2, agent="robot")
+    monkeypatch.setenv("PATH", short)  # as that of a deacon which cron has started
+    for _ in range(2):
+        assert dispatch_queued(work.town) == []
+    assert {tuple(work.now(one).labels) for one in waiting} == {("queued",)}
+    (asked,) = escalations(work)
+    assert "robot is not found" in asked.title
+    assert "there is no command robot" in asked.description
+    assert "help" not in asked.title
+    assert "robot is not found" in work.mail("overseer")
+    monkeypatch.setenv("PATH", f"{program.parent}:{short}")
+    assert {one.bead for one in dispatch_queued(work.town)} == {one.id for one in waiting}
+
+
+def test_what_was_forced_into_the_queue_starts_from_it(work):
+    """Work of the town's own, given to a rig, and work that needs other work."""
+    own = beads.create(work.town, beads.Draft("The town's own", rig="town"))
+    need = work.bead("Not done")
+    blocked = work.bead("Blocked", needs=(need.id,))
+    work.configure("town.yaml", max_polecats=0)
+    agent = work.sleeper()
+    for one in (own, blocked):
+        assert [found.bead for found in work.sling(one.id, agent=agent, force=True).queued] == [one.id]
+        assert work.now(one).dispatch["force"] is True
+    work.configure("town.yaml", max_polecats=8)
+    assert {(one.bead, one.to.partition("/")[0]) for one in dispatch_queued(work.town)} == {
+        (own.id, "app"), (blocked.id, "app"),
+    }  # fmt: skip
+    assert work.now(own).dispatch == {}
+
+
+def test_dead_work_of_another_rig_is_queued_for_where_it_was_at_work(work):
+    own = beads.create(work.town, beads.Draft("The town's own", rig="town"))
+    done = work.one(own.id, agent=work.agent("raise SystemExit(3)"), force=True)
+    work.ended(done.session)
+    assert scheduler.requeue(work.town, own.id, "it died too often")
+    assert work.now(own).dispatch["to"] == "app"
+    (again,) = dispatch_queued(work.town)
+    assert (again.bead, again.to.partition("/")[0]) == (own.id, "app")
+
+
 # -- hooks ----------------------------------------------------------------------------------------
 def test_an_agent_is_started_with_the_hooks_of_its_preset_and_they_hand_it_its_news(work):
     """The file lies outside the worktree, and the `gt` in it is this one."""

@@ -13,6 +13,7 @@ import pytest
 from gastown.deacon.loop import once
 from gastown.model import times
 from gastown.model.errors import NotFound, RaceLost, Refused
+from gastown.services.beads import beads
 from gastown.services.claims import claims
 from gastown.services.health import status
 from gastown.services.health.standing import Problem
@@ -152,6 +153,71 @@ def test_offline_nothing_starts_unless_it_is_said(machines: Machines) -> None:
     assert found.tenure.confirmed == [bead]
     assert machines.here.bead(bead).fence == 1
     assert [one[1] for one in machines.land(machines.here).landed] == [bead]
+
+
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The beads for which the remote is asked from now on."""
+    found: list[str] = []
+    ask = claims.claim
+
+    def claim(town: Town, bead: str, *args: object, **options: object) -> object:
+        found.append(bead)
+        return ask(town, bead, *args, **options)
+
+    monkeypatch.setattr(claims, "claim", claim)
+    return found
+
+
+def test_offline_the_remote_is_asked_once_for_a_batch_and_once_for_the_queue(machines: Machines, monkeypatch) -> None:
+    works = [machines.bead(), machines.bead()]
+    machines.unplug()
+    found = asked(monkeypatch)
+    report = sling.sling(machines.here, works, RIG, command=["true"], titles=["New"])
+    assert [(one.work, one.code) for one in report.refused] == [(one, "offline") for one in (*works, "New")]
+    assert found == works[:1]
+    assert [row.title for row in machines.here.index().rows] == ["Some work"] * 2
+    for one in works:
+        with machines.here.change("queue") as change:
+            dispatch.enqueue(change, change.bead(one), RIG, "later")
+    trust.record(machines.here, "command", works[0], ["true"])
+    found.clear()
+    agent = {"agent": "exec", "command": ["true"]}
+    for one in works:
+        trust.record(machines.here, "command", one, ["true"])
+        with machines.here.change("edit") as change:
+            bead = change.bead(one)
+            for key, value in agent.items():
+                bead.set(key, value)
+            change.save(bead)
+    assert sling.dispatch_queued(machines.here) == []
+    assert len(found) == 1
+    assert {tuple(machines.here.bead(one).labels) for one in works} == {("queued",)}
+
+
+def test_offline_new_work_is_named_so_that_nobody_makes_it_twice(machines: Machines) -> None:
+    machines.unplug()
+    (refused,) = machines.sling(machines.here, "Something new").refused
+    (made,) = [row.id for row in machines.here.index().rows]
+    assert refused.work == "Something new"
+    assert refused.message.startswith(f"{made} was created, and not started: offline")
+    assert f"gt sling {made} --offline" in refused.hint
+
+
+def test_held_work_is_not_sent_to_another_machine_before_it_is_released(machines: Machines) -> None:
+    bead = machines.bead()
+    machines.started(machines.here, bead, "sleep 600")
+    refused = machines.refused(machines.here, bead, machine="brick", force=True)
+    assert f"{bead} is held by" in refused.message
+    assert refused.hint == f"first: gt release {bead}"
+
+
+def test_what_was_forced_for_another_machine_starts_there(machines: Machines) -> None:
+    own = beads.create(machines.here, beads.Draft("The town's own", rig="town")).id
+    machines.sling(machines.here, own, "true", machine="brick", force=True)
+    exchange(machines.here)
+    exchange(machines.there)
+    trust.record(machines.there, "command", own, ["sh", "-c", "true"])
+    assert [one.bead for one in sling.dispatch_queued(machines.there)] == [own]
 
 
 def test_offline_work_that_somebody_else_has_goes_on_with_them_and_is_kept(machines: Machines) -> None:

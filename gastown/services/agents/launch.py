@@ -35,6 +35,14 @@ _LONGEST_ARG = 100_000
 _SHORTER = "Run `gt prime` and do what it says: your work is too long to be given here.\n"
 
 
+class NotInstalled(GtError):
+    """The program of an agent is not on the PATH we have; another process of this machine may find it."""
+
+    def __init__(self, agent: str, program: str, hint: str) -> None:
+        super().__init__(f"the agent {agent} is not installed: there is no command {program}", hint)
+        self.agent = agent
+
+
 @dataclass(frozen=True)
 class Agent:
     """How an agent will be run: its preset, the form of it that fits, and tmux or plain process."""
@@ -69,8 +77,8 @@ def check_runtime(wanted: str) -> None:
 
 
 def choose(town: Town, name: str, runtime: str | None) -> Agent:
-    """The preset and the way to run it. Raises NotFound, InvalidFile, Refused (untrusted, needs a terminal) or
-    UsageError before anything was touched.
+    """The preset and the way to run it. Raises NotFound, InvalidFile, Refused (untrusted, needs a terminal),
+    NotInstalled or UsageError before anything was touched.
     """
     preset = load_preset(name, Path(town.root))
     if preset.source != "built-in":
@@ -81,8 +89,7 @@ def choose(town: Town, name: str, runtime: str | None) -> Agent:
     form = preset.form(terminal=chosen == "tmux")
     program = form.command[0]
     if "{" not in program and shutil.which(program) is None:
-        raise GtError(f"the agent {name} is not installed: there is no command {program}",
-                      str(preset.get("install") or "put it on your PATH"))  # fmt: skip
+        raise NotInstalled(name, program, str(preset.get("install") or "put it on your PATH"))
     return Agent(name, preset, form, chosen)
 
 

@@ -118,19 +118,35 @@ def _folders(town: Town, rig: Rig) -> list[str]:
     return os.listdir(home) if os.path.isdir(home) else []
 
 
-def enqueue(change: Change, bead: Bead, to: str, why: str, *, machine: str | None = None) -> None:
+def enqueue(
+    change: Change, bead: Bead, to: str, why: str, *, machine: str | None = None, force: bool = False
+) -> None:
     """Label an open bead as waiting for a slot (or for its needs) on `machine` (None: on this one).
 
-    Waiting so already: nothing changes.
+    `force`: what a person slung it past stands in its way no more when it starts. Waiting so already: nothing changes.
     """
     where = machine or (change.town.machine if change.town.repo.remote() else None)
-    if QUEUED in bead.labels and bead.dispatch.get("to") == to and bead.machine == where:
+    same = bead.dispatch.get("to") == to and is_forced(bead) == force
+    if QUEUED in bead.labels and same and bead.machine == where:
         return
     bead.set("labels", [*(label for label in bead.labels if label != QUEUED), QUEUED])
-    bead.set("dispatch", {"to": to, "by": change.actor, "at": change.at})
+    bead.set("dispatch", {"to": to, "by": change.actor, "at": change.at, **({"force": True} if force else {})})
     bead.set("machine", where)
     change.save(bead)
     change.emit("queue", f"queued {bead.id} for {to}: {why}", bead=bead.id, rig=rig_of(to) or to)
+
+
+def force(change: Change, bead_id: str) -> None:
+    """Let a queued bead start past what it was slung past."""
+    bead = change.bead(bead_id)
+    if QUEUED in bead.labels and not is_forced(bead):
+        bead.set("dispatch", {**bead.dispatch, "force": True})
+        change.save(bead)
+
+
+def is_forced(bead: Bead) -> bool:
+    """True if queued work was slung with --force."""
+    return bool(bead.dispatch.get("force"))
 
 
 def dequeue(bead: Bead) -> None:

@@ -58,7 +58,8 @@ def send(run: Run, works: Sequence[str], titles: Sequence[str], name: str, *, dr
 def _check(town: Town, bead: Bead, run: Run) -> None:
     claim.check_bead(town, bead, run.rig, force=run.wish.force)
     if bead.held:
-        raise claim.held_by(bead)
+        away = bead.machine not in (None, town.machine)
+        raise Refused(claim.held_by(bead).message, f"first: gt release {bead.id}" + (" --force" if away else ""))
 
 
 def _queue(run: Run, bead: Bead, name: str) -> Queued:
@@ -73,7 +74,7 @@ def _queue(run: Run, bead: Bead, name: str) -> Queued:
             now.set("command", list(wish.command))
         if wish.agent or wish.command:
             now.set("agent", wish.agent or launch.EXEC)
-        dispatch.enqueue(change, now, str(run.target), f"on machine {name}", machine=name)
+        dispatch.enqueue(change, now, str(run.target), f"on machine {name}", machine=name, force=wish.force)
         change.save(now)
 
     if wish.command:

@@ -101,12 +101,13 @@ def schedule(town: Town, index: Index | None = None) -> Schedule:
 
 
 def requeue(town: Town, bead_id: str, why: str) -> bool:
-    """Take held work whose session is over from its worker and queue it for the rig, in one change; its tree is saved.
+    """Take held work whose session is over from its worker and queue it for that one's rig, in one change.
 
-    Its commits stay on its branch. False if it is not held any more.
+    Its tree is saved, its commits stay on its branch. False if it is not held any more.
     """
     before = town.bead(bead_id)
     former, rig = before.assignee or "", layout.rig_of_path(before.path) or ""
+    to = rig_of(former) or rig
     saved = worksite.save(town, str(rig_of(former)), name_of(former)) if before.held else ""
 
     def body(change: Change) -> bool:
@@ -118,7 +119,8 @@ def requeue(town: Town, bead_id: str, why: str) -> bool:
                     branch=bead.branch)  # fmt: skip
         if saved:
             change.emit("rescue", f"worktree of {former}: {saved}", rig=rig, worker=former)
-        dispatch.enqueue(change, bead, rig, why)
+        # In a rig that is not its own it was forced.
+        dispatch.enqueue(change, bead, to, why, force=to != rig)
         return True
 
     done = town.transact("release", body)

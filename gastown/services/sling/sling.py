@@ -2,35 +2,32 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from gastown.model import ids
 from gastown.model.address import name_of, rig_of
 from gastown.model.bead import Bead
-from gastown.model.errors import GtError, NotFound, RaceLost, Refused
+from gastown.model.errors import GtError, InvalidFile, RaceLost, Refused
 from gastown.runtime.remotes import RemoteUnreachable
 from gastown.services.agents import launch, worksite
-from gastown.services.agents.launch import Agent
+from gastown.services.agents.launch import Agent, NotInstalled
 from gastown.services.beads import beads, targets
 from gastown.services.beads.targets import Target
+from gastown.services.claims.claims import Offline
 from gastown.services.files import footing
 from gastown.services.machines import machine as machine_of
 from gastown.services.remote.takeable import NotTaken
 from gastown.services.sessions import attempts, dispatch, holds
 from gastown.services.settings import trust
 from gastown.services.settings.trust import Untrusted
-from gastown.services.sling import claim, elsewhere, scheduler
+from gastown.services.sling import claim, elsewhere, scheduler, unstarted
 from gastown.services.sling.claim import Order
-from gastown.services.sling.starts import Dispatched, Run, Say, SlingReport, Wish, begin, refusal
-from gastown.services.work import done
+from gastown.services.sling.starts import Dispatched, RefusedWork, Run, Say, SlingReport, Wish, begin, refusal
 from gastown.services.work import resume as resuming
-from gastown.store import layout
-from gastown.store.change import Change
 from gastown.store.town import Town
 
-# After so many sessions in a row that could not start, queued work is not tried again by itself.
-MAX_STARTS = 3
+_UNCONFIRMED = "`gt sling --offline` works on it unconfirmed, until the next sync settles it"
 
 
 @dataclass(frozen=True)
@@ -42,6 +39,11 @@ class _Planned:
     agent: Agent
     takes_from: tuple[str, str] | None = None
     title: str = ""
+
+    @property
+    def resumes(self) -> bool:
+        """True if the target has it already and takes it up again."""
+        return self.bead is not None and self.bead.held and self.takes_from is None
 
 
 def sling(
@@ -82,15 +84,10 @@ def sling(
         except GtError as error:
             run.refused.append(refusal(work, error))
     for one in planned:
-        if one is None:
-            continue
-        if dry_run:
+        if one is not None and dry_run:
             run.dispatched.append(Dispatched(one.bead.id if one.bead else "(new)", str(place), 0, ""))
-            continue
-        try:
-            _act(run, one)
-        except GtError as error:
-            run.refused.append(refusal(one.bead.id if one.bead else one.work, error))
+        elif one is not None:
+            _try(run, one)
     return run.report()
 
 
@@ -163,14 +160,41 @@ def _check_needs(run: Run, bead: Bead) -> None:
 
 
 # -- acting ---------------------------------------------------------------------------------------
-def _act(run: Run, planned: _Planned) -> None:
+def _try(run: Run, planned: _Planned) -> None:
+    """Act on one work, or note why not. A remote that did not answer for one is not waited for again for each."""
+    work, bead = planned.bead.id if planned.bead else planned.work, planned.bead
+    silent = next((one for one in run.refused if one.code == Offline.code), None)
+    if silent is not None and _asks_remote(run, planned):
+        said = f"offline: who has {work} was not asked, for the town's remote did not answer before"
+        run.refused.append(replace(silent, work=work, message=said, hint=_UNCONFIRMED))
+        return
+    try:
+        if bead is None:
+            bead = beads.create(run.town, replace(run.wish.new, title=planned.title, rig=run.rig.name))
+            run.say(f"created {bead.id}: {bead.title}")
+        _act(run, planned, bead)
+    except GtError as error:
+        found = refusal(work, error)
+        run.refused.append(_made(found, bead) if planned.bead is None and bead is not None else found)
+
+
+def _asks_remote(run: Run, planned: _Planned) -> bool:
+    if planned.bead is None or planned.resumes:
+        return planned.bead is None
+    return run.wish.force or not claim.blockers(planned.bead, run.town.index())
+
+
+def _made(found: RefusedWork, bead: Bead) -> RefusedWork:
+    """The refusal of free text of which a bead was made: who types the same words again would make it twice."""
+    hint = f"gt sling {bead.id}" + (f"; {found.hint}" if found.hint else "")
+    if found.code == Offline.code:
+        hint = f"gt sling {bead.id} --offline works on it unconfirmed, until the next sync settles it"
+    return replace(found, message=f"{bead.id} was created, and not started: {found.message}", hint=hint)
+
+
+def _act(run: Run, planned: _Planned, bead: Bead) -> None:
     town = run.town
-    bead = planned.bead
-    if bead is None:
-        draft = replace(run.wish.new, title=planned.title, rig=run.rig.name)
-        bead = beads.create(town, draft)
-        run.say(f"created {bead.id}: {bead.title}")
-    elif bead.held and planned.takes_from is None:
+    if planned.resumes:
         done = resuming.resume(
             town, bead, agent=run.wish.agent, runtime=run.wish.runtime, force=run.wish.force, say=run.note
         )
@@ -186,6 +210,14 @@ def _act(run: Run, planned: _Planned) -> None:
         takes_from=planned.takes_from,
     )  # fmt: skip
     begin(run, bead, order, planned.agent)
+    if run.wish.force:
+        _keep_forced(run, bead)
+
+
+def _keep_forced(run: Run, bead: Bead) -> None:
+    """What was forced and had to wait is forced when it starts, too."""
+    if any(one.bead == bead.id for one in run.queued):
+        run.town.transact("queue", lambda change: dispatch.force(change, bead.id))
 
 
 # -- again, and later -----------------------------------------------------------------------------
@@ -215,70 +247,46 @@ def restart(town: Town, bead_id: str, *, reason: str, context: str, on_step: Say
     taken = (bead.assignee, str(session.get("id", "")))
     order = Order(bead.id, run.target, agent.name, takes_from=taken, restart=True)
     begin(run, bead, order, agent, context)
+    if ids.prefix_of(bead.id) != rig.prefix:
+        _keep_forced(run, bead)
     return run.report()
 
 
 def dispatch_queued(town: Town, rig: str | None = None, *, on_step: Say | None = None) -> list[Dispatched]:
     """Start what is queued and can start, by priority, then age, while slots are free and nothing holds this machine.
 
-    What cannot start any more is taken off the queue with a note that says why, and a person is asked.
+    What cannot start any more is taken off the queue with a note that says why, and a person is asked. What passes
+    is waited for: a file that is being edited, a parked rig, the network, an agent that is not found here.
     """
     town.settle()
     started: list[Dispatched] = []
     if scheduler.waits_for(town):
         return started
     for row in dispatch.waiting(town.index(), town.machine, rig):
-        to = str(row.rig)
+        to, force = str(row.rig), False
         try:
             bead = town.bead(row.id)
-            to = str(bead.dispatch.get("to") or to)
+            to, force = str(bead.dispatch.get("to") or to), dispatch.is_forced(bead)
+            home = town.rig(rig_of(to) or to)
+            if home.parked:
+                continue
             place = targets.resolve(town, to)
-            home = town.rig(place.rig)
             index = town.index()
-            if dispatch.slots(town, home, index).full or claim.blockers(bead, index):
+            if dispatch.slots(town, home, index).full or (not force and claim.blockers(bead, index)):
                 continue
             run = Run(town, place, home, Wish(queue=True), on_step or (lambda text: None))
             elsewhere.check_home(town, home)
             worksite.check_setup(town, home)
             agent = launch.choose(town, _agent_name(run, bead), None)
             launch.check_command(town, agent, bead.id, bead.command)
-            begin(run, bead, Order(bead.id, place, agent.name, from_queue=True), agent)
+            begin(run, bead, Order(bead.id, place, agent.name, force=force, from_queue=True), agent)
             started += [one for one in run.dispatched if not one.unchanged]
-        except (Untrusted, RemoteUnreachable, RaceLost, NotTaken):
-            continue  # it waits: for the network, for a person who reads what is to be run or came, for another gt
+        except Offline:
+            break  # the others would ask the same remote
+        except NotInstalled as error:
+            unstarted.tell_missing(town, row.id, error)
+        except (Untrusted, InvalidFile, RemoteUnreachable, RaceLost, NotTaken):
+            continue  # it waits: for the network, for a person who reads, edits or came, for another gt
         except GtError as error:
-            _not_started(town, row.id, to, error.message)
+            unstarted.tell(town, row.id, to, error.message, force=force)
     return started
-
-
-def _not_started(town: Town, bead_id: str, to: str, why: str) -> None:
-    """Back into the queue if it was its session that could not start, a few times; else off it, and a person is asked.
-
-    What stands against it before anything starts would stand there the next time, too.
-    """
-
-    def body(change: Change) -> None:
-        try:
-            bead = change.bead(bead_id)
-        except NotFound:
-            return
-        if bead.status != "open":
-            return
-        rig = layout.rig_of_path(bead.path) or ""
-        if dispatch.QUEUED not in bead.labels and 0 < _failed_starts(bead) < MAX_STARTS:
-            return dispatch.enqueue(change, bead, to, f"its session could not start: {why}")
-        dispatch.dequeue(bead)
-        bead.add_note(change.at, change.actor, f"It was queued, but could not be started: {why}")
-        change.save(bead)
-        text = f"{bead.id} could not be started: {why.splitlines()[0]}"
-        change.emit("release", text, bead=bead.id, rig=rig, reason="queue")
-        words = f"It was queued, but could not be started, and is not tried again by itself:\n{why}"
-        done.escalate(change, rig, bead, words, go_on=f"gt sling {bead.id}")
-
-    town.transact("release", body, actor="deacon")
-
-
-def _failed_starts(bead: Bead) -> int:
-    """How many sessions of its end could not start."""
-    outcomes = [one.get("outcome") for one in reversed(bead.sessions)]
-    return len(list(itertools.takewhile(lambda outcome: outcome == "start_failed", outcomes)))

@@ -298,12 +298,17 @@ def escalate(
     """
     title = " ".join(f"help wanted with {bead.id}: {bead.title}".split())
     body = f"{words.strip()}\n\nLook: gt show {bead.id}\nGo on: {go_on or f'gt resume {bead.id}'}\n"
+    return ask(change, rig, bead.id, title, body, severity=severity)
+
+
+def ask(change: Change, rig: str, source: str, title: str, body: str, *, severity: str = "high") -> str:
+    """An escalation bead about bead `source`, and mail to the overseer and the mayor; its id."""
     raised = change.create(
-        None, title=title, type="escalation", priority=1, severity=severity, description=body, source=bead.id
+        None, title=title, type="escalation", priority=1, severity=severity, description=body, source=source
     )
     for who in ("overseer", "mayor"):
         change.deliver(who, header_text(title), body, kind="escalation", priority="high", bead=raised.id)
-    change.emit("escalation", title, bead=raised.id, rig=rig, severity=severity, source=bead.id)
+    change.emit("escalation", title, bead=raised.id, rig=rig, severity=severity, source=source)
     return raised.id
 
 
