@@ -109,6 +109,9 @@ def retire(
     for one in done.merging:
         why = dict(done.missing).get(one)
         put(f"  {one}  " + (f"cannot be merged: {safe(why)}" if why else "stays in the merge queue"))
+    if done.unmet:
+        say(f"warning: what {name} said last may not be here, for the town could not be synced: {safe(done.unmet)}")
+        say(f"hint: again later: gt machine retire {name}")
     for one, why in done.standing:
         say(f"the claim on {one} stands until its lease ends ({safe(why)}); again later: gt machine retire {name}")
 

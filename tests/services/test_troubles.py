@@ -132,6 +132,7 @@ def test_commands_from_elsewhere_wait_for_a_person(rig: Town) -> None:
         doc = change.load(layout.rig_file("green"))
         change.put(layout.rig_file("green"), {**doc, "gates": [{"name": "test", "run": "make test"}]})
         bead = change.create("green", title="Queued", labels=["queued"], agent="exec", command=["make", "all"])
+        change.put(layout.machine_file("far"), {"name": "far", "id": "1" * 16})
         other = change.create("green", title="Elsewhere", labels=["queued"], agent="exec", command=["x"], machine="far")
         change.emit("queue", "queued", bead=other.id)
         return bead.id

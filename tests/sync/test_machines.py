@@ -379,6 +379,61 @@ def test_offline_the_claims_stand_and_are_named(ground: Ground) -> None:
     assert retire.retire(here, "brick").claims == (made,)
 
 
+def test_what_a_machine_said_last_is_heard_before_it_is_judged(ground: Ground) -> None:
+    here, there = both(ground)
+    made = work(there, "Begun before it died", "brick")
+    claims.claim(there, made, 1, claimant=TOAST)
+    exchange(there)
+    done = retire.retire(here, "brick")
+    assert (done.released, done.claims, done.unmet) == ((made,), (made,), "")
+    assert here.bead(made).status == "open"
+    assert claims.current(here, made) is None
+
+
+def test_that_a_machine_was_judged_without_its_last_words_is_said(ground: Ground) -> None:
+    here, _ = both(ground)
+    os.rename(ground.remote, ground.base / "gone")
+    ran = run_gt("machine", "retire", "brick", cwd=here.root)
+    assert "what brick said last may not be here" in ran.err
+    assert "again later: gt machine retire brick" in ran.err
+
+
+def test_work_held_on_a_retired_machine_is_a_problem_until_it_is_released(ground: Ground) -> None:
+    ground.clock.now = time.time()  # as of who joins
+    here, there = both(ground)
+    made = work(there, "Begun meanwhile", "brick")
+    retire.retire(here, "brick")
+    sync(there)
+    sync(here)
+    (problem,) = status.status(here, here).problems
+    assert (problem.kind, problem.subject, problem.command) == ("machine", made, "gt machine retire brick")
+    assert f"held by {TOAST} on machine brick, which was retired" in problem.text
+    run_gt("machine", "retire", "brick", cwd=here.root)
+    here.refresh()
+    assert status.status(here, here).problems == ()
+
+
+def test_work_for_a_machine_that_has_another_name_by_now_is_a_problem(ground: Ground) -> None:
+    ground.clock.now = time.time()  # as of who joins
+    here, there = both(ground)
+    waits = bead(here, "Addressed")
+    with here.change("queue") as change:
+        dispatch.enqueue(change, change.bead(waits), "greenplace", "for brick", machine="brick")
+    assert status.status(here, here).problems == ()
+    rename.rename(there, "cobalt")
+    exchange(there)
+    exchange(here)
+    exchange(there)
+    for one in (here, there):
+        (problem,) = status.status(one, one).problems
+        assert (problem.kind, problem.subject, problem.command) == ("machine", waits, f"gt release {waits}")
+        assert "waits for machine brick, and there is none" in problem.text
+    run_gt("release", waits, cwd=here.root)
+    here.refresh()
+    assert here.bead(waits).machine is None
+    assert status.status(here, here).problems == ()
+
+
 # -- renamed --------------------------------------------------------------------------------------
 def test_all_that_names_a_machine_follows_its_new_name_in_one_change(ground: Ground) -> None:
     here, there = both(ground)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 
 from gastown.model import graph, ids, times
+from gastown.model.beadcheck import HELD
 from gastown.model.errors import GtError, InvalidFile
 from gastown.model.rig import Rig
 from gastown.model.row import Row
@@ -37,6 +38,7 @@ def found(
     problems += _clocks(town) if remote else []
     problems += _paused(town, view, summaries)
     problems += _worker_problems(summaries)
+    problems += _gone(town, index) if view.revision is None else []
     problems += _silent(town, summaries) if remote else []
     problems += _merge_problems(view, town, index)
     problems += _waiting_elsewhere(town, index, rigs) if remote else []
@@ -176,9 +178,22 @@ def _worker_problems(rigs: Iterable[RigStatus]) -> list[Problem]:
     return found
 
 
+def _gone(town: Town, index: Index) -> list[Problem]:
+    """Work that is held on, or waits for, a machine that takes no part any more."""
+    here = (None, machine_name(town))
+    away = [row for row in index.live if row.machine not in here and (row.status in HELD or QUEUED in row.labels)]
+    away = [row for row in away if row.status in (*HELD, "open")]
+    if not away:
+        return []
+    from gastown.services.health import gone
+
+    return gone.problems(town, sorted(away, key=queries.work_order))
+
+
 def _silent(town: Town, rigs: Iterable[RigStatus]) -> list[Problem]:
     """Work that is held on a machine of which nothing is heard."""
     away = [one for rig in rigs for one in rig.workers if one.state == "foreign" and one.bead]
+    away = [one for one in away if not identity.told(town.root, str(one.machine)).get("retired")]
     if not away:
         return []
     from gastown.services.health import silence

@@ -29,7 +29,7 @@ class Retired:
 
     `merging` stays in the queue; of it `missing` has (bead, why): its branch can be seen nowhere. `rigs` had their
     refinery there, `stranded` ones their repository too. `claims` were taken away at the remote, `standing` could not
-    be: (bead, why).
+    be: (bead, why). `unmet`: why the town's remote could not be asked first, so that something of it may be missing.
     """
 
     machine: str
@@ -42,20 +42,37 @@ class Retired:
     missing: tuple[tuple[str, str], ...] = ()
     claims: tuple[str, ...] = ()
     standing: tuple[tuple[str, str], ...] = ()
+    unmet: str = ""
 
 
 def retire(town: Town, name: str, *, force: bool = False) -> Retired:
     """Mark a machine as retired and release what it held, in one change; again it finishes what is left.
 
-    Raises NotFound, and Refused for the machine we are on without `force`.
+    What it held is judged by what the remote has by now, where that can be asked. Raises NotFound, and
+    Refused for the machine we are on without `force`.
     """
     machine.machine(town, name, town.machine)
     if name == town.machine and not force:
         raise Refused(f"{name} is the machine you are on", "retire it from another one; --force does it here")
+    unmet = _meet(town)
+    machine.machine(town, name, town.machine)  # it may have another name by now
     done = town.transact("machine retire", lambda change: _retire(change, name))
     missing = _look_for_branches(town, name, done.merging)
-    taken, standing = _take_claims(town, name, done.merging)
-    return replace(done, missing=tuple(missing), claims=tuple(taken), standing=tuple(standing))
+    taken, standing = _take_claims(town, name, done.merging, unmet)
+    return replace(done, missing=tuple(missing), claims=tuple(taken), standing=tuple(standing), unmet=unmet)
+
+
+def _meet(town: Town) -> str:
+    """Hear what was said last; why that could not be, in a line, "" if it could."""
+    from gastown.services.claims import claims
+    from gastown.services.machines import exchange
+
+    try:
+        if claims.needed(town):
+            exchange.exchange(town)
+    except GtError as error:
+        return error.message.splitlines()[0]
+    return ""
 
 
 def _retire(change: Change, name: str) -> Retired:
@@ -168,7 +185,9 @@ def _has(repo: str, entry: Entry) -> bool:
 
 
 # -- claims ---------------------------------------------------------------------------------------
-def _take_claims(town: Town, name: str, merging: Iterable[str]) -> tuple[list[str], list[tuple[str, str]]]:
+def _take_claims(
+    town: Town, name: str, merging: Iterable[str], unmet: str
+) -> tuple[list[str], list[tuple[str, str]]]:
     """Take its claims away at the town's remote: (what they are on, [(what, why the claim still stands)]).
 
     Others learn first that the work is free. A claim on what waits to be merged stays: by it the refinery knows whose
@@ -182,6 +201,8 @@ def _take_claims(town: Town, name: str, merging: Iterable[str]) -> tuple[list[st
     wanted = [one.bead for one in claims.everyone(town) if one.machine == name and one.bead not in set(merging)]
     wanted += [fences.subject(rig) for rig in town.rigs()[0]]
     held = [one for one in wanted if (seen := claims.known(town, one)) is not None and seen.machine == name]
+    if unmet:
+        return [], [(one, unmet) for one in held]
     taken: list[str] = []
     try:
         exchange.exchange(town)
