@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gastown.model.errors import Refused, UsageError
+from gastown.model.errors import GtError, Refused, UsageError
 from gastown.model.ids import is_name
 from gastown.services.machines import init, machine
 from gastown.store import schema
@@ -64,6 +64,56 @@ def test_a_failure_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"town\.yaml of the template"):
         init.make_town(str(tmp_path / "there"), template=str(template))
     assert os.listdir(tmp_path / "there") == ["mine.txt"]
+
+
+def state(repo: Path) -> tuple[object, ...]:
+    """All that a person sees of a repository, and what git was told of it."""
+    found = {str(path.relative_to(repo)): path.read_bytes() for path in repo.rglob("*")
+             if path.is_file() and path.relative_to(repo).parts[0] != ".git"}  # fmt: skip
+    hooks = sorted(os.listdir(repo / ".git/hooks"))
+    asks = (("log", "--all", "--format=%H"), ("status", "--short"), ("ls-files", "-s"))
+    attributes = repo / ".git/info/attributes"
+    told = (repo / ".git/config").read_bytes(), attributes.exists() and attributes.read_bytes()
+    return found, hooks, told, [git(*args, cwd=repo) for args in asks]
+
+
+def _refusing(tmp_path: Path) -> str:
+    """A remote that answers and takes nothing."""
+    remote = tmp_path / "refuses.git"
+    git("init", "--quiet", "--bare", str(remote), cwd=tmp_path)
+    hook = remote / "hooks" / "pre-receive"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    return str(remote)
+
+
+@pytest.mark.parametrize("answers", [False, True])
+@pytest.mark.parametrize("born", [False, True])
+def test_a_failure_leaves_a_repository_as_it_was(tmp_path: Path, answers: bool, born: bool) -> None:
+    repo = tmp_path / "repo"
+    git("init", "--quiet", "-b", "main", str(repo), cwd=tmp_path)
+    (repo / ".vscode").mkdir()
+    (repo / ".vscode" / "mine.json").write_text("{}\n")
+    (repo / "mine.txt").write_text("mine\n")
+    hook = repo / ".git/hooks/pre-commit"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\nexit 0\n")
+    hook.chmod(0o755)
+    git("add", "mine.txt", cwd=repo)
+    if born:
+        git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "mine", cwd=repo)
+        (repo / "mine.txt").write_text("more\n")
+        git("add", "mine.txt", cwd=repo)
+    before = state(repo)
+    url = _refusing(tmp_path) if answers else str(tmp_path / "nowhere.git")
+    with pytest.raises(GtError):
+        init.make_town(str(repo), remote=url)
+    assert state(repo) == before
+    assert os.access(hook, os.X_OK)
+    made = init.make_town(str(repo))
+    assert made.kept == ()
+    assert git("rev-list", "--count", "HEAD", cwd=repo) == str(1 + born)
 
 
 def test_places_that_cannot_be(tmp_path: Path) -> None:

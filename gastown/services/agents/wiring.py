@@ -65,6 +65,15 @@ def missing(town: Town) -> list[str]:
     return found + [f"hook {name}" for name in HOOKS if files.read_or_none(os.path.join(folder, name)) != _ours(name)]
 
 
+def touched(root: str) -> list[str]:
+    """The files of git's that `wire` may write in the repository at `root`, whether they are there or not."""
+    names = ["config", _ATTRIBUTES, "hooks"]
+    said = [git.text(["rev-parse", "--git-path", name], cwd=root) for name in names]
+    settings, attributes, folder = (os.path.realpath(os.path.join(root, path)) for path in said)
+    hooks = [os.path.join(folder, name + suffix) for name in HOOKS for suffix in ("", BEFORE)]
+    return [settings, attributes, *hooks]
+
+
 def _wanted(shim: str) -> list[tuple[str, str]]:
     driver = f"{shlex.quote(shim)} merge-driver %O %A %B %P"
     return [

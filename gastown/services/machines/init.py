@@ -15,9 +15,9 @@ from typing import Any
 from gastown.model import times
 from gastown.model.errors import GtError, Refused, UsageError
 from gastown.model.ids import TOWN_PREFIX, check_name, is_name, is_prefix
-from gastown.runtime import git
+from gastown.runtime import git, remotes
 from gastown.services.agents import wiring
-from gastown.services.machines import clone, machine
+from gastown.services.machines import beforehand, clone, machine
 from gastown.store import files, layout
 from gastown.store.resources import data_path
 from gastown.store.town import FORMAT, Town, open_town
@@ -69,7 +69,7 @@ def make_town(
 
     Raises Refused where a town is or its folders would be mixed with others, UsageError for a
     path or name that cannot be, GtError for a git that is missing or too old, or a `remote` that
-    does not take the town. On failure what was made is removed again.
+    does not take the town. On failure what was made is removed again, from a repository that was there, too.
     """
     root = os.path.realpath(os.path.expanduser(path))
     _check_place(root, path)
@@ -79,6 +79,8 @@ def make_town(
     git.require_git()
     source = Path(os.path.expanduser(template)) if template else data_path("town-template")
     contents = _template(source)
+    if remote is not None:
+        _check_remote(remote, root)
     with _undone_on_failure(root):
         new_repository = _make_repository(root)
         made = _write(root, town_name, prefix, contents, clock, new_repository, machine_name)
@@ -116,6 +118,14 @@ def _check_place(root: str, said: str) -> None:
         )
 
 
+def _check_remote(url: str, root: str) -> None:
+    """Raise RemoteUnreachable for a remote that does not answer."""
+    there = root
+    while not os.path.isdir(there):
+        there = os.path.dirname(there)
+    remotes.look(git.absolute(url, root), cwd=there)
+
+
 def _template(source: Path) -> dict[str, bytes]:
     """Town path -> content of every plain file of a template; links and local folders are left out."""
     if not source.is_dir():
@@ -137,17 +147,24 @@ def _template(source: Path) -> dict[str, bytes]:
 def _undone_on_failure(root: str) -> Iterator[None]:
     """Take away what was not there before if the town cannot be made."""
     before = set(os.listdir(root)) if os.path.isdir(root) else None
+    repository = beforehand.look(root)
     highest = root
     while not os.path.exists(os.path.dirname(highest)):
         highest = os.path.dirname(highest)
     try:
         _make_folder(root)
         yield
-    except BaseException:
-        if before is None:
-            shutil.rmtree(highest, ignore_errors=True)
-        else:
-            for name in set(os.listdir(root)) - before:
+    except BaseException as error:
+        try:
+            if repository is not None:
+                beforehand.put_back(repository)
+        except GtError as second:
+            what = f"{error}\nand the repository could not be put back as it was: {second.message}"
+            raise GtError(what, "look at it with: git log, git status") from error
+        finally:
+            if before is None:
+                shutil.rmtree(highest, ignore_errors=True)
+            for name in set(os.listdir(root)) - before if before is not None else ():
                 _remove(os.path.join(root, name))
         raise
 
