@@ -12,6 +12,7 @@ from gastown.services.beads import beads
 from gastown.services.beads.beads import Draft, Edit
 from gastown.services.health import trail
 from gastown.services.health.trail import Wanted
+from gastown.services.mail import nudge
 from gastown.services.refinery import refinery
 from gastown.store.town import Town
 from tests.conftest import git
@@ -33,6 +34,15 @@ def test_the_newest_few_are_found_however_old(town: Town, clock) -> None:
     assert [e["bead"] for e in trail.events(town, made, limit=1, now=clock.now)] == [new.id]
     assert [e["bead"] for e in trail.events(town, made, limit=2, now=clock.now)] == [old.id, new.id]
     assert [e["bead"] for e in trail.events(town, made, limit=None, now=clock.now)] == [old.id, new.id]
+
+
+def test_what_was_done_on_beads_is_found_behind_any_number_of_other_events(town: Town, clock) -> None:
+    bead = beads.create(town, Draft("x"))
+    for number in range(30):
+        nudge.nudge(town, "mayor", f"word {number}", mode="queue")
+    told = trail.bead_events(town, rig=None, limit=5, now=clock.now)
+    assert [(one["type"], one["bead"]) for one in told] == [("create", bead.id)]
+    assert trail.everything(town, town, rig=None, limit=5, now=clock.now) == told
 
 
 def test_filters(town: Town, clock) -> None:

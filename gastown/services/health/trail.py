@@ -29,13 +29,14 @@ _SHORT = ("title", "type", "status", "priority", "assignee", "machine", "parent"
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which events; empty fields do not filter. `since` is an RFC 3339 time."""
+    """Which events; empty fields do not filter. `since` is an RFC 3339 time, `with_bead`: only those about a bead."""
 
     since: str = ""
     types: tuple[str, ...] = ()
     actor: str | None = None
     rig: str | None = None
     bead: str | None = None
+    with_bead: bool = False
 
     def takes(self, one: Event) -> bool:
         """True if an event is wanted."""
@@ -44,6 +45,7 @@ class Wanted:
             and (self.actor is None or one.get("actor") == self.actor)
             and (self.rig is None or one.get("rig") == self.rig)
             and (self.bead is None or one.get("bead") == self.bead)
+            and (not self.with_bead or bool(one.get("bead")))
             and str(one.get("ts", "")) >= self.since
         )
 
@@ -146,9 +148,7 @@ def sessions(view: View, *, rig: str | None = None, limit: int = 50) -> list[Eve
 
 def bead_events(view: View, *, rig: str | None, limit: int, now: float) -> list[Event]:
     """What was done on beads, newest first."""
-    wanted = Wanted(rig=rig)
-    enough = events(view, wanted, limit=limit * 4, now=now)
-    return [one for one in reversed(enough) if one.get("bead")][:limit]
+    return events(view, Wanted(rig=rig, with_bead=True), limit=limit, now=now)[::-1]
 
 
 def everything(town: Town, view: View, *, rig: str | None, limit: int, now: float) -> list[Event]:
