@@ -269,13 +269,13 @@ def test_idle_sessions_are_ended(handed_in: float, acts: bool) -> None:
     ],
 )  # fmt: skip
 def test_mail(priority: str, fresh: bool, wanted: list[str]) -> None:
-    one = mail.News("mail/gp/toast/new/1", "gp/toast", "mayor", "s", priority, 1, fresh)
+    one = mail.News("mail/gp/toast/new/1", "gp/toast", "mayor", "s", priority, "1", fresh)
     assert kinds(mail.decide([one], S, NOW)) == wanted
 
 
 @pytest.mark.parametrize(("priority", "fresh"), [("normal", True), ("normal", False), ("urgent", False)])
 def test_a_nudge_from_another_machine_is_no_mail(priority: str, fresh: bool) -> None:
-    one = mail.News("mail/gp/toast/new/1", "gp/toast", "mayor", "s", priority, 1, fresh, "1")
+    one = mail.News("mail/gp/toast/new/1", "gp/toast", "mayor", "s", priority, "1", fresh, "1")
     (found,) = mail.decide([one], S, NOW)
     assert isinstance(found, mail.HandOver)
     assert (found.to, found.unique) == ("gp/toast", "1")

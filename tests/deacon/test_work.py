@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -416,10 +418,16 @@ def test_urgent_mail_reaches_an_agent_that_works(site: Ground, tmp_path: Path) -
     site.queue(bead)
     site.start()
     record = site.until(lambda: (tmp_path / bead).exists() and live(site, bead))
+    run_gt("mail", "send", record.address, "-s", "no hurry", "-m", "x", cwd=site.root)
     run_gt("mail", "send", record.address, "-s", "old plan is off", "-m", "x", "--priority", "urgent", cwd=site.root)
     event = site.event("nudge")
     assert "old plan is off" in event["text"]
-    site.until(lambda: list(site.root.glob(f".gt/run/nudges/{record.address}/*.json")))
+    (waits,) = site.until(lambda: list(site.root.glob(f".gt/run/nudges/{record.address}/*.json")))
+    # The agent may tidy up before it reads what it was told of.
+    own = ("--as", record.address, "mail")
+    run_gt(*own, "archive", "1", cwd=site.root)
+    (named,) = re.findall(r"gt mail read ([^)]+)", json.loads(waits.read_text())["text"])
+    assert run_gt(*own, "read", named, "--json", cwd=site.root).json["subject"] == "old plan is off"
 
 
 def test_agents_can_be_frozen_and_ended_while_town_yaml_is_broken(site: Ground, tmp_path: Path) -> None:

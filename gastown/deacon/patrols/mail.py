@@ -13,7 +13,7 @@ from gastown.deacon.action import Action
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
 from gastown.model.errors import GtError
-from gastown.services.mail import arrivals, mailbox
+from gastown.services.mail import arrivals, digest, mailbox
 from gastown.store import layout, maildir
 from gastown.store.town import Town
 
@@ -24,7 +24,8 @@ STAMP = "mail"
 class News:
     """One message that nobody has read, for an agent with a live session here; `fresh`: it came since the last look.
 
-    `nudge` is the unique name of one that is a nudge from another machine.
+    `word` names it in a command, as long as it exists; `nudge` is the unique name of one that is a nudge from another
+    machine.
     """
 
     path: str
@@ -32,7 +33,7 @@ class News:
     sender: str
     subject: str
     priority: str
-    number: int
+    word: str
     fresh: bool
     nudge: str = ""
 
@@ -96,7 +97,8 @@ def gather(world: World) -> list[News]:
             fresh = maildir.delivered_at(letter.unique) >= world.since if paths is None else path in paths
             head = letter.head
             travelled = letter.unique if head.kind == arrivals.KIND else ""
-            found.append(News(path, address, head.sender, head.subject, head.priority, letter.number, fresh, travelled))
+            word = digest.word(letter)
+            found.append(News(path, address, head.sender, head.subject, head.priority, word, fresh, travelled))
     return found
 
 
@@ -109,7 +111,7 @@ def decide(evidence: list[News], settings: Settings, now: float) -> list[Action]
             continue
         if not one.fresh or one.priority not in ("urgent", "high"):
             continue
-        words = f"{one.priority} mail from {one.sender}: {one.subject[:200]} (gt mail read {one.number})"
+        words = f"{one.priority} mail from {one.sender}: {one.subject[:200]} (gt mail read {one.word})"
         action = NudgeUrgent if one.priority == "urgent" else NudgeMail
         found.append(action(one.path, f"{one.priority} mail for {one.to}", to=one.to, words=words))
     return found

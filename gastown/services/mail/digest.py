@@ -78,6 +78,14 @@ def for_hook(text: str, shape: str) -> str:
     return json.dumps({"hookSpecificOutput": {"hookEventName": event, "additionalContext": text}})
 
 
+def word(letter: Letter) -> str:
+    """What names a message in a command now and later, which its number does not: others move up.
+
+    It is one word of a shell: a file that another program dropped may have any name.
+    """
+    return shlex.quote(safe(letter.unique))
+
+
 def _gather(town: Town, address: str, taken: list[Nudge], now: float) -> Digest:
     inside, problems = mailbox.letters(town, address)
     new = mailbox.most_urgent(one for one in inside if one.new)
@@ -131,14 +139,9 @@ def _heading(letter: Letter, now: float) -> str:
     lines = [
         f"Mail ({head.priority}, {head.kind}{about}) from {safe(head.sender or 'unknown')}, {_ago(now, letter.date)}:"
         f" {safe(head.subject or '(no subject)')}",
-        f"id {safe(letter.unique)}; answer with: gt mail reply {_word(letter)} -m \"…\"",
+        f"id {safe(letter.unique)}; answer with: gt mail reply {word(letter)} -m \"…\"",
     ]
     return "\n".join(lines)
-
-
-def _word(letter: Letter) -> str:
-    """Its id as one word of a shell: a file that another program dropped may have any name."""
-    return shlex.quote(safe(letter.unique))
 
 
 def _body(town: Town, letter: Letter) -> str:
@@ -153,6 +156,6 @@ def _piece(head: str, body: str, letter: Letter | None = None) -> str:
     lines = body[:_CHARS].rstrip().splitlines()
     quoted = [f"> {safe_block(line)}".rstrip() for line in lines[:_LINES]]
     if len(body.rstrip()) > _CHARS or len(lines) > _LINES:
-        rest = f": gt mail read {_word(letter)}" if letter else ""
+        rest = f": gt mail read {word(letter)}" if letter else ""
         quoted.append(f"(cut; it has {len(body)} characters{rest})")
     return "\n".join([head, *quoted])
