@@ -9,6 +9,7 @@ import typer
 from gastown.cli.context import Ctx
 from gastown.cli.options import At, Json, Quiet, RigName
 from gastown.cli.output import hint, problems, put, put_json, put_lines, say
+from gastown.cli.several import each
 from gastown.model import address
 from gastown.model.text import safe
 
@@ -86,16 +87,14 @@ def polecat_nuke(
     force: Annotated[bool, typer.Option("--force", help="Though it has work: all of it is saved first.")] = False,
     json: Json = False,
     quiet: Quiet = False,
-) -> None:
+) -> int:
     """Remove a polecat's worktree and end its session. Its identity, history and branches stay."""
+    from gastown.services.agents import polecats
     from gastown.services.sling import nuke as service
 
     gt: Ctx = ctx.obj
-    done = [service.nuke(gt.town, address.parse(one), force=force) for one in who]
-    if json:
-        put_json([vars(one) for one in done] if len(who) > 1 else vars(done[0]))
-        return
-    for one in done:
+
+    def tell(one: polecats.Nuked) -> None:
         said = "its worktree is removed" if one.removed else "had no worktree"
         put(one.address if quiet else f"{one.address}  {said}")
         if one.released:
@@ -104,6 +103,10 @@ def polecat_nuke(
             say(f"saved: {safe(one.saved)}")
         for branch in one.branches:
             say(f"its commits stay on {branch}")
+
+    # A wrong name is met before anything is removed.
+    named = [polecats.find(gt.town, address.parse(one)).address for one in who]
+    return each(named, lambda one: service.nuke(gt.town, one, force=force), tell, vars, json=json)
 
 
 @agent_app.command("list")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -9,11 +10,12 @@ import typer
 from gastown.cli.context import Ctx
 from gastown.cli.options import At, File, Json, Quiet, Stdin
 from gastown.cli.output import put, put_json, text_from, text_or_stdin
+from gastown.cli.several import each
 from gastown.model.bead import Bead
 from gastown.model.errors import UsageError
 from gastown.model.text import safe
 from gastown.services.beads import beads, queries
-from gastown.services.beads.beads import Draft, Edit
+from gastown.services.beads.beads import Draft, Edit, Written
 
 _SETTINGS: dict[str, Any] = {"add_completion": False, "rich_markup_mode": None, "pretty_exceptions_enable": False}
 dep = typer.Typer(help="What a bead waits for.", no_args_is_help=True, **_SETTINGS)
@@ -23,14 +25,25 @@ Ids = Annotated[list[str], typer.Argument(metavar="ID…", help="Ids, beginnings
 Id = Annotated[str, typer.Argument(metavar="ID", help="An id, the beginning of its hash, or @last.")]
 
 
-def _tell(gt: Ctx, done: list[tuple[Bead, str]], *, many: bool, json: bool, quiet: bool) -> None:
-    """What was written: a line each, ids alone, or the beads as they are now."""
+def _tell(gt: Ctx, bead: Bead, what: str, *, json: bool, quiet: bool) -> None:
+    """What was written: a line, the id alone, or the bead as it is now."""
     if json:
-        docs = [queries.as_json(bead, queries.around(gt.town, bead)) for bead, _ in done]
-        put_json(docs if many else docs[0])
-        return
-    for bead, what in done:
+        put_json(queries.as_json(bead, queries.around(gt.town, bead)))
+    else:
         put(bead.id if quiet else f"{bead.id}  {safe(what)}")
+
+
+def _write(
+    gt: Ctx, ids: list[str], write: Callable[[str], Written], said: Callable[[Written], str], *, json: bool, quiet: bool
+) -> int:
+    """Write beads one after the other, and tell of each as `_tell` does. An unknown id stops all before the first."""
+    return each(
+        [gt.resolve(one) for one in ids],
+        write,
+        lambda done: _tell(gt, done.bead, said(done), json=False, quiet=quiet),
+        lambda done: queries.as_json(done.bead, queries.around(gt.town, done.bead)),
+        json=json,
+    )
 
 
 def create(
@@ -67,7 +80,7 @@ def create(
         rig=rig,
     )
     bead = beads.create(town, draft, here=gt.rig_here)
-    _tell(gt, [(bead, bead.title)], many=False, json=json, quiet=quiet)
+    _tell(gt, bead, bead.title, json=json, quiet=quiet)
 
 
 def update(
@@ -86,7 +99,7 @@ def update(
     acceptance: Annotated[str | None, typer.Option("--acceptance", metavar="TEXT")] = None,
     json: Json = False,
     quiet: Quiet = False,
-) -> None:
+) -> int:
     """Change fields of beads. Work is given with `gt sling`, ended with `gt close`."""
     gt: Ctx = ctx.obj
     edit = Edit(
@@ -102,11 +115,11 @@ def update(
     )
     if edit == Edit():
         raise UsageError("nothing to change was named", "`gt update --help` lists the fields")
-    done = []
-    for bead_id in [gt.resolve(one) for one in ids]:
-        written = beads.update(gt.town, bead_id, edit)
-        done.append((written.bead, f"changed {', '.join(written.changed)}" if written.changed else "unchanged"))
-    _tell(gt, done, many=len(ids) > 1, json=json, quiet=quiet)
+
+    def said(done: Written) -> str:
+        return f"changed {', '.join(done.changed)}" if done.changed else "unchanged"
+
+    return _write(gt, ids, lambda one: beads.update(gt.town, one, edit), said, json=json, quiet=quiet)
 
 
 def note(
@@ -125,7 +138,7 @@ def note(
         raise UsageError("the text was given twice", "either as an argument or with -m")
     body = text_from(" ".join(text) if text else message, file, stdin)
     bead = beads.note(gt.town, gt.resolve(bead_id), body or "")
-    _tell(gt, [(bead, "noted")], many=False, json=json, quiet=quiet)
+    _tell(gt, bead, "noted", json=json, quiet=quiet)
 
 
 def close(
@@ -137,26 +150,25 @@ def close(
     force: Annotated[bool, typer.Option("--force", help="Although its branch waits to be merged.")] = False,
     json: Json = False,
     quiet: Quiet = False,
-) -> None:
+) -> int:
     """Close beads with a reason."""
     gt: Ctx = ctx.obj
     why = text_from(reason, file, stdin, option="-r") or ""
-    done = []
-    for bead_id in [gt.resolve(one) for one in ids]:
-        written = beads.close(gt.town, bead_id, why, force=force)
-        said = written.bead.closed.get("reason", "")
-        done.append((written.bead, f"closed: {said}" if written.changed else f"was closed already: {said}"))
-    _tell(gt, done, many=len(ids) > 1, json=json, quiet=quiet)
+
+    def said(done: Written) -> str:
+        return ("closed: " if done.changed else "was closed already: ") + str(done.bead.closed.get("reason", ""))
+
+    return _write(gt, ids, lambda one: beads.close(gt.town, one, why, force=force), said, json=json, quiet=quiet)
 
 
-def reopen(ctx: typer.Context, ids: Ids, json: Json = False, quiet: Quiet = False) -> None:
+def reopen(ctx: typer.Context, ids: Ids, json: Json = False, quiet: Quiet = False) -> int:
     """Open closed beads again."""
     gt: Ctx = ctx.obj
-    done = []
-    for bead_id in [gt.resolve(one) for one in ids]:
-        written = beads.reopen(gt.town, bead_id)
-        done.append((written.bead, "reopened" if written.changed else f"was {written.bead.status} already"))
-    _tell(gt, done, many=len(ids) > 1, json=json, quiet=quiet)
+
+    def said(done: Written) -> str:
+        return "reopened" if done.changed else f"was {done.bead.status} already"
+
+    return _write(gt, ids, lambda one: beads.reopen(gt.town, one), said, json=json, quiet=quiet)
 
 
 @dep.command("add")
@@ -170,7 +182,7 @@ def dep_add(
     """Let a bead wait for others. Circles are refused."""
     gt: Ctx = ctx.obj
     written = beads.add_needs(gt.town, gt.resolve(bead_id), [gt.resolve(one) for one in needs])
-    _tell(gt, [(written.bead, _needs(written.bead))], many=False, json=json, quiet=quiet)
+    _tell(gt, written.bead, _needs(written.bead), json=json, quiet=quiet)
 
 
 @dep.command("remove")
@@ -187,7 +199,7 @@ def dep_remove(
     # A need that is no bead any more must be removable too.
     wanted = [one if one in found.needs else gt.resolve(one) for one in needs]
     written = beads.remove_needs(gt.town, found.id, wanted)
-    _tell(gt, [(written.bead, _needs(written.bead))], many=False, json=json, quiet=quiet)
+    _tell(gt, written.bead, _needs(written.bead), json=json, quiet=quiet)
 
 
 @dep.command("list")
@@ -228,4 +240,4 @@ def label_remove(ctx: typer.Context, bead_id: Id, names: Labels, json: Json = Fa
 
 def _relabel(gt: Ctx, bead_id: str, edit: Edit, *, json: bool, quiet: bool) -> None:
     bead = beads.update(gt.town, gt.resolve(bead_id), edit).bead
-    _tell(gt, [(bead, "labels: " + (", ".join(bead.labels) or "none"))], many=False, json=json, quiet=quiet)
+    _tell(gt, bead, "labels: " + (", ".join(bead.labels) or "none"), json=json, quiet=quiet)

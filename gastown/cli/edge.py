@@ -13,7 +13,7 @@ from typing import Any
 from gastown.cli import output
 from gastown.cli.streams import Unwritten
 from gastown.model.errors import GtError
-from gastown.model.text import safe, safe_block
+from gastown.model.text import safe
 from gastown.store import layout
 
 TYPE_CHECKING = False
@@ -41,19 +41,27 @@ _WORDS = (
 
 def report(args: list[str], error: Exception) -> int:
     """Print `error` as users should see it and return the exit code; the unexpected goes to a log."""
-    if isinstance(error, GtError):
-        return _tell(args, error.code, error.message, error.hint, error.exit_code)
     if hasattr(error, "format_message") and hasattr(error, "exit_code"):
         return _usage(args, error)
     if isinstance(error, Unwritten):
         reason = _ENVIRONMENT.get(error.errno or 0, (str(error.strerror), ""))[0]
         hint = "what was done until then stands: look (`gt trail`, `gt list`) before you give the command again"
         return _tell(args, "failed", f"the output could not be written: {reason}", hint, 1)
+    found = understood(error)
+    if found is not None:
+        return _tell(args, found.code, found.message, found.hint, found.exit_code)
+    return _bug(args, error)
+
+
+def understood(error: Exception) -> GtError | None:
+    """What a person can act on: an error of ours, or what disk and system refuse, in words; None for anything else."""
+    if isinstance(error, GtError):
+        return error
     if isinstance(error, OSError) and error.errno in _ENVIRONMENT:
         reason, hint = _ENVIRONMENT[error.errno]
         where = error.filename2 or error.filename
-        return _tell(args, "failed", f"{where}: {reason}" if where else reason, hint, 1)
-    return _bug(args, error)
+        return GtError(f"{where}: {reason}" if where else reason, hint)
+    return None
 
 
 def warn_astray(town: Town) -> None:
@@ -74,17 +82,11 @@ def _tell(args: list[str], code: str, message: str, hint: str, exit_code: int) -
     if _wants_json(args):
         # A stdout that takes nothing may be the very error; stderr has the words as well.
         with contextlib.suppress(OSError):
-            output.put_json({"error": {"code": code, "message": message, "hint": hint}})
-    output.say(f"error: {_indented(message)}")
-    if hint:
-        output.say(f"hint: {_indented(hint)}")
+            output.put_json(output.error_doc(code, message, hint))
+    output.say_error(message, hint)
     with contextlib.suppress(OSError):
         sys.stdout.flush()
     return exit_code
-
-
-def _indented(text: str) -> str:
-    return safe_block(text).rstrip("\n").replace("\n", "\n  ")
 
 
 def _usage(args: list[str], error: Any) -> int:

@@ -10,9 +10,9 @@ from gastown.cli import plain
 from gastown.cli.context import Ctx
 from gastown.cli.options import At, Json, RigName
 from gastown.cli.output import dumps, hint, problems, put, put_json, put_lines, say
+from gastown.cli.several import each
 from gastown.model import address, graph
 from gastown.model.bead import Bead
-from gastown.model.errors import GtError
 from gastown.model.text import safe
 from gastown.services.beads import queries
 from gastown.services.beads.queries import Filter
@@ -99,26 +99,24 @@ def show(
     """Show beads in full: text, needs, sessions, notes, and where their history is."""
     gt: Ctx = ctx.obj
     view = gt.view(at)
-    shown, failed = [], []
-    for text in ids:
-        try:
-            shown.append(view.bead(view.resolve(text, gt.actor)))
-        except GtError as error:
-            if len(ids) == 1:
-                raise
-            failed.append(error)
-    if json:
-        docs = [queries.as_json(bead, queries.around(view, bead)) for bead in shown]
-        put_json(docs if len(ids) > 1 else docs[0])
-    for number, bead in enumerate([] if json else shown):
-        if number:
+    shown: list[Bead] = []
+
+    def tell(bead: Bead) -> None:
+        if shown:
             put()
+        shown.append(bead)
         index = queries.around(view, bead)
         waits = queries.as_json(bead, index)["blocked_by"]
         stands = _last_session(gt, bead) if view.revision is None else ""
         put_lines(render.full(bead, index.by_id, waits, now=gt.town.clock(), colour=style.wanted(), session=stands))
-    problems(failed)
-    return failed[0].exit_code if failed else 0
+
+    return each(
+        ids,
+        lambda text: view.bead(view.resolve(text, gt.actor)),
+        tell,
+        lambda bead: queries.as_json(bead, queries.around(view, bead)),
+        json=json,
+    )
 
 
 def _last_session(gt: Ctx, bead: Bead) -> str:

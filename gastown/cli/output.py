@@ -6,7 +6,7 @@ import os
 import sys
 
 from gastown.model.errors import UsageError
-from gastown.model.text import safe
+from gastown.model.text import safe, safe_block
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,6 +43,18 @@ def say(text: str) -> None:
 def hint(text: str) -> None:
     """The next step, for a person."""
     say(f"hint: {text}")
+
+
+def say_error(message: str, hint: str = "") -> None:
+    """An error, and what to do about it."""
+    for kind, text in (("error", message), ("hint", hint)):
+        if text:
+            say(f"{kind}: " + safe_block(text).rstrip("\n").replace("\n", "\n  "))
+
+
+def error_doc(code: str, message: str, hint: str) -> dict[str, Any]:
+    """An error for --json."""
+    return {"error": {"code": code, "message": message, "hint": hint}}
 
 
 def dumps(value: Any, *, indent: int | None = 2) -> str:

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from gastown.cli.context import Ctx
-from gastown.cli.options import Json, Quiet
+from gastown.cli.options import Json, Quiet, seconds
 from gastown.cli.output import hint, problems, put, put_json, put_lines, say
+from gastown.cli.several import each
 from gastown.model.errors import NotFound, UsageError
 from gastown.model.text import safe, safe_block
 from gastown.services.sessions import whereabouts
@@ -118,8 +119,12 @@ def stop(
     ctx: typer.Context,
     which: Annotated[list[str] | None, typer.Argument(metavar="SESSION|ADDRESS…", help="Or whose.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Every session of this town on this machine.")] = False,
-    grace: Annotated[float, typer.Option("--grace", metavar="SECONDS", help="Before it is killed.")] = 5.0,
-    after: Annotated[float, typer.Option("--after", metavar="SECONDS", help="Let it end by itself first.")] = 0.0,
+    grace: Annotated[
+        float, typer.Option("--grace", parser=seconds, metavar="SECONDS", help="Before it is killed.")
+    ] = 5.0,
+    after: Annotated[
+        float, typer.Option("--after", parser=seconds, metavar="SECONDS", help="Let it end by itself first.")
+    ] = 0.0,
     json: Json = False,
     quiet: Quiet = False,
 ) -> int:
@@ -130,18 +135,23 @@ def stop(
     if bool(which) == everything:
         raise UsageError("which session?", "name one or several, or --all; `gt session list` shows them")
     sids = service.every_session(gt.town_in_need) if everything else [_living(gt, one) for one in which or ()]
-    done = [service.stop_session(gt.town_in_need, sid, grace=grace, after=after) for sid in sids]
-    if json:
-        put_json([vars(one) for one in done] if everything or len(done) > 1 else vars(done[0]))
-        return 0 if all(one.gone for one in done) else 1
-    for one in done:
+    remain: list[str] = []
+
+    def act(sid: str) -> service.Stopped:
+        done = service.stop_session(gt.town_in_need, sid, grace=grace, after=after)
+        remain.extend([] if done.gone else [sid])
+        return done
+
+    def tell(one: service.Stopped) -> None:
         said = f"{one.session}  of {one.address} " + ("is over" if one.gone else "still runs")
         put(one.session if quiet else said)
         if one.saved:
             say(f"in its worktree: {safe(one.saved)}")
         if one.unnoted:
             say(f"warning: its bead does not say that it was stopped: {safe(one.unnoted)}")
-    return 0 if all(one.gone for one in done) else 1
+
+    code = each(sids, act, tell, vars, json=json, many=everything or len(sids) > 1)
+    return code or (1 if remain else 0)
 
 
 @app.command("ended", hidden=True)

@@ -11,6 +11,7 @@ from gastown.cli import worktold as told
 from gastown.cli.context import Ctx
 from gastown.cli.options import At, DryRun, File, Json, Quiet, Stdin
 from gastown.cli.output import put, put_json, say, text_from, text_or_stdin
+from gastown.cli.several import each
 from gastown.model import address
 from gastown.model.bead import Bead
 from gastown.model.errors import UsageError
@@ -111,7 +112,7 @@ def release(
     force: Annotated[bool, typer.Option("--force", help="Also work on another machine.")] = False,
     json: Json = False,
     quiet: Quiet = False,
-) -> None:
+) -> int:
     """Put held work back to open. Uncommitted work is saved, the branch stays, the session ends."""
     from gastown.services.sling import release as service
     from gastown.services.work import resume as finding
@@ -119,15 +120,17 @@ def release(
     gt: Ctx = ctx.obj
     if not names:
         raise UsageError("which work?", "gt release ID, or RIG/NAME; `gt agents` shows who has what")
-    done = [service.release(gt.town, finding.find(gt.town, one), force=force) for one in names]
-    if json:
-        put_json([vars(one) for one in done] if len(names) > 1 else vars(done[0]))
-        return
-    for one in done:
+
+    def tell(one: service.Released) -> None:
         said = "was open already" if one.unchanged else f"released from {one.former or 'the queue'}"
         put(one.bead if quiet else f"{one.bead}  {said}" + (f"; its commits: {one.branch}" if one.branch else ""))
         if one.saved:
             say(f"in the worktree of {one.former}: {safe(one.saved)}")
+
+    def act(bead_id: str) -> service.Released:
+        return service.release(gt.town, finding.find(gt.town, bead_id), force=force)
+
+    return each([finding.find(gt.town, one).id for one in names], act, tell, vars, json=json)
 
 
 def unsling(
@@ -136,10 +139,10 @@ def unsling(
     force: Annotated[bool, typer.Option("--force", help="Also work on another machine.")] = False,
     json: Json = False,
     quiet: Quiet = False,
-) -> None:
+) -> int:
     """Take work off an agent's hook (your own, if you name none): the same as `gt release`."""
     gt: Ctx = ctx.obj
-    release(ctx, names or ([gt.actor] if address.is_worker(gt.actor) else None), force, json, quiet)
+    return release(ctx, names or ([gt.actor] if address.is_worker(gt.actor) else None), force, json, quiet)
 
 
 def resume(
@@ -153,7 +156,7 @@ def resume(
     stdin: Stdin = False,
     json: Json = False,
     quiet: Quiet = False,
-) -> None:
+) -> int:
     """Start a new session for held work whose session is over: same attempt, same branch, same worktree.
 
     What stands behind -- is a command that does the work from now on.
@@ -165,20 +168,19 @@ def resume(
     if not names:
         raise UsageError("which work?", "gt resume ID, or RIG/NAME; `gt agents` shows what is stalled")
     words = text_from(message, file, stdin) or ""
-    done = [
-        service.resume(
-            gt.town, service.find(gt.town, one), agent=agent, runtime=runtime, force=force, context=words,
+
+    def act(bead_id: str) -> service.Resumed:
+        return service.resume(
+            gt.town, service.find(gt.town, bead_id), agent=agent, runtime=runtime, force=force, context=words,
             command=command or (), say=lambda text: say(safe(text)),
-        )
-        for one in names
-    ]  # fmt: skip
-    if json:
-        put_json([vars(one) for one in done] if len(names) > 1 else vars(done[0]))
-        return
-    for one in done:
+        )  # fmt: skip
+
+    def tell(one: service.Resumed) -> None:
         said = f"session {one.session} " + ("runs already" if one.unchanged else "works on it")
         said = f"is merged already, at {one.landed[:12]}" if one.landed else said
         put(one.bead if quiet else f"{one.bead}  {one.to}  {said}")
+
+    return each([service.find(gt.town, one).id for one in names], act, tell, vars, json=json)
 
 
 # -- the agent's side -----------------------------------------------------------------------------

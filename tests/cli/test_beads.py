@@ -133,6 +133,30 @@ def test_show_several_shows_what_is_there(gt: Runner) -> None:
     ran = gt("show", one, "zz-zzzzz", code=6)
     assert ran.out.startswith(f"{one}  one\n")
     assert "gt log " + one in ran.out
+    assert ran.err.startswith("error: no bead 'zz-zzzzz'")
+    missing, there = gt("show", "zz-zzzzz", one, "--json", code=6).json
+    assert (missing["error"]["code"], there["id"]) == ("not_found", one)
+
+
+def test_of_several_beads_one_that_fails_hides_nothing_of_the_others(gt: Runner) -> None:
+    first, parent, last = make(gt, "first"), make(gt, "parent"), make(gt, "last")
+    ran = gt("update", first, parent, last, "--parent", parent, code=2)
+    assert ran.lines == [f"{first}  changed parent", f"{last}  changed parent"]
+    assert ran.err.startswith("error: ")
+    assert gt("update", first, parent, last, "--parent", parent, "-q", code=2).lines == [first, last]
+    one, failed, other = gt("update", first, parent, last, "--parent", parent, "--json", code=2).json
+    assert [one["id"], other["id"]] == [first, last]
+    assert failed["error"]["code"] == "usage"
+    assert gt("close", first, last, code=2).err.count("closing needs a reason") == 1
+
+
+def test_of_several_beads_none_is_touched_where_one_is_no_bead(gt: Runner) -> None:
+    bead = make(gt, "work")
+    for verb in ("close", "reopen", "update"):
+        ran = gt(verb, bead, "zz-zzzzz", *(["-p", "0"] if verb == "update" else []), code=6)
+        assert ran.out == ""
+    doc = gt("show", bead, "--json").json
+    assert (doc["status"], doc["priority"]) == ("open", 2)
 
 
 def test_dependencies_refuse_circles_and_unknown(gt: Runner) -> None:

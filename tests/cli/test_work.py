@@ -14,6 +14,7 @@ import pytest
 
 from gastown.runtime import git, sessions
 from gastown.services.sling import sling
+from gastown.store.change import Change
 from tests.conftest import Ran, gt_argv, run_gt
 from tests.services.work_lab import CHECKOUT, Lab, eventually
 
@@ -272,6 +273,51 @@ def test_unsling_release_resume_and_nuke_by_command(work):
     assert (doc["removed"], doc["released"]) == (True, bead.id)
     assert work.now(bead).status == "open"
     work.ended(again.session)
+
+
+def elsewhere(lab: Lab, bead_id: str) -> None:
+    """Let another machine have the work."""
+
+    def body(change: Change) -> None:
+        found = change.bead(bead_id)
+        found.set("machine", "faraway")
+        change.save(found)
+        change.emit("edit", "machine", bead=bead_id)
+
+    lab.town.transact("edit", body)
+
+
+def test_of_several_one_that_fails_hides_nothing_of_the_others(work):
+    ids = [work.bead(title).id for title in ("one", "two", "three")]
+    for bead_id in ids:
+        work.one(bead_id, agent=work.sleeper())
+    one, two, three = (str(work.now(one).assignee) for one in ids)
+    ran = gt(work, "resume", one, two)
+    assert [line.split()[0] for line in ran.lines] == ids[:2]
+    elsewhere(work, ids[1])
+    ran = gt(work, "release", *ids[:2], code=5)
+    assert ran.lines == [f"{ids[0]}  released from {one}; its commits: {work.now(ids[0]).branch}"]
+    assert f"{ids[1]} is worked on by {two} on machine faraway" in ran.err
+    (work.tree(three) / "unsaved").write_text("x\n")
+    doc = gt(work, "release", ids[1], ids[2], "--json", code=5).json
+    assert (doc[0]["error"]["code"], doc[1]["bead"]) == ("refused", ids[2])
+
+
+def test_of_several_polecats_it_is_told_where_the_work_of_each_was_saved(work):
+    ids = [work.bead(title).id for title in ("one", "two")]
+    for bead_id in ids:
+        work.one(bead_id, agent=work.sleeper())
+    one, two = (str(work.now(one).assignee) for one in ids)
+    (work.tree(one) / "unsaved").write_text("x\n")
+    with open(Path(work.root) / work.now(ids[1]).path, "a", encoding="utf-8") as file:
+        file.write("\n<<<<<<< ours\n")
+    assert gt(work, "polecat", "nuke", one, "app/nobody", "--force", code=6).out == ""
+    assert work.tree(one).is_dir()
+    ran = gt(work, "polecat", "nuke", one, two, "--force", code=1)
+    assert ran.lines == [f"{one}  its worktree is removed"]
+    assert "saved: " in ran.err
+    assert "error: " in ran.err
+    assert work.tree(two).is_dir()
 
 
 def test_presets_are_listed_shown_and_tested(work):
