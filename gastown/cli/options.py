@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import typer
+
+from gastown.model.errors import UsageError
+
+# What is to be waited for longer is no matter of one command; the system's own clocks end a little later.
+_LONGEST = 7 * 86_400.0
+
+
+def seconds(given: str | float) -> float:
+    """The value of an option that is a time to wait; raises UsageError for what is none."""
+    try:
+        value = float(given)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= _LONGEST:
+        raise UsageError(f"{str(given)!r} is no number of seconds", f"write a number from 0 to {_LONGEST:.0f} (a week)")
+    return value
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the ids alone, one a line.")]

@@ -69,8 +69,8 @@ def select(view: View, wanted: Filter, limit: int | None, as_json: bool) -> int:
     return rows(view, index, found, as_json)
 
 
-def status(gt: Ctx, view: View, as_json: bool, *, clear: bool = False) -> int:
-    """The town at a glance, on an empty screen if `clear`; the exit code."""
+def status(gt: Ctx, view: View, as_json: bool, *, clear: bool = False, everything: bool = False) -> int:
+    """The town at a glance, on an empty screen if `clear`, with `everything` all problems; the exit code."""
     from gastown.services.health import status as service
 
     _kept[:] = [index := view.index()]
@@ -82,5 +82,5 @@ def status(gt: Ctx, view: View, as_json: bool, *, clear: bool = False) -> int:
 
         if clear:
             sys.stdout.write(_CLEAR)
-        put_lines(render.lines(found, now=gt.town.clock(), colour=style.wanted()))
+        put_lines(render.lines(found, now=gt.town.clock(), colour=style.wanted(), everything=everything))
     return 1 if found.invalid else 0

@@ -8,7 +8,7 @@ import typer
 
 from gastown.cli.context import Ctx
 from gastown.cli.interrupt import interruptible
-from gastown.cli.options import Json
+from gastown.cli.options import Json, seconds
 from gastown.cli.output import put, put_json, say, text_or_stdin
 from gastown.model.errors import UsageError
 from gastown.model.text import counted, safe
@@ -33,7 +33,9 @@ def sync(
         ),
     ] = False,
     remote: Annotated[str | None, typer.Option(metavar="URL", help="Give the town this remote first.")] = None,
-    timeout: Annotated[float, typer.Option(metavar="SECONDS", help="How long the remote may be silent.")] = 120.0,
+    timeout: Annotated[
+        float, typer.Option(parser=seconds, metavar="SECONDS", help="How long the remote may be silent.")
+    ] = 120.0,
     json: Json = False,
 ) -> int:
     """Commit hand edits, fetch, merge, push: afterwards this clone and the remote hold the same.

@@ -11,7 +11,7 @@ import typer
 from gastown import __version__
 from gastown.cli import plain
 from gastown.cli.context import Ctx
-from gastown.cli.options import At, Json, Quiet
+from gastown.cli.options import At, Json, Quiet, seconds
 from gastown.cli.output import hint, put, put_json, put_lines, say
 from gastown.model.errors import UsageError
 from gastown.model.ids import TOWN_PREFIX
@@ -67,7 +67,10 @@ def init(
 def status(
     ctx: typer.Context,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it until interrupted.")] = False,
-    interval: Annotated[float, typer.Option("--interval", help="Seconds between two looks.")] = 2.0,
+    interval: Annotated[
+        float, typer.Option("--interval", parser=seconds, metavar="SECONDS", help="Between two looks.")
+    ] = 2.0,
+    everything: Annotated[bool, typer.Option("--all", help="Every problem, however many there are.")] = False,
     json: Json = False,
     at: At = None,
 ) -> int:
@@ -76,7 +79,7 @@ def status(
     if watch and (json or at):
         raise UsageError("--watch goes with neither --json nor --at")
     while True:
-        code = plain.status(gt, gt.view(at), json, clear=watch and sys.stdout.isatty())
+        code = plain.status(gt, gt.view(at), json, clear=watch and sys.stdout.isatty(), everything=everything)
         if not watch:
             return code
         sys.stdout.flush()

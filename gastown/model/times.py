@@ -69,15 +69,15 @@ def _no_duration(span: str) -> UsageError:
 
 
 def moment(when: str, now: float) -> float:
-    """The moment meant by `2h`, `2 hours ago`, `7d`, `2026-11-23` or an RFC 3339 time."""
+    """The moment meant by `2h`, `2 hours ago`, `7d`, `2026-11-23` or an RFC 3339 time; before 1970 there is none."""
     words = when.strip()
     if words == "now":
         return now
     span = words.removesuffix("ago").strip()
     if words[:4].isdigit() and words[4:5] == "-":
-        return parse(words)
+        return max(0.0, parse(words))
     try:
-        return now - duration(span)
+        return max(0.0, now - duration(span))
     except UsageError:
         raise UsageError(f"{when!r} is not a time", "write 2h, 7d, 2026-11-23 or 2026-11-23T09:30:00Z") from None
 

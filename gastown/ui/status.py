@@ -10,14 +10,15 @@ from gastown.ui import style
 _MANY = 30
 
 
-def lines(status: Status, *, now: float, colour: bool) -> list[str]:
-    """The screen, line by line."""
+def lines(status: Status, *, now: float, colour: bool, everything: bool = False) -> list[str]:
+    """The screen, line by line; of many problems the first, unless `everything` is wanted."""
     out = [_head(status, now, colour)]
     if status.problems:
+        shown = status.problems if everything else status.problems[:_MANY]
         out += ["", style.paint("problems", "bold", colour)]
-        out += [_problem(one, colour) for one in status.problems[:_MANY]]
-        if len(status.problems) > _MANY:
-            out.append(f"  and {len(status.problems) - _MANY} more: gt doctor")
+        out += [_problem(one, colour) for one in shown]
+        if len(status.problems) > len(shown):
+            out.append(f"  and {len(status.problems) - len(shown)} more: gt status --all")
     out.append("")
     if not status.rigs:
         out.append("no rigs yet: gt rig add NAME URL-OR-PATH")

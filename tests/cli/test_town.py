@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from gastown.services.agents import wiring
+from gastown.services.mail import escalate
 from gastown.store import identity, layout
 from gastown.store.town import Town
 from tests.conftest import PROJECT, Runner, git, run_gt
@@ -246,9 +247,34 @@ def test_feed_trail_log(gt: Runner) -> None:
     assert gt("trail", "nonsense", code=2).err.startswith("error: there is no trail")
     assert gt("feed", "--plain").out == gt("feed").out
     assert gt("feed", "--problems").out == ""
+    assert gt("feed", "--since", "9" * 20 + "d").out == gt("feed").out
+    assert "no commit as old" in gt("list", "--at", "9" * 20 + "d", code=6).err
     gt("escalate", "help me")
     assert [line.split()[1] for line in gt("feed", "--problems").lines] == ["escalation"]
     assert [line.split()[1] for line in gt("feed", "--problems", "--type", "note").lines] == ["note", "escalation"]
+
+
+@pytest.mark.parametrize("span", ["inf", "nan", "-1", "1e300", "x"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("status", "--watch", "--interval"),
+        ("session", "stop", "--all", "--grace"),
+        ("session", "stop", "--all", "--after"),
+        ("sync", "--timeout"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_no_time_to_wait_is_refused(gt: Runner, words: tuple[str, ...], span: str) -> None:
+    ran = gt(*words, span, code=2)
+    assert ran.err.startswith(f"error: '{span}' is no number of seconds\nhint: ")
+
+
+def test_all_problems_can_be_seen(gt: Runner, town: Town) -> None:
+    for number in range(31):
+        escalate.escalate(town, f"help {number}")
+    assert gt("status").lines[33].strip() == "and 1 more: gt status --all"
+    assert gt("status", "--all").out.count("gt escalate ack") == 31
 
 
 def test_a_word_where_a_number_belongs(gt: Runner) -> None:

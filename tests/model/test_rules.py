@@ -84,6 +84,11 @@ def test_moments_look_back_from_now():
     assert times.moment("1970-01-02", 0) == 86_400
 
 
+@pytest.mark.parametrize("when", ["9" * 20 + "d", "9" * 400 + "d", "0001-01-01", "0001-01-01T00:00:00+14:00"])
+def test_a_moment_before_any_town_is_as_good_as_any_other(when):
+    assert times.text(times.moment(when, 10_000)) == "1970-01-01T00:00:00Z"
+
+
 def test_addresses_have_one_form():
     assert address.parse("greenplace/polecats/toast") == "greenplace/toast"
     assert address.parse("greenplace/crew/ada") == "greenplace/ada"
