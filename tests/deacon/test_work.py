@@ -252,22 +252,6 @@ def test_work_that_fails_again_and_again_is_given_to_a_person(site: Ground) -> N
     site.until(lambda: any(raised["bead"] in one for one in site.mail()))
 
 
-def test_held_work_set_open_in_a_persons_own_commit_is_let_go(site: Ground) -> None:
-    bead = site.bead()
-    site.command(bead, "sleep", "1000")
-    site.queue(bead)
-    site.start()
-    site.event("sling", about(bead))
-    site.until(lambda: site.town.bead(bead).status == "in_progress")
-    path = site.file(bead)
-    path.write_text(path.read_text().replace("status: in_progress", "status: open"))
-    git("commit", "-qam", "not today", cwd=site.root)
-    assert "was set open while" in site.event("release", about(bead))["text"]
-    done = site.town.bead(bead)
-    assert (done.status, done.assignee, (done.last_session or {})["outcome"]) == ("open", None, "released")
-    assert len(site.events("sling")) == 1
-
-
 STARTING = """
 import signal, sys
 from gastown.deacon.sole import sole

@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from gastown.deacon import edited
-from gastown.deacon.patrols import hand_edits
+from gastown.deacon.memory import Memory
+from gastown.deacon.patrols import assigned, hand_edits
+from gastown.deacon.pulse import Pulse
 from gastown.deacon.settings import Settings
+from gastown.deacon.world import World
 from gastown.services.files import editable, handedits, lifecycle
 from gastown.services.sync import townhooks
 from gastown.store.town import Town
@@ -183,3 +186,15 @@ def test_held_work_set_open_is_let_go(town: Town, by: Callable[[Town, list[str]]
     data = list(town.events())[-1]["data"]
     assert data.get("assign", {}) == ({path.stem: given} if given else {})
     assert git(town.root, "status", "--porcelain") == ""
+
+
+def test_held_work_set_open_in_a_persons_own_commit_is_let_go(town: Town) -> None:
+    path = held(town)
+    path.write_text(path.read_text().replace("in_progress", "open"))
+    git(town.root, "commit", "-qam", "not today")
+    world = World(town, Memory(town.root), Pulse(town), paths=[str(path.relative_to(town.root))])
+    (act,) = assigned.decide(assigned.gather(world), Settings(), town.clock())
+    act.apply(town)
+    bead = town.bead(path.stem)
+    assert (bead.status, bead.assignee, (bead.last_session or {})["outcome"]) == ("open", None, "released")
+    assert list(town.events())[-1]["text"] == f"{path.stem} was let go: it was set open while greenplace/toast held it"
