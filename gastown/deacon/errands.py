@@ -33,7 +33,7 @@ class Errands:
         self._running: dict[str, Action] = {}
 
     def start(self, action: Action) -> bool:
-        """Start it; False if it is under way already, or too many others are."""
+        """Start it; False if it is under way already, or too many others are. Where it raises, nothing is under way."""
         with self._lock:
             work = sum(1 for one in self._running.values() if one.lane != REFINERY)
             if action.key in self._running or (action.lane != REFINERY and work >= self.most):
@@ -41,12 +41,18 @@ class Errands:
             note = self._note(action)
             if self._left_by_another(note):
                 return False
+            # Before it counts as under way: on a full disk it would do so for ever.
+            # A town that is moved away this very moment is the loop's to see.
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.isdir(layout.local(self._root)):
+                    runstate.write_json(note, {"key": action.key, "do": action.as_json()}, durable=False)
             self._running[action.key] = action
-        # A town that is moved away this very moment is the loop's to see.
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.isdir(layout.local(self._root)):
-                runstate.write_json(note, {"key": action.key, "do": action.as_json()}, durable=False)
-        threading.Thread(target=self._run, args=(action, note), name=action.key, daemon=True).start()
+        try:
+            threading.Thread(target=self._run, args=(action, note), name=action.key, daemon=True).start()
+        except RuntimeError as error:  # the system grants no more threads
+            with self._lock:
+                del self._running[action.key]
+            raise GtError(str(error), "see ulimit -u, and what else runs here") from error
         return True
 
     def running(self) -> list[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from gastown.deacon import settings as settings_of
 from gastown.deacon.action import Action, Later
+from gastown.deacon.doer import Doer
 from gastown.deacon.errands import Errands
 from gastown.deacon.log import Log
 from gastown.deacon.memory import Memory
@@ -30,8 +32,6 @@ from gastown.store.town import Town
 PULSE, STILL = 2.0, 5.0
 # What is not edited by hand needs no settling; a file that is written on and on is looked at after this all the same.
 _AT_ONCE, _PATIENCE = 0.03, 5.0
-_FAILED_FIRST, _FAILED_MOST = 30.0, 600.0
-_ONCE_KEPT = 2000
 
 
 class Deacon:
@@ -45,6 +45,7 @@ class Deacon:
         self.pulse = Pulse(town)
         self.settings = Settings()
         self.errands = Errands(town.root, self.settings.errands, self._errand_ended)
+        self.doer = Doer(town, self.errands, self.log)
         self._stopping = threading.Event()
         self._identity = _identity(town.root)
         # The lock file that makes this the only deacon; without it another one could start beside it.
@@ -54,10 +55,11 @@ class Deacon:
         # When each thing that moved last moved, and first: monotonic.
         self._moved: dict[str, tuple[float, float]] = {}
         self._later: dict[str, float] = {}
-        self._failed: dict[str, tuple[float, float]] = {}
-        self._tried: dict[str, tuple[Action, float]] = {}
         self._told_wrong: dict[str, str] = {}
-        self._once: dict[str, None] = {}
+        # When to look at everything again, and at the sessions: monotonic.
+        self._rescan, self._beat = 0.0, 0.0
+        # How it watches, as others were told.
+        self._said = ""
 
     # -- life --------------------------------------------------------------
     def run(self) -> str:
@@ -83,15 +85,17 @@ class Deacon:
     def _run(self) -> str:
         self._read_settings()
         self.memory.update(time.time())
-        since = stamp(self.town.root, mail.STAMP) or self.town.clock()
+        since = _news_since(self.town)
         self.watcher.start()
         self.log.say(f"deacon of {self.town.name} on {self.town.machine}: process {os.getpid()}, {self.watcher.said}")
         self._emit("deacon_start", f"deacon started on {self.town.machine}: {self.watcher.said}")
-        powers.say_running(self.town.root, self.watcher.said)  # it runs from when it could write, not before
-        self._full(since)
+        self._say_running()  # it runs from when it could write, not before
+        with self._minding("deacon"):
+            self._full(since)
         why = self._loop()
         if not self._gone():
-            self._emit("deacon_stop", f"deacon stopped on {self.town.machine}")
+            with self._minding("feed"):
+                self._emit("deacon_stop", f"deacon stopped on {self.town.machine}")
         self.log.say(why)
         return why
 
@@ -99,33 +103,48 @@ class Deacon:
         self.town.transact(kind, lambda change: change.emit(kind, text, machine=self.town.machine))
 
     def _loop(self) -> str:
-        rescan = time.monotonic() + self.settings.rescan
-        beat = 0.0
+        self._rescan = time.monotonic() + self.settings.rescan
         while not self._stopping.is_set():
             now = time.monotonic()
-            self._wait(min(rescan, beat, self._next_ripe(), *(self._later.values() or (rescan,))) - now)
+            times = (self._next_ripe(), self.doer.next_try(now), *self._later.values())
+            self._wait(min(self._rescan, self._beat, *times) - now)
             if self._stopping.is_set():
                 break
             if self._gone():
                 return "the town was moved or deleted: the deacon ends"
             if _inode(powers.lock_path(self.town.root)) != self._seat:
                 return "its lock was removed, so that another deacon may start: this one ends (gt up starts one)"
-            now = time.monotonic()
-            if now >= beat:
-                if self.pulse.look():
-                    self._moved.setdefault(SESSIONS, (now, now))
-                beat = now + (PULSE if self.pulse.live or self.pulse.finishing else STILL)
-                if self._resting and footing.away(self.town.repo) is None:
-                    rescan = now
-            if now >= rescan:
-                since = stamp(self.town.root, mail.STAMP) or self.town.clock()
-                if self.watcher.check():
-                    self._watching_changed()
-                self._full(since)
-                rescan = time.monotonic() + self.settings.rescan
-                continue
-            self._partial(now)
+            with self._minding("deacon"):
+                self._turn(time.monotonic())
         return "the deacon was told to end"
+
+    def _turn(self, now: float) -> None:
+        """What is due now. Each thing gets its next time first: what fails is not tried without a pause."""
+        if now >= self._beat:
+            self._beat = now + STILL
+            if self.pulse.look():
+                self._moved.setdefault(SESSIONS, (now, now))
+            self._beat = now + (PULSE if self.pulse.live or self.pulse.finishing else STILL)
+            if self._resting and footing.away(self.town.repo) is None:
+                self._rescan = now
+        if now < self._rescan:
+            self._partial(now)
+            return
+        self._rescan = now + self.settings.rescan
+        since = self.town.clock()
+        with self._minding("mail stamp"):
+            since = _news_since(self.town)
+        with self._minding("watching"):
+            self.watcher.check()
+            if self.watcher.said != self._said:
+                self._say_running()
+                self.log.say(self.watcher.said)
+        self._full(since)
+        self._rescan = time.monotonic() + self.settings.rescan
+
+    def _say_running(self) -> None:
+        powers.say_running(self.town.root, self.watcher.said)
+        self._said = self.watcher.said
 
     def _gone(self) -> bool:
         """True if the town is not here any more, in several looks: an editor may be replacing town.yaml."""
@@ -171,17 +190,25 @@ class Deacon:
 
     # -- rounds ------------------------------------------------------------
     def _full(self, since: float) -> None:
-        """Everybody looks at everything."""
+        """Everybody looks at everything; what is still settling is news all the same."""
+        moved = frozenset(self._moved)
         self._later.clear()
         self._moved.clear()
         self.pulse.look()
-        self._round(PATROLS, World(self.town, self.memory, self.pulse, since=since))
+        self._round(PATROLS, World(self.town, self.memory, self.pulse, since=since, moved=moved))
+        self._again()
+
+    def _again(self) -> None:
+        """Do what is still owed: it found no room, or failed some time ago."""
+        if not self._resting and self.doer.owed and self.doer.again():
+            self.town.refresh()
 
     def _partial(self, now: float) -> None:
         paths = self._ripe(now)
         due = {name for name, at in self._later.items() if now >= at}
         for name in due:
             del self._later[name]
+        self._again()
         woken = [patrol for patrol in PATROLS if (paths and patrol.is_woken(paths)) or patrol.name in due]
         if not woken:
             return
@@ -209,13 +236,11 @@ class Deacon:
         if self._resting:
             self.log.say("the town is on its branch again: the deacon goes on")
         self._resting = False
-        try:
+        with self._minding("git"):
             if footing.left_behind(self.town.repo):
                 from gastown.services.sync import strayed
 
                 strayed.bring_back(self.town)
-        except (GtError, OSError) as error:
-            self._wrong("git", str(error))
         return False
 
     def _round(self, patrols: list[Patrol] | tuple[Patrol, ...], world: World) -> None:
@@ -223,17 +248,16 @@ class Deacon:
             return
         if world.paths is None or layout.TOWN_FILE in world.paths:
             self._read_settings()
-        try:
+        with self._minding("feed"):
             world.stale()
-        except OSError as error:
-            self._wrong("feed", str(error))
         began = self.town.clock()
         for patrol in patrols:
             if self._stopping.is_set():
                 return
             self._patrol(patrol, world)
         if any(patrol.gather is mail.gather for patrol in patrols) and not self._gone():
-            mail.seen(self.town, began)
+            with self._minding("mail seen"):
+                mail.seen(self.town, began)
 
     def _patrol(self, patrol: Patrol, world: World) -> None:
         try:
@@ -247,61 +271,24 @@ class Deacon:
             if isinstance(action, Later):
                 at = time.monotonic() + max(0.05, action.at - self.town.clock())
                 self._later[patrol.name] = min(at, self._later.get(patrol.name, at))
-            elif self._do(action):
-                world.stale()
-
-    def _do(self, action: Action) -> bool:
-        """Do one thing; True if the town may have changed meanwhile."""
-        now = time.monotonic()
-        last, pause = self._failed.get(action.key, (0.0, 0.0))
-        if now < last + pause:
-            return False
-        if action.once:
-            if action.key in self._once:
-                return False
-            self._once[action.key] = None
-            if len(self._once) > _ONCE_KEPT:
-                del self._once[next(iter(self._once))]
-        if action.slow:
-            self._send(action, now)
-            return False
-        self.log.say(f"{action.kind} {action.subject}: {action.why}")
-        try:
-            action.apply(self.town)
-        except (GtError, OSError) as error:
-            self._failure(action.key, str(error))
-            return False
-        except Exception as error:  # as above
-            self._failure(action.key, f"a bug: {type(error).__name__}: {error}", error)
-            return False
-        self._failed.pop(action.key, None)
-        return True
-
-    # -- errands -----------------------------------------------------------
-    def _send(self, action: Action, now: float) -> None:
-        before = self._tried.get(action.key)
-        # The very same a moment ago came to nothing: it waits for the next full look, or for the world to move.
-        if before is not None and before[0] == action and now < before[1]:
-            return
-        if self.errands.start(action):
-            self._tried[action.key] = (action, now + min(self.settings.rescan, 20.0))
-            if not action.routine:
-                self.log.say(f"{action.kind} {action.subject}: {action.why}")
+            elif self.doer.do(action):
+                with self._minding("feed"):
+                    world.stale()
 
     def _errand_ended(self, key: str, error: str) -> None:
-        if error:
-            self._failure(key, error)
-        else:
-            self._failed.pop(key, None)
+        self.doer.ended(key, error)
         self.watcher.poke(ERRANDS)
 
     # -- trouble -----------------------------------------------------------
-    def _failure(self, key: str, error: str, trace: BaseException | None = None) -> None:
-        """Said, and not tried again for a while: 30 s, doubled up to 10 m; success clears it."""
-        _, pause = self._failed.get(key, (0.0, 0.0))
-        pause = min(max(_FAILED_FIRST, pause * 2), _FAILED_MOST)
-        self._failed[key] = (time.monotonic(), pause)
-        self.log.say(f"{key} failed, again in {pause:.0f} s: {error}", trace)
+    @contextlib.contextmanager
+    def _minding(self, name: str) -> Iterator[None]:
+        """What goes wrong in the block (the disk is full) does not end the deacon: said, and tried again."""
+        try:
+            yield
+        except (GtError, OSError) as error:
+            self._wrong(name, str(error))
+        else:
+            self._told_wrong.pop(name, None)
 
     def _wrong(self, name: str, error: str, trace: BaseException | None = None) -> None:
         """A patrol could not look: said once, and tried again at the next occasion."""
@@ -311,15 +298,16 @@ class Deacon:
 
     def _read_settings(self) -> None:
         self.town.refresh()
-        try:
+        with self._minding("town.yaml"):
             self.settings = settings_of.read(self.town)
             self.errands.most = self.settings.errands
-        except GtError as error:
-            self._wrong("town.yaml", str(error))
+            self.doer.rescan = self.settings.rescan
 
-    def _watching_changed(self) -> None:
-        powers.say_running(self.town.root, self.watcher.said)
-        self.log.say(self.watcher.said)
+
+def _news_since(town: Town) -> float:
+    """From when on mail is news: since the last look, or since now where that is not known."""
+    now = town.clock()
+    return stamp(town.root, mail.STAMP, now) or now
 
 
 def _identity(root: str) -> tuple[int, int] | None:
@@ -347,8 +335,7 @@ def once(town: Town) -> list[tuple[Patrol, Action]]:
     memory, pulse = Memory(town.root), Pulse(town)
     memory.update(time.time())
     pulse.look()
-    since = stamp(town.root, mail.STAMP) or town.clock()
-    world = World(town, memory, pulse, since=since)
+    world = World(town, memory, pulse, since=_news_since(town))
     settings = settings_of.read(town)
     return [
         (patrol, action)

@@ -11,12 +11,13 @@ def _path(root: str, name: str) -> str:
     return layout.run(root, "deacon", f"{name}.stamp")
 
 
-def stamp(root: str, name: str) -> float:
-    """When `name` was done last (epoch seconds); 0 if that is not known."""
+def stamp(root: str, name: str, now: float) -> float:
+    """When `name` was done last (epoch seconds); 0 if that is not known, as by a clock that was ahead of `now`."""
     try:
-        return float(files.read_or_none(_path(root, name)) or b"0")
+        when = float(files.read_or_none(_path(root, name)) or b"0")
     except ValueError:
         return 0.0
+    return when if 0 <= when <= now else 0.0
 
 
 def set_stamp(root: str, name: str, when: float) -> None:

@@ -22,17 +22,20 @@ if TYPE_CHECKING:
 class World:
     """One look at a town. `paths` are the town paths that moved; None: look at everything.
 
-    `since` is the time (epoch seconds) from which on news is news: older mail is not announced.
+    `since` is the time (epoch seconds) from which on news is news: older mail is not announced. What `moved` is news
+    too, in a look at everything.
     """
 
     def __init__(
-        self, town: Town, memory: Memory, pulse: Pulse, *, paths: Iterable[str] | None = None, since: float = 0.0
-    ) -> None:
+        self, town: Town, memory: Memory, pulse: Pulse, *, paths: Iterable[str] | None = None, since: float = 0.0,
+        moved: Iterable[str] = (),
+    ) -> None:  # fmt: skip
         self.town = town
         self.memory = memory
         self.pulse = pulse
         self.paths = None if paths is None else frozenset(paths)
         self.since = since
+        self.moved = frozenset(moved) if self.paths is None else self.paths
         self.now = town.clock()
         self._index: Index | None = None
         self._beads: dict[str, Bead | None] = {}

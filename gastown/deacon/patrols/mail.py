@@ -94,7 +94,8 @@ def gather(world: World) -> list[News]:
             path = next((one for one in letter.paths if one.startswith(box)), "")
             if not path or not letter.new or letter.head.sender == address:
                 continue
-            fresh = maildir.delivered_at(letter.unique) >= world.since if paths is None else path in paths
+            came = paths is None and maildir.delivered_at(letter.unique) >= world.since
+            fresh = came or path in world.moved
             head = letter.head
             travelled = letter.unique if head.kind == arrivals.KIND else ""
             word = digest.word(letter)

@@ -39,7 +39,7 @@ class Pack(Action):
 
 def gather(world: World) -> float:
     """When it was done last."""
-    return stamps.stamp(world.town.root, STAMP)
+    return stamps.stamp(world.town.root, STAMP, world.now)
 
 
 def decide(evidence: float, settings: Settings, now: float) -> list[Action]:

@@ -75,7 +75,7 @@ def _tree(repo: str, name: str) -> str:
 
 def gather(world: World) -> Evidence:
     """A listing and a time."""
-    return Evidence(tuple(worktrees(world.town)), stamps.stamp(world.town.root, STAMP))
+    return Evidence(tuple(worktrees(world.town)), stamps.stamp(world.town.root, STAMP, world.now))
 
 
 def decide(evidence: Evidence, settings: Settings, now: float) -> list[Action]:

@@ -42,7 +42,7 @@ class Sync(Action):
 
 def gather(world: World) -> Evidence:
     """A look at git's configuration, and a time."""
-    return Evidence(status.remote_url(world.town.root), stamps.stamp(world.town.root, STAMP))
+    return Evidence(status.remote_url(world.town.root), stamps.stamp(world.town.root, STAMP, world.now))
 
 
 def decide(evidence: Evidence, settings: Settings, now: float) -> list[Action]:
