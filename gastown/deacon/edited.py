@@ -11,6 +11,7 @@ from typing import Any
 
 from gastown.model.errors import InvalidFile
 from gastown.services.files import editable, halves, handedits, lifecycle, lint
+from gastown.services.mail import mailbox
 from gastown.store import files, layout, links
 from gastown.store.fitting import Fitting
 from gastown.store.stale import Versions
@@ -83,9 +84,9 @@ def with_held(town: Town, tree: bytes | None, edited: list[Edit], paths: Iterabl
 
     `paths`: where they are from, with files that have names that cannot be shown: these stay out, too.
     """
-    out = [edit.path for edit in edited if edit.problem]
+    out = [edit.path for edit in edited if edit.problem and edit.kind != "mail"]
     odd = [path for path in paths if editable.kind_of(path) and not path.isprintable()]
-    good = [edit for edit in edited if edit.path not in out and edit.kind != "mail"]
+    good = [edit for edit in edited if not edit.problem and edit.kind != "mail"]
     gone = [edit.path for edit in good if edit.gone]
     there = [edit.path for edit in good if not edit.gone]
     marks = {edit.path: edit.mark for edit in edited}
@@ -105,7 +106,7 @@ def _fitting(town: Town, tree: bytes | None, edited: list[Edit]) -> list[Edit]:
     fitting = Fitting(town.repo, tree, gone=[edit.path for edit in edited if edit.gone])
     found = []
     for edit in edited:
-        wrong = None if edit.gone or edit.problem or edit.kind == "mail" else handedits.unfit(fitting, edit.path)
+        wrong = None if edit.gone or edit.problem else handedits.unfit(fitting, edit.path)
         found.append(replace(edit, problem=wrong.message, hint=wrong.hint) if wrong else edit)
     return found
 
@@ -116,6 +117,8 @@ def _look(town: Town, tree: bytes | None, path: str, kind: str, versions: Versio
         return Edit(path, kind, _LINK, 60.0, problem=link.message, hint=link.hint)
     if os.path.isdir(absolute):
         return None
+    if kind == "mail" and (wrong := mailbox.unusable(town.root, path)):
+        return Edit(path, kind, _UNREADABLE, 60.0, problem=wrong.message, hint=f"move it out of the mailbox: {path}")
     try:
         data = files.read_or_none(absolute)
         age = time.time() - os.stat(absolute).st_mtime if data is not None else 60.0
@@ -131,7 +134,9 @@ def _look(town: Town, tree: bytes | None, path: str, kind: str, versions: Versio
     if data is None:
         return Edit(path, kind, mark, age, gone=True)
     if kind in ("mail", "text"):
-        return Edit(path, kind, mark, age)
+        # Mail programs move messages and never write to them: one that was written to is a text somebody edited.
+        moved = kind == "mail" and is_new(town, tree, path)
+        return Edit(path, "mail" if moved else "text", mark, age)
     before = town.repo.blob(tree, path)
     try:
         new = handedits.comes_to(town, tree, path, data, versions)

@@ -124,12 +124,14 @@ def decide(evidence: Evidence, settings: Settings, now: float) -> list[Action]:
         return [Later("town", f"git is at work in the town ({evidence.git_at_work})", at=now + 2.0)]
     actions: list[Action] = []
     good: list[Edit] = []
-    boxes = sorted({box_of(edit.path) for edit in evidence.edits if edit.kind == "mail"})
+    # What git cannot hold is told of below: to commit it would be tried without end.
+    moved = {edit.path for edit in evidence.edits if edit.kind == "mail" and not edit.problem}
+    boxes = sorted({box_of(path) for path in moved})
     actions += [AdoptMail(box, "a mail program was at work") for box in boxes]
     # What is gone from its place may lie in a file that is being written.
     young = {one.kind for one in evidence.edits if one.kind in MOVED and 0 <= one.age < settings.settle * 0.8}
     for edit in evidence.edits:
-        if edit.kind == "mail":
+        if edit.path in moved:
             continue
         if edit.age < settings.settle * 0.8 or (edit.gone and edit.kind in young):
             actions.append(Later(edit.path, "it is being written", at=now + settings.settle))

@@ -315,12 +315,12 @@ def moves(change: Change, address: str) -> dict[str, bytes | None]:
     tree = change.town.repo.head_tree()
     recorded = repo.find(tree, box)
     below = [name.decode() for name in repo.tree(recorded[1])] if recorded else []
-    subs = {name for name in (*below, *change.view.names(box)) if _is_folder(change, box, name)}
+    subs = {name for name in (*below, *change.view.names(box)) if _is_folder(change, tree, f"{box}/{name}")}
     found: dict[str, bytes | None] = {}
     new: list[str] = []
     for folder in (f"{box}/{part}" for sub in ("", *sorted(subs)) for part in _parts(sub)):
-        if os.path.isfile(layout.absolute(repo.root, folder)):
-            continue  # somebody put it in the folder's place: the mail is not removed by that
+        if _is_covered(repo.root, folder):
+            continue  # somebody put a file in the folder's place: the mail is not removed by that
         entry = repo.find(tree, folder)
         there = {name.decode("utf-8", "surrogateescape") for name in repo.tree(entry[1])} if entry else set()
         here = set(change.view.names(folder))
@@ -338,8 +338,32 @@ def _parts(sub: str) -> list[str]:
     return [f"{sub}/{part}" if sub else part for part in ("new", "cur")]
 
 
-def _is_folder(change: Change, box: str, name: str) -> bool:
-    return name == maildir.ARCHIVE or (name.startswith(".") and bool(change.view.names(f"{box}/{name}/cur")))
+def _is_folder(change: Change, tree: bytes | None, folder: str) -> bool:
+    """True for the archive and what mail programs made beside it, also if they removed it."""
+    name = folder.rpartition("/")[2]
+    if name == maildir.ARCHIVE or not name.startswith("."):
+        return name == maildir.ARCHIVE
+    parts = [f"{folder}/{part}" for part in ("new", "cur")]
+    return any(change.view.names(part) or change.town.repo.find(tree, part) for part in parts)
+
+
+def _is_covered(root: str, folder: str) -> bool:
+    """True if a file lies where a folder or one above it was."""
+    while folder and not os.path.isfile(layout.absolute(root, folder)):
+        folder = folder.rpartition("/")[0]
+    return bool(folder)
+
+
+def unusable(root: str, path: str) -> InvalidFile | None:
+    """What is wrong with a message's file, so that git cannot hold it; None if nothing is, or it is not there."""
+    try:
+        handle, _ = _open(root, path)
+    except NotFound:
+        return None
+    except InvalidFile as problem:
+        return problem
+    os.close(handle)
+    return None
 
 
 def _readable(change: Change, path: str) -> bytes | None:
