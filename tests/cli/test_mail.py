@@ -122,6 +122,27 @@ def test_check_and_inject(green: Town, gt: Runner) -> None:
     assert gt("mail", "check", env=AS_AMBER, code=1).out == "no new mail\n"
 
 
+def test_a_message_that_cannot_be_read_is_told_of_once(green: Town, gt: Runner) -> None:
+    """Also where it is all there is; and it keeps nobody at work for ever."""
+    link = drop(green, AMBER, "100.x.y", b"")
+    link.unlink()
+    link.symlink_to("/etc/passwd")
+    assert gt("mail", "check", env=AS_AMBER).out == "1 new message: gt mail inbox\n"
+    said = gt("mail", "check", "--inject", env=AS_AMBER).out
+    assert said.startswith("[gt] For green/amber: 1 message in its mailbox that cannot be read.")
+    assert "Could not be read: mail/green/amber/new/100.x.y: is a symbolic link" in said
+    assert gt("mail", "check", "--inject", env=AS_AMBER, code=1).out == ""
+    write(green, AMBER)
+    said = gt("mail", "check", "--inject", env=AS_AMBER).out
+    assert "1 new message." in said
+    assert "Could not be read" not in said
+    hold(green, gt("create", "Work", "--rig", "green", "-q").out.strip(), AMBER)
+    link.rename(link.with_name("200.x.y"))
+    block = ("mail", "check", "--inject", "--hook", "block")
+    assert "200.x.y" in gt(*block, env=AS_AMBER).json["reason"]
+    assert gt(*block, env=AS_AMBER).json == {}
+
+
 def test_an_id_is_handed_over_as_one_word_of_a_shell(green: Town, gt: Runner) -> None:
     box = Path(green.root, "mail/green/amber/new")
     box.mkdir(parents=True, exist_ok=True)
