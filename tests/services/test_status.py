@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from gastown.deacon.sole import sole
 from gastown.model import times
 from gastown.services.beads import beads
 from gastown.services.beads.beads import Draft
@@ -150,11 +151,27 @@ def test_the_remote_is_read_without_its_password(town: Town) -> None:
     assert status.remote_url(town.root) == "https://***@example.org/town.git"
 
 
-def test_a_killed_deacon_does_not_run(town: Town) -> None:
+def test_a_killed_deacon_does_not_run_and_is_missed_until_it_is_told_to_end(town: Town) -> None:
     powers.say_running(town.root, "files")
-    assert status.status(town, town).deacon == "running"
+    there = status.status(town, town)
+    assert (there.deacon, there.problems) == ("running", ())
     path = powers.note_path(town.root)
     note = json.loads(Path(path).read_text())
     # The process that has this pid now began at another time.
     Path(path).write_text(json.dumps(note | {"start": "long ago"}))
     assert status.status(town, town).deacon is None
+    (found,) = status.status(town, town).problems
+    assert (found.kind, found.subject, found.command) == ("deacon", "anvil", "gt up")
+    assert "ended without being told to" in found.text
+    assert powers.stop(town.root) is None
+    assert status.status(town, town).problems == ()
+
+
+def test_only_a_deacon_that_ends_by_an_error_is_missed(town: Town) -> None:
+    with sole(town.root):
+        powers.say_running(town.root, "files")
+    assert powers.noted(town.root) is None
+    with pytest.raises(OSError, match="full"), sole(town.root):
+        powers.say_running(town.root, "files")
+        raise OSError("the disk is full")
+    assert powers.noted(town.root) is not None

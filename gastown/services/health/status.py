@@ -12,7 +12,7 @@ from gastown.model.errors import GtError, InvalidFile, NotFound
 from gastown.model.rig import Rig
 from gastown.model.row import Row
 from gastown.services.health import troubles
-from gastown.services.health.standing import RigStatus, Status, Worker
+from gastown.services.health.standing import Problem, RigStatus, Status, Worker
 from gastown.store import identity, layout, refs
 from gastown.store.index import Index
 from gastown.store.town import Town
@@ -47,16 +47,17 @@ def status(town: Town, view: View, index: Index | None = None) -> Status:
     bad += _groups(view) + _settings(view)
     bad += _others(town, bad) if view.revision is None else []
     bad += index.slips
+    deacon, gone = _deacon(town) if view.revision is None else (None, ())
     problems = troubles.found(town, view, index, rigs, summaries, bad, remote=bool(remote))
     return Status(
         view.name,
         town.root,
         troubles.machine_name(town),
         remote_url(town.root),
-        _deacon(town) if view.revision is None else None,
+        deacon,
         len(ready),
         tuple(summaries),
-        problems,
+        (*gone, *problems),
         len(bad),
         _news(town) if remote else None,
         _unread(town, view) if view.revision is None else 0,
@@ -119,13 +120,20 @@ def _news(town: Town) -> News | None:
     return news.news(town)
 
 
-def _deacon(town: Town) -> str | None:
+def _deacon(town: Town) -> tuple[str | None, tuple[Problem, ...]]:
+    """Whether it runs, and what to do if it is missed: nobody told it to end (`gt down`, `gt deacon stop`)."""
     if not os.path.exists(layout.run(town.root, "deacon.json")) or not identity.standing(town.root, town.clock()).own:
-        return None  # in a copy the note tells of the original's
+        return None, ()  # in a copy the note tells of the original's
     from gastown.services.sessions import powers
 
     # The note outlives a deacon that was killed, and a machine that was switched off.
-    return "running" if powers.deacon(town.root) else None
+    if powers.deacon(town.root):
+        return "running", ()
+    last = powers.noted(town.root)
+    if last is None:
+        return None, ()
+    text = f"it ended without being told to, and had run since {times.text(last.since)} (why: gt deacon logs)"
+    return None, (Problem("deacon", troubles.machine_name(town) or "?", text, "gt up"),)
 
 
 def _summary(rig: Rig, index: Index, ready: list[Row], workers: list[Worker]) -> RigStatus:

@@ -65,15 +65,20 @@ def say_ended(root: str) -> None:
 
 def deacon(root: str) -> Deacon | None:
     """The deacon that runs for this town on this machine; None if provably none does."""
+    found = noted(root)
+    return found if found is not None and alive(found.proc) else None
+
+
+def noted(root: str) -> Deacon | None:
+    """The deacon that said last that it runs, and was not told to end; it may have been killed since."""
     note = runstate.read_json(note_path(root))
     if not isinstance(note, dict):
         return None
     try:
         proc = Proc(int(note["pid"]), str(note["start"]))
-        found = Deacon(proc, float(note.get("since", 0)), str(note.get("watching", "")))
+        return Deacon(proc, float(note.get("since", 0)), str(note.get("watching", "")))
     except (KeyError, TypeError, ValueError):
         return None
-    return found if alive(proc) else None
 
 
 def is_starting(root: str) -> bool:
@@ -139,10 +144,17 @@ def stop(root: str, *, grace: float = 10.0) -> Deacon | None:
         raise GtError(f"the deacon (process {there.proc.pid}) does not end", "look at it with ps; then again")
     for errand in errands(root):
         terminate(errand, 3.0)
-    if there is not None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(note_path(root))
+    _forget(root)
     return there
+
+
+def _forget(root: str) -> None:
+    """Take away what a deacon wrote that is gone, unless another one runs meanwhile: none is missed any more."""
+    if os.path.exists(note_path(root)):
+        os.makedirs(os.path.dirname(lock_path(root)), exist_ok=True)
+        with flock.alone(lock_path(root), timeout=0) as alone, contextlib.suppress(FileNotFoundError):
+            if alone:
+                os.unlink(note_path(root))
 
 
 def errands(root: str) -> list[Proc]:
