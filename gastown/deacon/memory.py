@@ -31,8 +31,9 @@ class Memory:
         self._root = root
         self._read: dict[str, int] = {}
         self.told: dict[str, list[float]] = {}
-        self.deaths: deque[tuple[float, str]] = deque(maxlen=1000)
-        self.mass_at = 0.0
+        # By machine: the feed is that of all of them, and what fails on one says nothing of another.
+        self.deaths: dict[str, deque[tuple[float, str]]] = {}
+        self.mass_at: dict[str, float] = {}
         self.wishes: dict[str, Wish] = {}
         # Why work could not be given to somebody, as told last: by (bead, to).
         self.refusals: dict[tuple[str, str], str] = {}
@@ -79,9 +80,9 @@ class Memory:
             if key.startswith("tried:"):
                 self.refusals[bead, str(data.get("worker"))] = str(data.get("why") or one.get("text", ""))
         if kind == "session_death":
-            self.deaths.append((at, bead))
+            self.deaths.setdefault(_writer(one), deque(maxlen=1000)).append((at, bead))
         elif kind == "mass_death":
-            self.mass_at = at
+            self.mass_at[str(data.get("machine") or _writer(one))] = at
         elif kind == "hand_edit" and isinstance(data.get("assign"), dict):
             for work, to in data["assign"].items():
                 self.wishes[str(work)] = Wish(str(work), str(to), at)
@@ -96,3 +97,8 @@ class Memory:
     def times_told(self, key: str) -> int:
         """How often something was told."""
         return len(self.told.get(key, ()))
+
+
+def _writer(one: dict[str, Any]) -> str:
+    """The machine that wrote an event, by its id: MACHINE-SEGMENT-LINE."""
+    return str(one.get("id") or "").rsplit("-", 2)[0]

@@ -22,8 +22,8 @@ __all__ = [
 KEYS = (
     "id", "title", "type", "status", "priority", "created", "assignee", "machine", "parent", "needs", "labels",
     "description", "acceptance", "agent", "command", "dispatch", "branch", "fence", "target", "source", "worker",
-    "commit", "attempts", "gates", "tracks", "owner", "notify", "severity", "acked", "sessions", "notes", "conflicts",
-    "closed",
+    "commit", "attempts", "gates", "tracks", "owner", "notify", "severity", "acked", "raised", "sessions", "notes",
+    "conflicts", "closed",
 )  # fmt: skip
 TRANSITIONS: dict[str, tuple[str, ...]] = {
     "open": ("hooked", "deferred", "closed"),

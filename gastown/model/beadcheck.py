@@ -233,6 +233,7 @@ _RULES: dict[str, Callable[[Any], str]] = {
     "notify": _items(_word, unique=True),
     "severity": _one_of(*SEVERITIES),
     "acked": _MARK,
+    "raised": _number(0),
     "sessions": _items(
         _map(
             ("id",), id=_word, attempt=_number(1), agent=_word, by=_address, machine=_name, started=_time, ended=_time,

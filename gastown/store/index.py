@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
-_MAGIC = f"gt-index 5 {sys.implementation.cache_tag} {marshal.version}\n".encode()
+_MAGIC = f"gt-index 6 {sys.implementation.cache_tag} {marshal.version}\n".encode()
 # Clocks of file systems tick: an entry written within this long before the cache may change unseen.
 _RACY_NS = 20_000_000
 # Rewriting the cache costs more than reading a few files again.

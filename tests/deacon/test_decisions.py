@@ -288,15 +288,14 @@ def test_one_refinery_for_each_queue_that_is_due() -> None:
 
 
 @pytest.mark.parametrize(
-    ("severity", "raised", "waited", "wanted"),
+    ("raised", "waited", "turn", "wanted"),
     [
-        ("low", 0, 14_399, None), ("low", 0, 14_401, "medium"), ("high", 1, 14_401, "critical"),
-        ("critical", 0, 14_401, "critical"), ("low", 2, 99_999, None), ("odd", 0, 14_401, "high"),
+        (0, 14_399, 0, []), (0, 14_400, 0, ["raise"]), (1, 14_401, 0, ["raise"]), (2, 99_999, 0, []),
+        (0, 14_401, 1, []), (0, 18_000, 1, ["raise"]), (0, 18_001, 2, []),
     ],
 )  # fmt: skip
-def test_escalations_are_raised_twice_at_most(severity: str, raised: int, waited: float, wanted: str | None) -> None:
-    found = escalations.decide([escalations.Waiting("hq-1", severity, NOW - waited, raised)], S, NOW)
-    assert [one.severity for one in found if isinstance(one, escalations.Raise)] == ([wanted] if wanted else [])
+def test_escalations_are_raised_twice_at_most(raised: int, waited: float, turn: int, wanted: list[str]) -> None:
+    assert kinds(escalations.decide([escalations.Waiting("hq-1", NOW - waited, raised, turn)], S, NOW)) == wanted
 
 
 def test_disk_snapshots_and_packing_wait_for_their_time() -> None:

@@ -236,12 +236,13 @@ def test_a_killed_worker_is_back_within_ten_seconds_and_its_work_lands(
     assert len(site.events("session_death")) == 1
 
 
-def test_work_that_fails_again_and_again_is_given_to_a_person(site: Ground) -> None:
+def test_work_that_fails_again_and_again_is_given_to_a_person(site: Ground, tmp_path: Path) -> None:
     bead = site.bead()
     site.command(bead, "sh", "-c", "exit 3")
     site.queue(bead)
     with open(site.root / "town.yaml", "a") as file:
         file.write("  backoff_most: 1s\n  mass_deaths: 50\n")
+        file.write(f"escalation:\n  commands:\n    high: echo $GT_SOURCE >> {tmp_path}/paged\n")
     git("commit", "-qam", "faster", cwd=site.root)
     site.start()
     raised = site.event("escalation", lambda one: one["data"].get("source") == bead, seconds=60)
@@ -250,6 +251,20 @@ def test_work_that_fails_again_and_again_is_given_to_a_person(site: Ground) -> N
     held = site.town.bead(bead)
     assert held.held
     site.until(lambda: any(raised["bead"] in one for one in site.mail()))
+    site.until((tmp_path / "paged").exists)
+
+
+def test_an_escalation_that_nobody_answers_is_raised_twice_and_pages(ground: Ground, tmp_path: Path) -> None:
+    with open(ground.root / "town.yaml", "a") as file:
+        file.write("  raise_after: 1s\nescalation:\n  commands:\n")
+        file.writelines(f"    {one}: echo {one} >> {tmp_path}/paged\n" for one in ("medium", "high"))
+    git("commit", "-qam", "faster", cwd=ground.root)
+    made = run_gt("escalate", "-s", "low", "which way?", "--json", cwd=ground.root).json["id"]
+    ground.start()
+    ground.until(lambda: len(ground.events("escalation_raise")) == 2)
+    ground.until(lambda: (tmp_path / "paged").exists() and (tmp_path / "paged").read_text() == "medium\nhigh\n")
+    bead = ground.town.bead(made)
+    assert (bead.doc["severity"], bead.priority, bead.doc["raised"]) == ("high", 1, 2)
 
 
 STARTING = """

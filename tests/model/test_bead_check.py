@@ -23,7 +23,7 @@ FULL: dict[str, Any] = {
     "dispatch": {"to": "gp", **MARK}, "branch": "polecat/toast/gp-aaaaa.a1", "fence": 3, "target": "main",
     "source": "gp-eeeee", "worker": "gp/polecats/toast", "commit": COMMIT, "attempts": 0,
     "gates": [{"name": "test", "result": "passed", "seconds": 1.5, "detail": ""}], "tracks": ["gp-fffff"],
-    "owner": "mayor", "notify": ["@devs"], "severity": "high", "acked": dict(MARK),
+    "owner": "mayor", "notify": ["@devs"], "severity": "high", "acked": dict(MARK), "raised": 1,
     "sessions": [{"id": "s-1", "attempt": 1, "agent": "exec", "by": "gp/toast", "machine": "anvil", "started": AT,
                   "ended": AT, "outcome": "done", "resume": "x"}],
     "notes": [{**MARK, "text": "hello\n"}], "conflicts": [], "unknown": {"any": ["thing"]},

@@ -111,7 +111,9 @@ def test_no_commits_needs_a_reason_and_commits_refuse_one(work, held):
         hand_in(work, no_changes="nothing")
 
 
-def test_escalated_stays_with_its_worker_and_calls_for_help(work, held):
+def test_escalated_stays_with_its_worker_and_calls_for_help(work, held, tmp_path):
+    page = f'echo "$GT_SOURCE $GT_SEVERITY" >> {tmp_path}/paged'
+    work.configure("town.yaml", escalation={"commands": {"high": page}})
     with pytest.raises(UsageError):
         hand_in(work, status="escalated")
     (work.tree() / "half").write_text("half")
@@ -124,6 +126,7 @@ def test_escalated_stays_with_its_worker_and_calls_for_help(work, held):
     for who in ("overseer", "mayor"):
         assert "the spec contradicts itself" in work.mail(who)
     assert not hand_in(work, status="escalated", message="again").escalation
+    assert (tmp_path / "paged").read_text() == f"{held.id} high\n"
 
 
 def test_deferred_stays_and_is_resumable(work, held):

@@ -9,7 +9,7 @@ import pytest
 from gastown.model.errors import NotFound, UsageError
 from gastown.services.mail import escalate, mailbox
 from gastown.store.town import Town
-from tests.conftest import Clock, git
+from tests.conftest import git
 from tests.services.mail_lab import AMBER, as_, staff
 
 
@@ -68,25 +68,42 @@ def test_listed_worst_first_acked_and_closed(green: Town) -> None:
     assert len(escalate.rows(green, closed=True)) == 3
 
 
-def test_unanswered_ones_are_raised_twice_at_most(green: Town, clock: Clock) -> None:
+def test_one_is_raised_step_by_step_told_again_and_sorted_by_what_it_is_now(green: Town) -> None:
     low = escalate.escalate(green, "small thing", severity="low").bead.id
-    noted = escalate.escalate(green, "noted thing", severity="low").bead.id
-    escalate.ack(green, noted)
-    assert escalate.unanswered(green, clock()) == []
-    for severity in ("medium", "high"):
-        clock.advance(4 * 3600 + 1)
-        assert [one.id for one in escalate.unanswered(green, clock())] == [low]
-        raised = escalate.raise_severity(green, low)
-        assert raised is not None
-        assert raised.doc["severity"] == severity
-        assert escalate.unanswered(green, clock()) == []
-    clock.advance(9 * 3600)
-    assert escalate.unanswered(green, clock()) == []
-    assert escalate.raise_severity(green, low) is None
+    escalate.escalate(green, "other thing", severity="medium")
+    for number, severity in enumerate(("medium", "high", "critical", "critical")):
+        done = escalate.raise_severity(as_(green, "deacon"), low, why="nobody answered for 4h", raised=number)
+        assert done is not None
+        assert (done.severity, done.bead.doc["severity"], done.bead.doc["raised"]) == (severity, severity, number + 1)
+        assert done.bead.priority == escalate.SEVERITIES.index(severity)
+        assert [one["type"] for one in green.events()][-1] == "escalation_raise"
+    assert next(row.id for row in escalate.rows(green)) == low
     assert [subject for subject, _, _ in mails(green, "mayor")] == [
-        "[low] small thing", "[low] noted thing", "[medium] small thing", "[high] small thing",
+        "[low] small thing", "[medium] other thing", "[medium] small thing", "[high] small thing",
+        "[critical] small thing", "[critical] small thing",
     ]  # fmt: skip
-    assert [one["type"] for one in green.events()][-2:] == ["escalation_raise", "escalation_raise"]
+    assert len(mails(green, "overseer")) == 3
+
+
+def test_what_was_raised_or_noted_meanwhile_is_not_raised(green: Town) -> None:
+    low = escalate.escalate(green, "small thing", severity="low").bead.id
+    assert escalate.raise_severity(green, low, why="nobody answered", raised=0)
+    assert escalate.raise_severity(green, low, why="nobody answered", raised=0) is None
+    escalate.ack(green, low)
+    assert escalate.raise_severity(green, low, why="nobody answered", raised=1) is None
+    assert green.bead(low).doc["severity"] == "medium"
+
+
+def test_a_count_that_is_no_number_is_named_and_nothing_else_stops(green: Town) -> None:
+    other = escalate.escalate(green, "large thing").bead.id
+    low = escalate.escalate(green, "small thing", severity="low").bead
+    path = Path(green.root, low.path)
+    path.write_text(path.read_text() + "raised: often\n")
+    index = green.index()
+    assert [one.key for one in index.problems] == ["raised"]
+    assert [row.id for row in index.rows if row.type == "escalation"] == [other]
+    low.doc["raised"] = [{"at": "now"}]
+    assert escalate.raises(low) == 0
 
 
 def command(town: Town, text: str) -> None:
@@ -108,6 +125,24 @@ def test_a_failing_command_is_told_and_the_escalation_stands(green: Town) -> Non
     command(green, "exit 3")
     done = escalate.escalate(green, "down", severity="high")
     assert "ended with 3" in done.trouble
+    assert list(green.events())[-1]["text"] == done.trouble
+    assert [row.id for row in escalate.rows(green)] == [done.bead.id]
+
+
+def test_one_that_is_raised_pages_as_what_it_is_now(green: Town, tmp_path: Path) -> None:
+    command(green, f'echo "$GT_SEVERITY" >> {tmp_path}/paged')
+    made = escalate.escalate(green, "small thing", severity="medium").bead.id
+    done = escalate.raise_severity(green, made, why="nobody answered", raised=0)
+    assert done is not None
+    assert (done.trouble, (tmp_path / "paged").read_text()) == ("", "high\n")
+
+
+def test_commands_that_cannot_be_read_are_told_and_the_escalation_stands(green: Town) -> None:
+    path = Path(green.root, "town.yaml")
+    path.write_text(path.read_text() + "\nescalation:\n  commands: page me\n")
+    green.refresh()
+    done = escalate.escalate(green, "down", severity="high")
+    assert "escalation.commands" in done.trouble
     assert [row.id for row in escalate.rows(green)] == [done.bead.id]
 
 

@@ -9,6 +9,7 @@ import pytest
 from gastown.runtime import clones, git
 from gastown.services.agents import worksite
 from gastown.services.refinery import attempt, refinery
+from gastown.services.settings import config
 from gastown.store import flock
 from tests.services.refinery_lab import RIG, Lab
 from tests.store.towns import git as plain_git
@@ -209,7 +210,8 @@ def test_the_failures_last_sixty_lines_reach_the_note(lab):
     assert "line 40 of the failure" not in note
 
 
-def test_after_three_attempts_a_person_is_asked_and_others_go_on(lab):
+def test_after_three_attempts_a_person_is_asked_and_others_go_on(lab, tmp_path):
+    config.set_value(lab.town, "escalation.commands.high", f'echo "$GT_SOURCE" >> {tmp_path}/paged')
     lab.gate(BAD)
     entry = lab.finish({"bad": "1"}, worker="toast")
     for number in (1, 2):
@@ -227,6 +229,7 @@ def test_after_three_attempts_a_person_is_asked_and_others_go_on(lab):
     escalation = lab.town.bead(back.escalation)
     assert (escalation.type, escalation.doc["severity"], escalation.status) == ("escalation", "high", "open")
     assert list(Path(lab.root, "mail", "overseer", "new").glob("[!.]*"))
+    assert (tmp_path / "paged").read_text() == f"{entry.source}\n"
     assert "gt mq retry" in report.waiting[0][1]
     assert lab.run().sent_back == (), "it is not tried again by itself"
 

@@ -321,8 +321,9 @@ def test_queued_work_whose_session_cannot_start_is_tried_three_times_then_a_pers
     assert dispatch_queued(work.town) == []
 
 
-def test_queued_work_that_nothing_could_start_leaves_the_queue_at_once_and_a_person_is_asked(work):
-    work.configure("town.yaml", max_polecats=0)
+def test_queued_work_that_nothing_could_start_leaves_the_queue_at_once_and_a_person_is_asked(work, tmp_path):
+    page = f'echo "$GT_SOURCE" >> {tmp_path}/paged'
+    work.configure("town.yaml", max_polecats=0, escalation={"commands": {"high": page}})
     bead = work.bead()
     work.sling(bead.id, agent=work.sleeper())
     work.configure("town.yaml", max_polecats=1)
@@ -333,6 +334,7 @@ def test_queued_work_that_nothing_could_start_leaves_the_queue_at_once_and_a_per
     assert asked.doc["source"] == bead.id
     assert "nosuchagent" in asked.doc["description"]
     assert f"gt sling {bead.id}" in asked.doc["description"]
+    assert (tmp_path / "paged").read_text() == f"{bead.id}\n"
 
 
 def queued(work, count=1, **options):

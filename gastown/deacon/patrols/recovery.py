@@ -13,6 +13,7 @@ from gastown.deacon.world import World
 from gastown.model import times
 from gastown.model.bead import Bead
 from gastown.model.queue import FAILED_REASONS
+from gastown.services.mail import escalate as escalations
 from gastown.services.sessions import attempts
 from gastown.services.sling import scheduler, sling
 from gastown.services.work import done, resume
@@ -48,7 +49,7 @@ class Stalled:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All stalled beads, the distinct deaths of late as (time, bead), when the last mass death was said, the holds."""
+    """All stalled beads of this machine, its deaths of late as (time, bead), its last mass death, what stops it."""
 
     stalled: tuple[Stalled, ...] = ()
     deaths: tuple[tuple[float, str], ...] = ()
@@ -105,9 +106,10 @@ class Escalate(Action):
 
     address: str = ""
     failures: int = 0
+    slow = True  # for the town's command
 
     def apply(self, town: Town) -> None:
-        """One escalation bead, mail to the overseer and the mayor. The work stays where it is."""
+        """One escalation bead, mail to the overseer and the mayor, the command. The work stays where it is."""
         words = (
             f"{self.failures} sessions of {self.address} on {self.subject} failed; it is not tried again by itself.\n"
             f"What they said: gt show {self.subject}\n"
@@ -115,12 +117,14 @@ class Escalate(Action):
             "When this escalation is closed, it is tried again."
         )
 
-        def raise_it(change: Change) -> None:
+        def raise_it(change: Change) -> str:
             bead = change.bead(self.subject)
-            if bead.held and not any(_is_about(row, bead.id) for row in change.index().rows):
-                done.escalate(change, layout.rig_of_path(bead.path) or "", bead, words)
+            if not bead.held or any(_is_about(row, bead.id) for row in change.index().rows):
+                return ""
+            return done.escalate(change, layout.rig_of_path(bead.path) or "", bead, words)
 
-        town.transact("escalation", raise_it)
+        if raised := town.transact("escalation", raise_it):
+            escalations.page(town, raised)
 
 
 @dataclass(frozen=True)
@@ -157,8 +161,9 @@ def gather(world: World) -> Evidence:
                 _sent_back(world, bead), any(one.status != "closed" for one in asked),
             )
         )  # fmt: skip
-    deaths = tuple((at, bead) for at, bead in world.memory.deaths)
-    return Evidence(tuple(found), deaths, world.memory.mass_at, "; ".join(world.stops))
+    memory, here = world.memory, world.town.machine
+    deaths = tuple(memory.deaths.get(here, ()))
+    return Evidence(tuple(found), deaths, memory.mass_at.get(here, 0.0), "; ".join(world.stops))
 
 
 def _epoch(text: object) -> float:

@@ -82,7 +82,7 @@ class Good:
 
     def __init__(self, root: str, name: str = "sound") -> None:
         self._path = layout.cache(root, name)
-        self._magic = f"gt-sound 2 {gastown.__version__} {sys.implementation.cache_tag} {marshal.version}\n".encode()
+        self._magic = f"gt-sound 3 {gastown.__version__} {sys.implementation.cache_tag} {marshal.version}\n".encode()
         self._before = self._load()
         self._now: dict[str, bytes] = {}
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gastown.model import times
 from gastown.model.bead import Bead
 from gastown.model.errors import GtError, NotFound, Refused, UsageError
 from gastown.model.message import header_text
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 SEVERITIES = ("critical", "high", "medium", "low")
 DEFAULT = "medium"
 _MAIL = {"critical": "urgent", "high": "high", "medium": "normal", "low": "low"}
-UNACKED = "4h"
-MOST_RAISES = 2
 _COMMAND_SECONDS = 60.0
 _LONGEST_TITLE = 200
 
@@ -62,8 +59,7 @@ def escalate(town: Town, text: str, *, severity: str = DEFAULT, about: str | Non
         return bead, told
 
     bead, told = town.transact("escalation", body)
-    ran, trouble = run_command(town, bead, severity)
-    return Escalated(bead, severity, told, ran, trouble)
+    return Escalated(bead, severity, told, *page(town, bead.id))
 
 
 def _checked(text: str, severity: str) -> tuple[str, str]:
@@ -91,21 +87,30 @@ def _mail(change: Change, bead: Bead, severity: str, *, again: str = "") -> tupl
     return tuple(told)
 
 
-def run_command(town: Town, bead: Bead, severity: str) -> tuple[str, str]:
-    """(the command that ran, why it did not do its work); ("", "") where town.yaml names none for this severity."""
-    command = town.table("escalation.commands").get(severity)
-    if not command:
-        return "", ""
-    shown = trust.shown(command)
+def page(town: Town, bead_id: str) -> tuple[str, str]:
+    """Run the command that town.yaml names for the severity of an escalation that was just raised.
+
+    Returns (the command that ran, why it did not do its work), ("", "") where none is named. The escalation stands in
+    any case; trouble is told in the feed, too, for it is not always a person who raises one.
+    """
+    bead = town.bead(bead_id)
+    severity = severity_of(bead)
     try:
+        command = town.table("escalation.commands").get(severity)
+        if not command:
+            return "", ""
         trust.require(town, "escalation", severity, command)
+        return _run(town, bead, severity, trust.shown(command))
     except Refused as refused:
-        why = refused.message
-        town.transact(
-            "untrusted_command",
-            lambda change: change.emit("untrusted_command", why, bead=bead.id, severity=severity),
-        )
-        return "", f"{refused.message}; {refused.hint}"
+        kind, why, hint = "untrusted_command", refused.message, refused.hint
+    except (GtError, OSError) as error:
+        kind, hint = "note", error.hint if isinstance(error, GtError) else ""
+        why = f"the command for {severity} escalations could not run: {error}"
+    _tell(town, kind, why, bead, severity)
+    return "", f"{why}; {hint}" if hint else why
+
+
+def _run(town: Town, bead: Bead, severity: str, command: str) -> tuple[str, str]:
     from gastown.runtime import shell
 
     log = layout.log(town.root, "escalations", f"{bead.id}.log")
@@ -114,11 +119,17 @@ def run_command(town: Town, bead: Bead, severity: str) -> tuple[str, str]:
         "GT_ESCALATION": bead.id, "GT_SEVERITY": severity, "GT_TITLE": bead.title, "GT_SOURCE": bead.source or "",
         "GT_TOWN": town.root,
     }  # fmt: skip
-    ended = shell.run(shown, cwd=town.root, env=shell.environment(facts), log=log, timeout=_COMMAND_SECONDS)
-    if ended.timed_out or ended.code:
-        how = f"took longer than {_COMMAND_SECONDS:g} s" if ended.timed_out else f"ended with {ended.code}"
-        return shown, f"the command {how}; see {layout.relative(town.root, log)}"
-    return shown, ""
+    ended = shell.run(command, cwd=town.root, env=shell.environment(facts), log=log, timeout=_COMMAND_SECONDS)
+    if not ended.timed_out and not ended.code:
+        return command, ""
+    how = f"took longer than {_COMMAND_SECONDS:g} s" if ended.timed_out else f"ended with {ended.code}"
+    why = f"the command for {severity} escalations {how}; see {layout.relative(town.root, log)}"
+    _tell(town, "note", why, bead, severity)
+    return command, why
+
+
+def _tell(town: Town, kind: str, why: str, bead: Bead, severity: str) -> None:
+    town.transact(kind, lambda change: change.emit(kind, why, bead=bead.id, severity=severity))
 
 
 # -- the ones there are ---------------------------------------------------------------------------
@@ -177,55 +188,39 @@ def close(town: Town, bead_id: str, reason: str) -> tuple[Bead, bool]:
 
 
 # -- unanswered -----------------------------------------------------------------------------------
-def unanswered(view: View, now: float) -> list[Bead]:
-    """Escalations nobody took note of for `escalation.unacked` (4h) since they were raised last, to be raised again."""
-    limit = view.span("escalation.unacked", UNACKED)
-    return [bead for bead in listed(view) if _is_unanswered(bead, now, limit)]
-
-
-def _is_unanswered(bead: Bead, now: float, limit: float) -> bool:
-    raised = _raises(bead)
-    if bead.doc.get("acked") or len(raised) >= MOST_RAISES or severity_of(bead) == SEVERITIES[0]:
-        return False
-    last = str(raised[-1].get("at", "")) if raised else bead.created_at
-    try:
-        return now - times.parse(last) > limit
-    except GtError:
-        return False
-
-
-def _raises(bead: Bead) -> list[dict[str, Any]]:
-    found = bead.doc.get("raised") or []
-    return [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
-
-
 def severity_of(bead: Bead) -> str:
     """The severity of an escalation; medium where its file says nothing that is one."""
     value = bead.doc.get("severity")
     return value if value in SEVERITIES else DEFAULT
 
 
-def raise_severity(town: Town, bead_id: str) -> Bead | None:
-    """One step worse, told again; None if somebody took note meanwhile or it cannot get worse."""
+def raises(bead: Bead) -> int:
+    """How often an escalation was raised; 0 where its file says nothing that is a number."""
+    value = bead.doc.get("raised")
+    return int(value) if isinstance(value, int) or (isinstance(value, float) and value.is_integer()) else 0
 
-    def body(change: Change) -> Bead | None:
+
+def raise_severity(town: Town, bead_id: str, *, why: str, raised: int) -> Escalated | None:
+    """One step worse (what is critical stays so), told again, and the command run for what it is now.
+
+    `raised` is how often it was raised before. None if it was raised since, or somebody took note of it.
+    """
+
+    def body(change: Change) -> tuple[Bead, tuple[str, ...]] | None:
         bead = change.bead(bead_id)
-        before = severity_of(bead)
-        if bead.status == "closed" or bead.doc.get("acked") or before == SEVERITIES[0]:
+        if bead.status == "closed" or bead.doc.get("acked") or raises(bead) != raised:
             return None
-        if len(_raises(bead)) >= MOST_RAISES:
-            return None
-        severity = SEVERITIES[SEVERITIES.index(before) - 1]
+        severity = SEVERITIES[max(0, SEVERITIES.index(severity_of(bead)) - 1)]
         bead.set("severity", severity)
         bead.set("priority", SEVERITIES.index(severity))
-        bead.doc["raised"] = [*_raises(bead), {"at": change.at, "by": change.actor, "from": before}]
+        bead.set("raised", raised + 1)
         change.save(bead)
-        _mail(change, bead, severity, again=f"Nobody took note of this, so it is {severity} now.\n\n")
-        change.emit("escalation_raise", f"{bead.id} was {before} and is {severity} now: {bead.title}", bead=bead.id,
-                    severity=severity)  # fmt: skip
-        return bead
+        told = _mail(change, bead, severity, again=f"It is {severity} now: {why}.\n\n")
+        change.emit("escalation_raise", f"{bead.id} is {severity} now: {why}", bead=bead.id, severity=severity,
+                    key=f"raise:{bead.id}")  # fmt: skip
+        return bead, told
 
-    bead = town.transact("escalation_raise", body)
-    if bead is not None:
-        run_command(town, bead, severity_of(bead))
-    return bead
+    done = town.transact("escalation_raise", body)
+    if done is None:
+        return None
+    return Escalated(done[0], severity_of(done[0]), done[1], *page(town, bead_id))

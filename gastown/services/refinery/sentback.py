@@ -11,6 +11,7 @@ from gastown.model.message import header_text
 from gastown.model.queue import MAX_FAILURES, SET_ASIDE, Entry
 from gastown.model.rig import Rig
 from gastown.services.landing import gates, held, landing, queue
+from gastown.services.mail import escalate as escalations
 from gastown.store import layout
 from gastown.store.change import Change
 from gastown.store.town import Town
@@ -69,6 +70,8 @@ def send_back(
         return SentBack(entry.id, entry.source, reason, summary, attempts, escalation)
 
     done = town.transact("merge_failed", body, actor=f"{rig.name}/refinery")
+    if done is not None and done.escalation:
+        escalations.page(town, done.escalation)
     return done if done is None or done.escalation else _restart(town, done, text)
 
 

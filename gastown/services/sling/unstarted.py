@@ -7,6 +7,7 @@ import itertools
 from gastown.model.bead import Bead
 from gastown.model.errors import NotFound
 from gastown.services.agents.launch import NotInstalled
+from gastown.services.mail import escalate as escalations
 from gastown.services.sessions import dispatch
 from gastown.services.work import done
 from gastown.store import layout
@@ -23,25 +24,27 @@ def tell(town: Town, bead_id: str, to: str, why: str, *, force: bool = False) ->
     What stands against it before anything starts would stand there the next time, too.
     """
 
-    def body(change: Change) -> None:
+    def body(change: Change) -> str:
         try:
             bead = change.bead(bead_id)
         except NotFound:
-            return
+            return ""
         if bead.status != "open":
-            return
+            return ""
         rig = layout.rig_of_path(bead.path) or ""
         if dispatch.QUEUED not in bead.labels and 0 < _failed_starts(bead) < MAX_STARTS:
-            return dispatch.enqueue(change, bead, to, f"its session could not start: {why}", force=force)
+            dispatch.enqueue(change, bead, to, f"its session could not start: {why}", force=force)
+            return ""
         dispatch.dequeue(bead)
         bead.add_note(change.at, change.actor, f"It was queued, but could not be started: {why}")
         change.save(bead)
         text = f"{bead.id} could not be started: {why.splitlines()[0]}"
         change.emit("release", text, bead=bead.id, rig=rig, reason="queue")
         words = f"It was queued, but could not be started, and is not tried again by itself:\n{why}"
-        done.escalate(change, rig, bead, words, go_on=f"gt sling {bead.id}")
+        return done.escalate(change, rig, bead, words, go_on=f"gt sling {bead.id}")
 
-    town.transact("release", body, actor="deacon")
+    if raised := town.transact("release", body, actor="deacon"):
+        escalations.page(town, raised)
 
 
 def _failed_starts(bead: Bead) -> int:
@@ -54,13 +57,14 @@ def tell_missing(town: Town, bead_id: str, error: NotInstalled) -> None:
     """Ask a person for an agent that is not found on this machine: once, for all the work that waits for it."""
     title = f"{error.agent} is not found on {town.machine}, and queued work waits for it"
 
-    def body(change: Change) -> None:
+    def body(change: Change) -> str:
         if any(row.type == "escalation" and row.status != "closed" and row.title == title for row in town.index().rows):
-            return
+            return ""
         bead = change.bead(bead_id)
         words = f"{error.message}.\n{error.hint}\n\nThe deacon has the PATH of the shell that started it: gt deacon "
         words += "stop, then gt deacon start, from one that finds the agent.\n"
         words += f"What waits starts by itself then, such as {bead_id}.\n"
-        done.ask(change, layout.rig_of_path(bead.path) or "", bead_id, title, words)
+        return done.ask(change, layout.rig_of_path(bead.path) or "", bead_id, title, words)
 
-    town.transact("escalation", body, actor="deacon")
+    if raised := town.transact("escalation", body, actor="deacon"):
+        escalations.page(town, raised)

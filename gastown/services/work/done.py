@@ -16,6 +16,7 @@ from gastown.services.agents import withheld, worksite
 from gastown.services.beads import hook
 from gastown.services.files import footing
 from gastown.services.landing import landing, queue
+from gastown.services.mail import escalate as escalations
 from gastown.services.rigs import origins
 from gastown.store import layout, runstate
 from gastown.store.change import Change
@@ -283,6 +284,8 @@ def _put_off(job: _Job, status: str, message: str | None, wip: tuple[str, ...]) 
         return escalate(change, job.rig.name, bead, message or "") if status == "escalated" else ""
 
     escalation = job.town.transact("done", body, actor=job.address)
+    if escalation:
+        escalations.page(job.town, escalation)
     return DoneReport(
         job.bead.id, status, job.branch, target=job.bead.target or "", wip=wip, escalation=escalation,
         message=message or "",
@@ -294,7 +297,8 @@ def escalate(
 ) -> str:
     """An escalation bead for work that its agent cannot finish, and mail to the overseer and the mayor; its id.
 
-    `go_on` is the command that starts it again, `gt resume` if not given.
+    `go_on` is the command that starts it again, `gt resume` if not given. Once the change stands, the caller lets
+    `escalations.page` run the town's command for it.
     """
     title = " ".join(f"help wanted with {bead.id}: {bead.title}".split())
     body = f"{words.strip()}\n\nLook: gt show {bead.id}\nGo on: {go_on or f'gt resume {bead.id}'}\n"
