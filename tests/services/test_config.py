@@ -42,7 +42,9 @@ def test_values_have_the_type_of_their_key(town: Town, rig: str, key: str, text:
 
 
 @pytest.mark.parametrize(("key", "text"), [
-    ("max_polecats", "-1"), ("runtime", "docker"), ("deacon.quiet", "later"), ("deacon", "x"),
+    ("max_polecats", "-1"), ("deacon.raise_after", "soon"), ("deacon.recoveries", "0"), ("deacon.errands", "many"),
+    ("escalation.commands.hihg", "page me"), ("escalation.commands.high", "{a: b}"),
+    ("runtime", "docker"), ("deacon.quiet", "later"), ("deacon", "x"),
     ("rig.green.merge", "hope"),
     ("rig.green.gates", "[{name: t}]"), ("rig.green.gates", "[}"), ("rig.green.polecats.max", "x"), ("name", "other"),
     ("prefix", "zz"), ("rig.green.git", "/y"), ("a..b", "1"), ("rig.green", "1"), ("rig.green.parked", "perhaps"),
@@ -54,6 +56,18 @@ def test_wrong_values_change_nothing(town: Town, rig: str, key: str, text: str) 
         config.set_value(town, key, text)
     assert git("rev-parse", "HEAD", cwd=town.root) == before
     assert git("status", "--porcelain", cwd=town.root) == ""
+
+
+@pytest.mark.parametrize(("key", "known"), [
+    ("deacon.raise_after", True), ("escalation.commands.high", True), ("escalation.commands", True), ("my.own", False),
+])  # fmt: skip
+def test_what_gt_reads_is_known_to_it_set_or_not(town: Town, key: str, known: bool) -> None:
+    if known:
+        assert config.get(town, key).description
+    value = {"my.own": "1", "escalation.commands": "{high: page}"}.get(key, "5h")
+    assert config.set_value(town, key, value).known == known
+    with pytest.raises(NotFound):
+        config.get(town, "escalation.commands.hihg")
 
 
 def test_setting_again_makes_no_commit_and_comments_stay(town: Town) -> None:

@@ -28,7 +28,7 @@ _TABLES = ("deacon", "sync", "escalation", "escalation.commands")
 _NUMBERS = ("max_polecats", "capacity")
 _SPANS = (
     "deacon.settle", "deacon.rescan", "deacon.quiet", "deacon.begin", "deacon.idle", "deacon.kill_quiet_after",
-    "deacon.rescue", "sync.interval", "sync.lease", "escalation.unacked",
+    "deacon.rescue", "sync.interval", "sync.lease",
 )  # fmt: skip
 
 

@@ -179,7 +179,23 @@ def _spread(kind: str, key: str, fact: dict[str, Any]) -> Iterator[tuple[str, di
 
 
 def _fact(kind: str, keys: tuple[str, ...]) -> dict[str, Any] | None:
-    return next((fact for name, fact in _known(kind) if name == ".".join(keys)), None)
+    """The schema of a setting, None for one that it does not describe."""
+    for name, fact in _known(kind):
+        above = tuple(name.split("."))
+        if keys == above:
+            return fact
+        if keys[:-1] == above:
+            return _entry(kind, fact, keys[-1])
+    return None
+
+
+def _entry(kind: str, fact: dict[str, Any], key: str) -> dict[str, Any] | None:
+    """The schema of what stands in a map under a key that people choose, as in `escalation.commands`."""
+    inner = fact.get("additionalProperties")
+    names = (fact.get("propertyNames") or {}).get("enum")
+    if not isinstance(inner, dict) or (names is not None and key not in names):
+        return None
+    return {"description": fact.get("description", ""), **_resolve(kind, inner)}
 
 
 def _typed(where: Place, text: str) -> Any:
