@@ -57,6 +57,21 @@ def test_hooks_and_clones_of_rigs(town: Town, git_repo: Callable[..., Path]) -> 
     assert states(town, "hooks") == [OK]
 
 
+def test_a_clone_that_git_cannot_read_hides_nothing_of_the_other_rigs(
+    town: Town, git_repo: Callable[..., Path]
+) -> None:
+    for name in ("amber", "green"):
+        rigs.add(town, NewRig(name, str(git_repo(name))), base="/")
+    Path(layout.bare(town.root, "amber"), "HEAD").write_text("nonsense\n")
+    with town.change("rig_remove") as change:
+        change.create("green", title="left behind")
+        change.remove(layout.rig_file("green"))
+    town.refresh()
+    found = [(one.state, one.text) for one in doctor.examine(town) if one.check == "rigs"]
+    assert any(state == FAIL and text.startswith("rig amber cannot be looked at: ") for state, text in found), found
+    assert any(state == FAIL and "rig green has no rig.yaml" in text for state, text in found), found
+
+
 def test_a_clone_that_plain_git_made_or_a_moved_town_is_wired_again(town: Town) -> None:
     assert states(town, "plain-git") == [OK]
     Path(town.root, ".git/hooks/post-merge").unlink()

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gastown.model.errors import GtError
+
 OK, NOTE, WARN, FAIL, FIXED = "ok", "note", "warning", "error", "fixed"
 
 
@@ -16,6 +18,13 @@ class Finding:
     state: str
     text: str
     hint: str = ""
+
+
+def failed(check: str, error: GtError | OSError, what: str = "") -> Finding:
+    """That something could not be looked at or mended; `what` leads in."""
+    if isinstance(error, GtError):
+        return Finding(check, FAIL, what + error.message, error.hint)
+    return Finding(check, FAIL, f"{what}{error.filename or ''}: {error.strerror or error}", "")
 
 
 Fix = Callable[[], None]

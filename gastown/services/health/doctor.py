@@ -14,7 +14,7 @@ from gastown.model.text import counted
 from gastown.runtime import git, processes, sessions, tmux
 from gastown.services.agents import wiring
 from gastown.services.files import footing, ignored, lint, objects, sound, townfiles
-from gastown.services.files.findings import FAIL, FIXED, NOTE, OK, WARN, Finding, Fix, Found
+from gastown.services.files.findings import FAIL, FIXED, NOTE, OK, WARN, Finding, Fix, Found, failed
 from gastown.services.health import rigdoctor
 from gastown.services.machines import homecoming, machine
 from gastown.services.sessions import holds
@@ -56,21 +56,15 @@ def _looked(check: Callable[[Town], Iterator[Found]], town: Town) -> Iterator[Fo
         yield from check(town)
     except (GtError, OSError) as error:
         name = "rigs" if check is rigdoctor.look else check.__name__.strip("_").replace("_", "-")
-        yield _failed(name, "", error), None
+        yield failed(name, error), None
 
 
 def _mended(finding: Finding, mend: Fix) -> Finding:
     try:
         mend()
     except (GtError, OSError) as error:
-        return _failed(finding.check, f"{finding.text}, and that cannot be mended: ", error)
+        return failed(finding.check, error, f"{finding.text}, and that cannot be mended: ")
     return Finding(finding.check, FIXED, finding.text)
-
-
-def _failed(check: str, what: str, error: GtError | OSError) -> Finding:
-    if isinstance(error, GtError):
-        return Finding(check, FAIL, what + error.message, error.hint)
-    return Finding(check, FAIL, f"{what}{error.filename or ''}: {error.strerror or error}", "")
 
 
 def _git(town: Town) -> Iterator[Found]:

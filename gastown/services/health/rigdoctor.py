@@ -12,7 +12,7 @@ from gastown.model.rig import Rig
 from gastown.runtime import clones, git, intact, marked, processes
 from gastown.services.agents import orphaned
 from gastown.services.files import rigless
-from gastown.services.files.findings import FAIL, NOTE, OK, WARN, Finding, Found
+from gastown.services.files.findings import FAIL, NOTE, OK, WARN, Finding, Found, failed
 from gastown.services.rigs import localtarget, origins
 from gastown.services.rigs import rigs as rigs_service
 from gastown.store import files, layout
@@ -24,29 +24,37 @@ _GRACE = 5.0
 
 
 def look(town: Town) -> Iterator[Found]:
+    """Each rig by itself, then what belongs to none: one that cannot be looked at hides nothing of the others."""
     rigs, problems = town.rigs()
     for rig in rigs:
-        repo = layout.bare(town.root, rig.name)
-        if not os.path.isdir(repo):
-            if rig.landing == "local" and rig.refinery_machine not in (None, town.machine):
-                continue  # it lies on another machine, and is worked on there
-            text = f"rig {rig.name} has no clone on this machine"
-            yield Finding("rigs", WARN, text, "gt doctor --fix clones it"), partial(_clone, town, rig)
-            continue
-        if was := origins.other(town, rig):
-            text = f"the clone of rig {rig.name} is one of {was}, but {rig.path} says {git.mask(rig.git)}"
-            yield Finding("rigs", WARN, text, "gt doctor --fix makes it follow"), partial(_clone, town, rig)
-        else:
-            yield Finding("rigs", OK, f"rig {rig.name}"), None
-        yield from _hooks(town, rig, repo)
-        yield from _target(town, rig)
-        yield from _worktrees(town, rig, repo)
+        try:
+            yield from _rig(town, rig)
+        except (GtError, OSError) as error:
+            yield failed("rigs", error, f"rig {rig.name} cannot be looked at: "), None
     lost = rigless.found(town)
     for one in lost:
         yield Finding("rigs", FAIL, f"rig {one.rig} has no rig.yaml: {one.text}", one.todo), None
     if not rigs and not problems and not lost:
         yield Finding("rigs", NOTE, "no rigs yet", "gt rig add NAME URL-OR-PATH"), None
     yield from _left_running(town)
+
+
+def _rig(town: Town, rig: Rig) -> Iterator[Found]:
+    repo = layout.bare(town.root, rig.name)
+    if not os.path.isdir(repo):
+        if rig.landing == "local" and rig.refinery_machine not in (None, town.machine):
+            return  # it lies on another machine, and is worked on there
+        text = f"rig {rig.name} has no clone on this machine"
+        yield Finding("rigs", WARN, text, "gt doctor --fix clones it"), partial(_clone, town, rig)
+        return
+    if was := origins.other(town, rig):
+        text = f"the clone of rig {rig.name} is one of {was}, but {rig.path} says {git.mask(rig.git)}"
+        yield Finding("rigs", WARN, text, "gt doctor --fix makes it follow"), partial(_clone, town, rig)
+    else:
+        yield Finding("rigs", OK, f"rig {rig.name}"), None
+    yield from _hooks(town, rig, repo)
+    yield from _target(town, rig)
+    yield from _worktrees(town, rig, repo)
 
 
 def _clone(town: Town, rig: Rig) -> None:
