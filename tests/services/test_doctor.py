@@ -13,7 +13,7 @@ import pytest
 from gastown.model.errors import InvalidFile, NotFound, Refused
 from gastown.services.agents import wiring
 from gastown.services.beads import beads
-from gastown.services.files import handedits, lint, sound
+from gastown.services.files import editable, handedits, lint, sound
 from gastown.services.files.findings import FAIL, FIXED, NOTE, OK, WARN
 from gastown.services.health import doctor, status
 from gastown.services.rigs import rigs
@@ -410,7 +410,7 @@ def test_a_damaged_object_is_named_with_the_way_back(gt: Runner, town: Town, wha
     assert gt("show", bead, "--json").json["title"] == "after"
     gt("create", "more")
     assert states(town, "objects") == [OK]
-    handedits.commit(town, handedits.uncommitted(town.root))
+    handedits.commit(town, editable.uncommitted(town.root))
     assert git("status", "--porcelain", cwd=town.root) == ""
     git("fsck", "--strict", cwd=town.root)
 
