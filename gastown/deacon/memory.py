@@ -35,6 +35,8 @@ class Memory:
         self.deaths: dict[str, deque[tuple[float, str]]] = {}
         self.mass_at: dict[str, float] = {}
         self.wishes: dict[str, Wish] = {}
+        # Beads whose file had moved and was not committed yet when it was looked at: what it says is not news yet.
+        self.unsettled: set[str] = set()
         # Why work could not be given to somebody, as told last: by (bead, to).
         self.refusals: dict[tuple[str, str], str] = {}
 

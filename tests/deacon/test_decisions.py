@@ -213,6 +213,8 @@ def test_valid_edits_go_into_one_commit_and_invalid_ones_stay_out() -> None:
         (assigned.Given("gp-1", "gp/alpha", tried=NOW - 30), ["later"]),
         (assigned.Given("gp-1", "gp/alpha", tried=NOW - 601), ["sling"]),
         (assigned.Given("gp-1", "gp/alpha", left=True), ["letgo"]),
+        (assigned.Given("gp-1", "gp/alpha", written=NOW - 5), ["later"]),
+        (assigned.Given("gp-1", "gp/alpha", written=NOW - 50), []),
     ],
 )
 def test_given(one: assigned.Given, wanted: list[str]) -> None:

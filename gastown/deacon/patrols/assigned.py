@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 from gastown.deacon import telling
@@ -22,6 +23,8 @@ from gastown.store import files, layout
 from gastown.store.town import Town
 
 _AGAIN = 600.0
+# For so many seconds a file that was written may be on its way into a person's own commit.
+_COMMITTING = 30.0
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class Given:
 
     `told` is when its person was told last, `holds` is why nothing may start at all now. `tried` is when it was
     tried as all it hangs on is now, `why` what the last try said. `left`: its session is not over in its file: it was
-    held, and a commit has set it open, which lets it go.
+    held, and a commit has set it open, which lets it go. `written` is when the file was, where it is not committed.
     """
 
     bead: str
@@ -41,6 +44,7 @@ class Given:
     holds: str = ""
     why: str = ""
     left: bool = False
+    written: float | None = None
 
 
 @dataclass(frozen=True)
@@ -131,13 +135,20 @@ def key_of(bead: str, to: str, problem: str) -> str:
 def gather(world: World) -> list[Given]:
     """What the feed remembers as given by hand, and beads that moved and stand open with an assignee."""
     wishes = {wish.bead: wish.to for wish in world.memory.wishes.values()}
-    moved = {bead for path in world.paths or () if (bead := layout.bead_of_path(path))}
+    unsettled = world.memory.unsettled
+    moved = {bead for path in world.paths or () if (bead := layout.bead_of_path(path))} | unsettled
     if not wishes and not moved:
         return []
     found = []
     for bead_id in {**wishes, **dict.fromkeys(moved)}:
         row = world.index.by_id.get(bead_id)
-        if row is None or not _waits(world, row) or _is_uncommitted(world.town, row.path):
+        unsettled.discard(bead_id)
+        if row is None or not _waits(world, row):
+            continue
+        if _is_uncommitted(world.town, row.path):
+            if bead_id in moved:
+                unsettled.add(bead_id)
+                found.append(Given(bead_id, str(row.assignee), written=_written(world.town, row.path)))
             continue
         to = str(row.assignee)
         held = world.bead(row) if bead_id in moved and row.machine in (None, world.town.machine) else None
@@ -155,9 +166,16 @@ def gather(world: World) -> list[Given]:
 
 
 def _is_uncommitted(town: Town, path: str) -> bool:
-    """True while an edit is not committed: it is still being written, or it was refused."""
+    """True while an edit is not committed: it is still being written, is being committed, or it was refused."""
     data = files.read_or_none(layout.absolute(town.root, path))
     return town.repo.differs(town.repo.head_tree(), path, data)
+
+
+def _written(town: Town, path: str) -> float:
+    try:
+        return os.stat(layout.absolute(town.root, path)).st_mtime
+    except FileNotFoundError:
+        return 0.0
 
 
 def _is_left(bead: Bead) -> bool:
@@ -183,7 +201,11 @@ def decide(evidence: list[Given], settings: Settings, now: float) -> list[Action
     """
     actions: list[Action] = []
     for one in evidence:
-        if one.left:
+        if one.written is not None:
+            # One that stays uncommitted, because it was refused, is looked at with everything else from then on.
+            if now - one.written < _COMMITTING:
+                actions.append(Later(one.bead, "its file is not committed yet", at=now + 1.0))
+        elif one.left:
             actions.append(LetGo(one.bead, f"it was set open while {one.to} held it"))
         elif one.problem:
             if one.told is None:
