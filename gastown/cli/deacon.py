@@ -10,8 +10,9 @@ import typer
 
 from gastown.cli.context import Ctx
 from gastown.cli.options import Json
-from gastown.cli.output import put, put_json, put_lines, say
+from gastown.cli.output import error_doc, put, put_json, put_lines, say, say_error
 from gastown.model import times
+from gastown.model.errors import GtError
 from gastown.model.text import safe
 from gastown.services.sessions import estop as stops
 from gastown.services.sessions import powers
@@ -113,24 +114,30 @@ def logs(
 
 
 @app.command("plan")
-def plan(ctx: typer.Context, json: Json = False) -> None:
+def plan(ctx: typer.Context, json: Json = False) -> int:
     """What the deacon would do now, and why. Changes nothing."""
+    from gastown.cli.edge import understood
     from gastown.deacon.action import Later
     from gastown.deacon.loop import once
 
     gt: Ctx = ctx.obj
-    found = once(gt.town)
+    found, blind = once(gt.town)
+    errors = [(patrol, understood(error) or GtError(str(error))) for patrol, error in blind]
     if json:
-        put_json([{"patrol": patrol.name, **action.as_json(), **_when(action)} for patrol, action in found])
-        return
+        docs = [{"patrol": patrol.name, **action.as_json(), **_when(action)} for patrol, action in found]
+        put_json(docs + [{"patrol": one.name, **error_doc(why.code, why.message, why.hint)} for one, why in errors])
+        return 1 if errors else 0
     now = gt.town.clock()
     rows = []
     for patrol, action in found:
         what = f"in {times.ago(action.at - now)}" if isinstance(action, Later) else action.kind
         rows.append((patrol.name.replace(" ", "-"), what.replace(" ", "-"), action.subject, action.why))
     put_lines(columns(rows, head=("PATROL", "ACTION", "SUBJECT", "WHY"), colour=style.wanted()))
-    if not rows:
+    for patrol, why in errors:
+        say_error(f"{patrol.name}: {why.message}", why.hint)
+    if not rows and not errors:
         say("nothing to do")
+    return 1 if errors else 0
 
 
 def _when(action: Action) -> dict[str, str]:

@@ -326,10 +326,10 @@ def _inode(path: str) -> int | None:
         return None
 
 
-def once(town: Town) -> list[tuple[Patrol, Action]]:
-    """What a deacon would do now, and why (`gt deacon plan`). Changes nothing.
+def once(town: Town) -> tuple[list[tuple[Patrol, Action]], list[tuple[Patrol, GtError | OSError]]]:
+    """What a deacon would do now, and why (`gt deacon plan`), and which patrols cannot look. Changes nothing.
 
-    Raises Refused where it would rest, as the town is not on its branch, and what a patrol cannot read.
+    Raises Refused where it would rest, as the town is not on its branch.
     """
     footing.require_home(town.repo)
     memory, pulse = Memory(town.root), Pulse(town)
@@ -337,8 +337,11 @@ def once(town: Town) -> list[tuple[Patrol, Action]]:
     pulse.look()
     world = World(town, memory, pulse, since=_news_since(town))
     settings = settings_of.read(town)
-    return [
-        (patrol, action)
-        for patrol in PATROLS
-        for action in patrol.decide(patrol.gather(world), settings, world.now)
-    ]
+    found: list[tuple[Patrol, Action]] = []
+    blind: list[tuple[Patrol, GtError | OSError]] = []
+    for patrol in PATROLS:
+        try:
+            found += [(patrol, action) for action in patrol.decide(patrol.gather(world), settings, world.now)]
+        except (GtError, OSError) as error:  # as in the deacon, it ends none of the others
+            blind.append((patrol, error))
+    return found, blind

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
@@ -12,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from gastown.deacon import stamps
+from gastown.cli.main import main
+from gastown.deacon import loop, stamps
 from gastown.deacon.doer import Doer
 from gastown.deacon.errands import Errands
 from gastown.deacon.log import Log
@@ -20,7 +22,9 @@ from gastown.deacon.loop import Deacon
 from gastown.deacon.memory import Memory
 from gastown.deacon.patrols import mail, packing, syncing
 from gastown.deacon.settings import Settings
+from gastown.deacon.table import Patrol
 from gastown.deacon.world import World
+from gastown.model.errors import InvalidFile
 from gastown.services.mail import nudge
 from gastown.store import layout
 from gastown.store.town import Town
@@ -176,3 +180,24 @@ def test_what_was_done_by_a_clock_that_was_ahead_is_due(town: Town, clock: Clock
     Path(layout.run(town.root, "deacon", f"{mail.STAMP}.stamp")).write_text("nan")
     assert stamps.stamp(town.root, mail.STAMP, clock()) == 0
     assert os.path.isdir(layout.run(town.root, "deacon"))
+
+
+# -- what it would do, where one cannot look ------------------------------------------------------
+def test_a_plan_names_the_patrol_that_cannot_look_and_shows_the_others(
+    town: Town, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def blind(world: World) -> None:
+        raise InvalidFile("town.yaml", "it says nothing", hint="mend it")
+
+    row = Patrol("blind", "never", (), blind, lambda found, settings, now: [])
+    monkeypatch.setattr(loop, "PATROLS", (row, *loop.PATROLS))
+    monkeypatch.chdir(town.root)
+    assert main(["deacon", "plan", "--json"]) == 1
+    *others, last = json.loads(capsys.readouterr().out)
+    assert last == {
+        "patrol": "blind",
+        "error": {"code": "invalid_file", "message": "town.yaml: it says nothing", "hint": "mend it"},
+    }
+    assert {one["patrol"] for one in others} >= {"packing"}
+    assert main(["deacon", "plan"]) == 1
+    assert "error: blind: town.yaml: it says nothing" in capsys.readouterr().err
