@@ -11,14 +11,13 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 from gastown.store import files, git, layout, runstate
-from gastown.store.gitrepo import Repo
+from gastown.store.gitrepo import TREE_MODE, Repo, encoded
 
 TOKEN = b"gt holds this lock while it updates the index\n"
 WAIT = 2.0
-Entries = Mapping[str, tuple[int, bytes] | None]
 _PENDING = "index-pending.json"
 
 
@@ -52,20 +51,22 @@ class Update:
             files.remove(self._copy)
             raise
 
-    def finish(self, entries: Entries) -> None:
-        """Set these entries (None removes) and those an earlier change could not set.
+    def finish(self, paths: Collection[str]) -> None:
+        """Set these paths, and those an earlier change could not set, to what HEAD has once the index is locked.
+
+        Whoever committed meanwhile is not taken back by that.
 
         If somebody's git holds the index for more than 2 s, the paths are noted for the next change: the commit
         itself does not need the index. Raises GtError or OSError with the old index in place.
         """
         try:
             if not _lock(self._repo):
-                return _note(self._repo.root, {*pending(self._repo.root), *entries})
+                return _note(self._repo.root, {*pending(self._repo.root), *paths})
             try:
                 if not self._unmoved():
                     self.abandon()
                     self._begin()
-                self._put(entries)
+                self._put(paths)
             finally:
                 files.remove(_lock_path(self._repo))
         finally:
@@ -78,12 +79,12 @@ class Update:
         except FileNotFoundError:
             return not os.path.exists(self._index) and not os.path.exists(self._copy)
 
-    def _put(self, entries: Entries) -> None:
+    def _put(self, paths: Iterable[str]) -> None:
         tree = self._repo.head_tree()
-        wanted = {path: self._repo.find(tree, path) for path in pending(self._repo.root)} | dict(entries)
+        wanted = dict.fromkeys([*pending(self._repo.root), *paths])
         running, self._git = self._git, None
         assert running is not None
-        running.finish(b"".join(_line(path, entry) for path, entry in wanted.items()))
+        running.finish(b"".join(_line(path, self._repo.find(tree, path)) for path in wanted))
         files.rename(self._copy, self._index)
 
     def abandon(self) -> None:
@@ -94,15 +95,15 @@ class Update:
         files.remove(self._copy)
 
 
-def update(repo: Repo, entries: Entries) -> None:
-    """Set these entries (None removes) and those an earlier change could not set, as `Update.finish` does."""
-    if entries or pending(repo.root):
-        Update(repo).finish(entries)
+def update(repo: Repo, paths: Collection[str]) -> None:
+    """Set these paths and those an earlier change could not set, as `Update.finish` does."""
+    if paths or pending(repo.root):
+        Update(repo).finish(paths)
 
 
 def _line(path: str, entry: tuple[int, bytes] | None) -> bytes:
-    mode, sha = entry or (0, b"0" * 40)
-    return b"%o %s\t%s\0" % (mode, sha, path.encode())
+    mode, sha = entry if entry and entry[0] != TREE_MODE else (0, b"0" * 40)
+    return b"%o %s\t%s\0" % (mode, sha, encoded(path))
 
 
 def clear_own_lock(repo: Repo) -> None:

@@ -7,6 +7,7 @@ so that a lock left by a killed process is known to be ours (town lock held) and
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import zlib
@@ -167,8 +168,7 @@ class Repo(Refs):
             if here is None or here[0] != TREE_MODE:
                 return None
             entries = self.tree(here[1])
-            name = part.encode("utf-8", "surrogateescape")
-            here = _entry(entries, name)
+            here = _entry(entries, encoded(part))
         return here
 
     def blob(self, tree: bytes | None, path: str) -> bytes | None:
@@ -196,12 +196,12 @@ class Repo(Refs):
             if slash:
                 nested.setdefault(head, {})[rest] = change
             elif change is None:
-                if head.encode() in fresh:
-                    del fresh[head.encode()]
+                if encoded(head) in fresh:
+                    del fresh[encoded(head)]
             else:
-                fresh.add(head.encode(), change[0], ObjectID(change[1]))
+                fresh.add(encoded(head), change[0], ObjectID(change[1]))
         for head, below in nested.items():
-            name = head.encode()
+            name = encoded(head)
             old = fresh[name][1] if name in fresh and fresh[name][0] == TREE_MODE else None
             sub, more = self.graft(old, below)
             made += more
@@ -256,18 +256,27 @@ class Repo(Refs):
             files.remove(lock)
 
     def finish_ref(self, name: str, new: bytes, old: bytes | None, *, who: bytes, message: str) -> None:
-        """Let the lock taken by `lock_ref` become the ref; write the reflog as git does."""
+        """Let the lock taken by `lock_ref` become the ref; write the reflog as git does.
+
+        Raises OSError only where the ref was not moved.
+        """
         path = self.path(name)
         files.rename(path + ".lock", path)
-        files.sync_folder(os.path.dirname(path))
-        line = b"%s %s %s\t%s\n" % (old or b"0" * 40, new, who, message.splitlines()[0].encode())
+        # The ref is moved, for everybody to see: what fails from here on is no failure of it.
+        with contextlib.suppress(OSError):
+            files.sync_folder(os.path.dirname(path))
+        line = b"%s %s %s\t%s\n" % (old or b"0" * 40, new, who, message.splitlines()[0].encode("utf-8", "replace"))
         for log_dir, log_name in ((self.common_dir, name), (self.git_dir, "HEAD")):
-            log = os.path.join(log_dir, "logs", *log_name.split("/"))
-            os.makedirs(os.path.dirname(log), exist_ok=True)
-            with open(log, "ab") as file:
-                file.write(line)
+            with contextlib.suppress(OSError):  # the log is root's since a `sudo git`, or the disk is full
+                _log(os.path.join(log_dir, "logs", *log_name.split("/")), line)
             if name == "HEAD":
                 break
+
+
+def _log(path: str, line: bytes) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "ab") as file:
+        file.write(line)
 
 
 def _is_there(path: str) -> bool:
@@ -283,6 +292,11 @@ def _entry(tree: Tree, name: bytes) -> tuple[int, bytes] | None:
         return None
     mode, sha = tree[name]
     return mode, sha
+
+
+def encoded(path: str) -> bytes:
+    """A path as git has it: names that are not UTF-8 are in some histories, and can be removed at least."""
+    return path.encode("utf-8", "surrogateescape")
 
 
 def new_blob(data: bytes) -> Blob:
