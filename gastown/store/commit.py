@@ -3,7 +3,9 @@
     objects -> journal -> temporary files -> lock on the branch -> feed -> renames -> branch -> index -> journal gone
 
 git has read the index meanwhile, and is told what to set once the branch has it.
-Everything that may fail for want of space comes before the first rename, and is undone if it does.
+Everything that may fail for want of space comes before the first rename. What fails before the branch is moved is
+taken back; what fails after it is no failure of the change. Files are looked at once more just before the first rename:
+somebody may have saved one while we waited for the disk or for their git.
 Must be called under the town lock.
 """
 
@@ -12,38 +14,73 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from dulwich.objects import ShaFile
 
-from gastown.model.errors import GtError, RaceLost
-from gastown.store import files, git, gitindex, journal, layout
+from gastown.model.errors import GtError, RaceLost, Stale
+from gastown.store import files, git, gitindex, journal, layout, writing
 from gastown.store.gitrepo import FILE_MODE, Change, Repo, ident, new_blob, new_commit
 from gastown.store.journal import FileOp, Plan
 from gastown.store.refs import ASTRAY
+from gastown.store.writing import Writing, is_redoable, is_there, temp_of
 
 # Each time somebody else's commit came first: a script of a person's may make many in a row.
 _TRIES = 50
 
 
-def apply(repo: Repo, plan: Plan) -> bytes:
-    """Write `plan` and return its commit id (hex). Raises OSError or RaceLost with nothing changed."""
-    for _ in range(_TRIES):
-        index = _begin_index(repo)
-        try:
-            ready, made = _prepare(repo, plan)
-            repo.put(made)
-            journal.record(repo.root, ready)
-            if _write(repo, ready):
-                _keep(repo, ready)
-                _finish(repo, ready, index)
-                assert ready.new_head is not None
-                return ready.new_head
-        finally:
-            if index is not None:
-                index.abandon()
-        journal.clear(repo.root)
-    raise RaceLost("the branch of the town kept moving while it was written", "try again")
+def apply(repo: Repo, plan: Plan, *, put: Collection[str] | None = None) -> bytes:
+    """Write `plan` and return its commit id (hex). Raises OSError, RaceLost or Stale with nothing changed.
+
+    Stale: somebody saved or committed one of the files meanwhile. `put`: as for `Writing`. Where something cannot be
+    taken back, it is no failure but not finished yet, and the error says so.
+    """
+    work = Writing(repo.root, plan.ops, put)
+    begun: Plan | None = None
+    try:
+        for _ in range(_TRIES):
+            index = _begin_index(repo)
+            try:
+                ready, made = _prepare(repo, plan)
+                if begun is not None:
+                    _require_same(repo, plan.ops, begun.old_head, ready.old_head)
+                repo.put(made)
+                journal.record(repo.root, ready)
+                begun = ready
+                if _write(repo, ready, work):
+                    _finish(repo, ready, index)
+                    assert ready.new_head is not None
+                    return ready.new_head
+            finally:
+                if index is not None:
+                    index.abandon()
+        raise RaceLost("the branch of the town kept moving while it was written", "try again")
+    except BaseException as error:
+        if begun is not None and not _reached(repo, begun):
+            _take_back(repo, begun, work, error)
+        raise
+
+
+def _require_same(repo: Repo, ops: Iterable[FileOp], old: bytes | None, new: bytes | None) -> None:
+    """Raise Stale if a commit that came first says another thing of a file than what was read of it."""
+    trees = [repo.commit(head).tree if head else None for head in (old, new)]
+    for op in ops:
+        before, now = (repo.find(tree, op.path) for tree in trees)
+        if op.append_at is None and now != before and repo.differs(trees[1], op.path, op.old):
+            raise Stale(f"{op.path} was committed by somebody else while it was being changed", "run it again")
+
+
+def _take_back(repo: Repo, plan: Plan, work: Writing, why: BaseException) -> None:
+    try:
+        work.take_back()
+    except OSError as error:
+        raise GtError(
+            f"{error.filename or repo.root}: {error.strerror}; a change failed ({why}) and cannot be taken back",
+            "see that it can be written; the next gt command finishes the change",
+        ) from why
+    if plan.new_head:
+        repo.drop_ref_lock(plan.ref, [plan.new_head])
+    journal.clear(repo.root)
 
 
 def recover(repo: Repo) -> Plan | None:
@@ -60,19 +97,35 @@ def recover(repo: Repo) -> Plan | None:
     if plan.new_head:
         repo.drop_ref_lock(plan.ref, [plan.new_head])
     for op in plan.ops:
-        files.remove(_temp(repo.root, op))
+        files.remove(temp_of(repo.root, op))
     if plan.new_head and _reached(repo, plan):
         _keep(repo, plan)
-        _finish_files(repo.root, plan)
+        writing.finish(repo.root, plan.ops)
         _update_index(repo, plan)
-        journal.clear(repo.root)
-        return plan
-    kept = tuple(op for op in plan.ops if _redoable(repo.root, op))
-    if kept:
-        note = f"\n\nrecovered: gt {plan.verb} (process {plan.pid}) was interrupted while it wrote this.\n"
-        apply(repo, dataclasses.replace(plan, ops=kept, message=plan.message.rstrip("\n") + note))
+    else:
+        _redo(repo, plan)
     journal.clear(repo.root)
     return plan
+
+
+def _redo(repo: Repo, plan: Plan) -> None:
+    note = f"\n\nrecovered: gt {plan.verb} (process {plan.pid}) was interrupted while it wrote this.\n"
+    again = dataclasses.replace(plan, message=plan.message.rstrip("\n") + note)
+    for _ in range(_TRIES):
+        kept = tuple(op for op in plan.ops if is_redoable(repo.root, op))
+        put = [op.path for op in kept if is_there(repo.root, op)]
+        try:
+            if kept:
+                apply(repo, dataclasses.replace(again, ops=kept), put=put)
+            return
+        except Stale:
+            continue  # saved just now: theirs stays, and the rest is taken up again
+        except OSError:
+            if os.path.exists(journal.path(repo.root)):
+                raise
+            # A file that cannot be written must not stop whoever writes elsewhere. It was never reported as done,
+            # and is taken back whole.
+            return
 
 
 def _prepare(repo: Repo, plan: Plan) -> tuple[Plan, list[ShaFile]]:
@@ -134,76 +187,29 @@ def _hand_message(paths: Mapping[str, bytes | None]) -> str:
     return f"hand_edit: {', '.join(names)} edited by hand\n"
 
 
-def _temp(root: str, op: FileOp) -> str:
-    """Where the new content waits: beside the file, or in a Maildir's tmp/ as the format asks."""
-    path = layout.absolute(root, op.path)
-    folder, name = os.path.split(path)
-    in_maildir = op.path.startswith(layout.MAIL + "/") and os.path.basename(folder) in ("new", "cur")
-    if in_maildir and not name.startswith("."):
-        folder = os.path.join(os.path.dirname(folder), "tmp")
-    return files.temp_path(os.path.join(folder, name))
-
-
-def _write(repo: Repo, plan: Plan) -> bool:
-    """Files and branch. False if the branch moved: then nothing was written."""
-    root = repo.root
-    whole = [op for op in plan.ops if op.append_at is None]
-    grown = [op for op in plan.ops if op.append_at is not None]
+def _write(repo: Repo, plan: Plan, work: Writing) -> bool:
+    """Files and branch. False if the branch moved: then no file was touched."""
     assert plan.new_head is not None
-    locked = False
-    try:
-        for op in plan.ops:
-            files.make_folders(os.path.dirname(layout.absolute(root, op.path)))
-        temps = {_temp(root, op): op.new for op in whole if op.new is not None}
-        for temp in temps:
-            files.make_folders(os.path.dirname(temp))
-        files.fill_all(temps)
-        locked = repo.lock_ref(plan.ref, plan.new_head, plan.old_head)
-        if not locked:
-            _undo(repo, plan, grown=[], locked=False)
-            return False
-        for op in grown:
-            _append(root, op)
-    except BaseException:
-        _undo(repo, plan, grown=grown, locked=locked)
-        journal.clear(root)
-        raise
-    for op in whole:
-        _put(root, op)
+    work.prepare()
+    if not repo.lock_ref(plan.ref, plan.new_head, plan.old_head):
+        return False
+    work.append()
+    work.check()
+    left = work.put()
+    if left:
+        _note_edits(repo.root, left)
     who = ident(plan.author) + b" %d +0000" % int(plan.epoch)
     repo.finish_ref(plan.ref, plan.new_head, plan.old_head, who=who, message=f"gt {plan.message}")
     return True
 
 
-def _append(root: str, op: FileOp) -> None:
-    assert op.append_at is not None
-    assert op.new is not None
-    files.append(layout.absolute(root, op.path), op.new[op.append_at :], op.append_at)
+def _note_edits(root: str, ops: Iterable[FileOp]) -> None:
+    """What was saved at the last moment began from what the file held before: it is merged, not taken as newer."""
+    from gastown.store import editbases  # hardly ever needed
 
-
-def _put(root: str, op: FileOp) -> None:
-    path = layout.absolute(root, op.path)
-    if op.new is None:
-        files.remove(path)
-    else:
-        files.rename(_temp(root, op), path)
-    files.sync_folder(os.path.dirname(path))
-
-
-def _undo(repo: Repo, plan: Plan, *, grown: list[FileOp], locked: bool) -> None:
-    """Nothing was renamed yet: take away what was prepared."""
-    for op in plan.ops:
-        if op.append_at is None:
-            files.remove(_temp(repo.root, op))
-    for op in grown:
-        path = layout.absolute(repo.root, op.path)
-        if os.path.exists(path):
-            if op.append_at:
-                os.truncate(path, op.append_at)
-            else:
-                files.remove(path)
-    if locked and plan.new_head:
-        repo.drop_ref_lock(plan.ref, [plan.new_head])
+    started = {op.path: bytes(new_blob(op.old).id) if op.old is not None else None for op in ops}
+    with contextlib.suppress(OSError):  # without the note it is told by the content
+        editbases.remember(root, started=started, replaced={})
 
 
 def _begin_index(repo: Repo) -> gitindex.Update | None:
@@ -217,6 +223,7 @@ def _begin_index(repo: Repo) -> gitindex.Update | None:
 def _finish(repo: Repo, plan: Plan, index: gitindex.Update | None) -> None:
     """The change stands; what fails from here on is no failure of it, and is made up by the next writer."""
     with contextlib.suppress(OSError, GtError):
+        _keep(repo, plan)
         _update_index(repo, plan, index)
         journal.clear(repo.root)
 
@@ -236,12 +243,11 @@ def astray(commit: bytes) -> str:
 
 
 def _update_index(repo: Repo, plan: Plan, begun: gitindex.Update | None = None) -> None:
-    tree = repo.head_tree()
-    entries = {op.path: repo.find(tree, op.path) for op in plan.ops}
+    paths = [op.path for op in plan.ops]
     if begun is None:
-        gitindex.update(repo, entries)
+        gitindex.update(repo, paths)
     else:
-        begun.finish(entries)
+        begun.finish(paths)
 
 
 def _reached(repo: Repo, plan: Plan) -> bool:
@@ -257,23 +263,3 @@ def _reached(repo: Repo, plan: Plan) -> bool:
         parents = repo.commit(here).parents
         here = parents[0] if parents else None
     return False
-
-
-def _finish_files(root: str, plan: Plan) -> None:
-    """The branch has it; a file that still holds the old content gets the new (renames may have been lost)."""
-    for op in plan.ops:
-        path = layout.absolute(root, op.path)
-        if op.append_at is not None or files.read_or_none(path) != op.old or op.old == op.new:
-            continue
-        if op.new is None:
-            files.remove(path)
-        else:
-            files.write(path, op.new)
-
-
-def _redoable(root: str, op: FileOp) -> bool:
-    """True unless somebody edited the file since: then theirs stays, and it is theirs to commit."""
-    now = files.read_or_none(layout.absolute(root, op.path))
-    if op.append_at is not None:
-        return True
-    return now in (op.old, op.new)

@@ -94,7 +94,7 @@ def _follow(repo: Repo, old: bytes, new: bytes, head: bytes) -> None:
         todo.append((path, after))
     editbases.remember(repo.root, started=started, replaced=replaced)
     _write(repo, todo, {path for path, (before, _) in changes.items() if before is not None})
-    gitindex.update(repo, {path: after for path, (_, after) in changes.items()})
+    gitindex.update(repo, changes)
 
 
 def _read(path: str) -> bytes | None:

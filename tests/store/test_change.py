@@ -114,10 +114,10 @@ def test_what_a_person_stages_while_a_change_is_written_stays_staged(tmp_path, m
 
     real = commit._write
 
-    def write(repo, plan):
+    def write(*args):
         (tmp_path / "t/notes.txt").write_text("mine\n")
         git(town.root, "add", "notes.txt")  # git has read the index for our change by now
-        return real(repo, plan)
+        return real(*args)
 
     monkeypatch.setattr(commit, "_write", write)
     create(town)
