@@ -11,7 +11,7 @@ import contextlib
 import os
 import stat
 
-from gastown.store.layout import TEMP_SUFFIX
+from gastown.store.layout import NAME_BYTES, TEMP_SUFFIX
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 _told = os.environ.pop("GT_FAULT", "")
 _full = int(_told[5:]) if _told.startswith("full:") else 0
 _fault = int(_told) if _told and not _full else 0
-# What a file system takes for a name.
-_NAME_BYTES = 255
 # Files open at one time; a process may have some hundreds.
 _AT_ONCE = 64
 # Linux takes this advice as: begin to write the file out now. Elsewhere fsync begins it.
@@ -83,7 +81,7 @@ def read_or_none(path: str) -> bytes | None:
 def temp_path(path: str) -> str:
     """The one temporary name for `path`. Fixed, so that a leftover is found and overwritten (writers hold the lock)."""
     folder, name = os.path.split(path)
-    if len(os.fsencode(name)) + 1 + len(TEMP_SUFFIX) > _NAME_BYTES:
+    if len(os.fsencode(name)) + 1 + len(TEMP_SUFFIX) > NAME_BYTES:
         import hashlib  # such names are rare
 
         name = hashlib.sha256(os.fsencode(name)).hexdigest()

@@ -21,6 +21,8 @@ MAIL = "mail"
 MACHINES = "machines"
 # Below .gt/run/ while a change, or a sync, is being written: whoever finds one of a dead process finishes it.
 UNFINISHED = ("journal.json", "merge.json")
+# What a file system takes for a name.
+NAME_BYTES = 255
 # A temporary file lies beside the file it will replace, for the rename to be atomic.
 TEMP_SUFFIX = ".gt-tmp"
 
@@ -83,6 +85,19 @@ def bead_of_path(path: str) -> str | None:
         stem = parts[2][:-5]
         return stem if is_id(stem) else None
     return None
+
+
+def aside(path: str, commit: str) -> str:
+    """Where the other side's version of a file is kept: beside it, with a name that is not too long for a file."""
+    folder, slash, name = path.rpartition("/")
+    mark = f".theirs-{commit[:8]}"
+    whole = name.encode("utf-8", "surrogateescape")
+    if len(whole) + len(mark) > NAME_BYTES:
+        import hashlib  # such names are rare
+
+        mark = f"~{hashlib.sha256(whole).hexdigest()[:8]}{mark}"
+        name = whole[: NAME_BYTES - len(mark)].decode("utf-8", "ignore")
+    return f"{folder}{slash}{name}{mark}"
 
 
 def absolute(root: str, path: str) -> str:

@@ -252,7 +252,7 @@ class _Merge:
         return done
 
     def _aside(self, path: str) -> str:
-        return f"{path}.theirs-{self.logs[1].tip.decode()[:8]}"
+        return layout.aside(path, self.logs[1].tip.decode())
 
     def _message(self, paths: list[str]) -> Side:
         """Where a message that both sides moved lies now."""

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from gastown.model import ids
-from gastown.model.errors import GtError
+from gastown.model.errors import GtError, RaceLost
 from gastown.model.text import counted
 from gastown.runtime import git, processes, sessions, tmux
 from gastown.services.agents import wiring
@@ -153,14 +153,27 @@ def _disk(town: Town) -> Iterator[Found]:
 
 
 def _journal(town: Town) -> Iterator[Found]:
-    if os.path.exists(journal.path(town.root)):
-        text = "a change was interrupted and is not finished"
-        yield Finding("journal", WARN, text, "gt doctor --fix"), town.finish_killed
+    if town.unsettled:
+        yield _unfinished(town)
     elif gitindex.pending(town.root):
         text = "git's index lags behind the last change: another git held it"
         yield Finding("journal", WARN, text, "the next change finishes it"), None
     else:
         yield Finding("journal", OK, "no interrupted change"), None
+
+
+def _unfinished(town: Town) -> Found:
+    """What was killed is finished by whoever comes next: what is still there may be what nobody can finish."""
+    what = "a change" if os.path.exists(journal.path(town.root)) else "a sync"
+    try:
+        town.finish_killed()
+    except RaceLost as error:
+        return Finding("journal", WARN, f"{what} is not finished: {error.message}", "gt doctor --fix"), None
+    except (GtError, OSError) as error:
+        return _failed("journal", f"{what} was interrupted and cannot be finished: ", error), None
+    if town.unsettled:
+        return Finding("journal", WARN, f"{what} was interrupted and is not finished", "gt doctor --fix"), None
+    return Finding("journal", OK, f"{what} that was interrupted is finished"), None
 
 
 def _locks(town: Town) -> Iterator[Found]:

@@ -51,7 +51,7 @@ def _keep(sides: _Sides, merged: Merged) -> str:
         settle.told(sides.root, [(sides.path, one) for one in merged.settled], proof=sides.proof())
     if merged.aside is None:
         return ""
-    name = f"{sides.path}.theirs-{(sides.tips()[1] or 'unknown')[:8]}"
+    name = layout.aside(sides.path, sides.tips()[1] or "unknown")
     files.write(layout.absolute(sides.root, name), merged.aside)
     return f"{sides.path} could not be merged: one version stays, the other is kept as {name}"
 
