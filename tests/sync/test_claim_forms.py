@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from gastown.model.errors import RaceLost
-from gastown.services.claims import claims, ownclaims
+from gastown.services.claims import claims, ownclaims, rivals
 from gastown.services.claims.claimrefs import BRANCHES
 from gastown.services.machines.exchange import exchange
 from gastown.services.remote.wire import CLAIMS
@@ -86,7 +86,7 @@ def test_what_lapsed_in_the_other_form_is_taken_over_once(machines: Machines, cl
 
 
 def test_of_two_racers_in_two_forms_never_both_win(machines: Machines, monkeypatch) -> None:
-    monkeypatch.setattr(claims, "_YIELDS", 1.0)
+    monkeypatch.setattr(rivals, "_YIELDS", 1.0)
     towns, rounds = copies(machines, 2), []
     form(towns[1], "branches")
     for number in range(12):
@@ -122,7 +122,7 @@ def test_who_died_before_it_could_give_way_disturbs_nobody_and_cleans_up(
         def die(*_: object, **__: object) -> bool:
             raise KeyboardInterrupt
 
-        patch.setattr(claims, "_sole", die)
+        patch.setattr(claims, "sole", die)
         with pytest.raises(KeyboardInterrupt):
             claims.claim(machines.here, bead, 1, claimant="app/amber")
     assert standing(machines) == [f"{CLAIMS}{bead}", f"{BRANCHES}{bead}"]

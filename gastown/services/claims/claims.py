@@ -15,17 +15,18 @@ from dataclasses import replace
 
 from gastown.model import times
 from gastown.model.address import author
-from gastown.model.errors import GtError, RaceLost
+from gastown.model.errors import GtError
 from gastown.model.ids import is_id
 from gastown.model.merge import Doc
 from gastown.model.merge_bead import Confirmed
 from gastown.runtime import git
 from gastown.runtime.remotes import RemoteUnreachable
-from gastown.services.claims import leases, ownclaims
+from gastown.services.claims import leases, ownclaims, turns
 from gastown.services.claims.badclaims import Unreadable
 from gastown.services.claims.claimrefs import BRANCHES, Claim, mirrored, parse, ref_of
 from gastown.services.claims.claimsight import Standing, foremost, last_seen, look
 from gastown.services.claims.ownclaims import is_ours
+from gastown.services.claims.rivals import in_the_way, require_free, sole
 from gastown.services.remote import takeable, wire
 from gastown.services.remote.wire import Wire
 from gastown.store.gitrepo import Repo, new_commit
@@ -36,8 +37,6 @@ LEASE = "24h"
 TIMEOUT = 15.0
 TIDY_TIMEOUT = 5.0
 _TRIES = 6
-# So long may somebody who claimed in the other form at the same moment take to give way, in seconds.
-_YIELDS = 5.0
 
 
 class Offline(RemoteUnreachable):
@@ -59,19 +58,19 @@ def claim(
 
     A claim that this clone holds already is renewed for the new attempt. The fence is greater than `above`, what was
     known of earlier ones. `force` takes it from whoever has it. `lease` in seconds, else as town.yaml says.
-    Raises RaceLost naming the holder, Offline if the remote cannot be asked (`gt sling --offline` works unconfirmed),
-    NotTaken while it is known to have been rewritten.
+    Raises Taken naming the holder, Offline if the remote cannot be asked (`gt sling --offline` works unconfirmed),
+    NotTaken while it is known to have been rewritten, RaceLost if another gt here is claiming it all the time.
     """
-    with _asked(town, bead_id, timeout) as line:
+    with turns.alone(town, bead_id), _asked(town, bead_id, timeout) as line:
         takeable.require_kept(town, line)
         seen = last_seen(town, bead_id)
         if not seen.claims and ref_of(town, bead_id).startswith(BRANCHES):
-            seen = look(town, line, bead_id)  # what stands there now is no rival of the moment: see `_sole`
+            seen = look(town, line, bead_id)  # what stands there now is no rival of the moment: see `sole`
         said = ""
         for turn in range(_TRIES):
-            if _in_the_way(town, seen, force):
+            if in_the_way(town, seen, force):
                 seen = look(town, line, bead_id)  # the mirror may be old: ask before giving up
-                _require_free(town, seen, force)
+                require_free(town, seen, force)
             over = foremost(town, seen)
             ref = over.ref if over else ref_of(town, bead_id)
             fresh = _write(town, bead_id, attempt, claimant, over, ref, lease, above)
@@ -82,14 +81,14 @@ def claim(
             now = seen.claims.get(ref)
             if now is not None and now.nonce == fresh.nonce:
                 sure = over is not None and ownclaims.is_won(town, over)
-                if _sole(town, line, now, seen, sure=sure, force=force):
+                if sole(town, line, now, seen, sure=sure, force=force):
                     ownclaims.note_won(town, now)
                     return replace(now, tip=seen.tip)
                 seen = look(town, line, bead_id)
             elif said and (now.commit if now else "") == (over.commit if over else ""):
                 # Nobody was faster: another push held the ref's lock for a moment, or the host takes no such refs.
                 _pause(turn)
-        _require_free(town, seen, force)
+        require_free(town, seen, force)
     raise GtError(
         f"the remote does not take the claim on {bead_id}:\n{said}",
         "a host that forbids refs of other names takes branches: gt config set sync.claims branches (where another "
@@ -100,35 +99,26 @@ def claim(
 def release(town: Town, bead_id: str, *, force: bool = False, timeout: float = TIDY_TIMEOUT) -> bool:
     """Give this clone's claim back (`force`: whoever's it is), in whichever form it stands; False if there was none.
 
-    It is deleted only while it is the claim that was seen: one that was taken over stays. Raises Offline.
+    It is deleted only while it is the claim that was seen: one that was taken over stays. Raises Offline,
+    RaceLost if another gt here is claiming it.
     """
-    mine = [one for one in last_seen(town, bead_id).claims.values() if is_ours(town, one)]
-    if not force and not mine:
-        ownclaims.forget(town, bead_id)
-        return False
-    with _asked(town, bead_id, timeout) as line:
-        if force:
-            seen = look(town, line, bead_id)
-            if seen.odd:
-                raise seen.odd
-            mine = list(seen.claims.values())
-        for one in mine:
-            line.push(f":{one.ref}", lease=f"{one.ref}:{one.commit}")
-        left = look(town, line, bead_id) if mine else Standing({})
-    if all(one.commit != was.commit for one in left.claims.values() for was in mine):
-        ownclaims.forget(town, bead_id)
-    return bool(mine) and not any(one.ref in left.claims for one in mine)
-
-
-def let_go(town: Town, bead_id: str) -> str:
-    """`release`, as far as it goes now: what cannot be deleted is deleted at a later sync. Says what is in the way."""
-    if not needed(town):
-        return ""
-    try:
-        release(town, bead_id)
-    except GtError as error:
-        return error.message.splitlines()[0]
-    return ""
+    with turns.alone(town, bead_id, wait=timeout):
+        mine = [one for one in last_seen(town, bead_id).claims.values() if is_ours(town, one)]
+        if not force and not mine:
+            ownclaims.forget(town, bead_id)
+            return False
+        with _asked(town, bead_id, timeout) as line:
+            if force:
+                seen = look(town, line, bead_id)
+                if seen.odd:
+                    raise seen.odd
+                mine = list(seen.claims.values())
+            for one in mine:
+                line.push(f":{one.ref}", lease=f"{one.ref}:{one.commit}")
+            left = look(town, line, bead_id) if mine else Standing({})
+        if all(one.commit != was.commit for one in left.claims.values() for was in mine):
+            ownclaims.forget(town, bead_id)
+        return bool(mine) and not any(one.ref in left.claims for one in mine)
 
 
 def refresh(town: Town, *, timeout: float = TIMEOUT) -> bool:
@@ -205,20 +195,6 @@ def lease_of(town: Town) -> float:
     return town.span("sync.lease", LEASE)
 
 
-def lost_to(town: Town, one: Claim) -> RaceLost:
-    """The refusal of work that another claim stands on: who, where, since when; and why a lapsed lease is waited on."""
-    over = ""
-    if one.until < town.clock() < leases.free_from(town, one):
-        seen = times.ago(town.clock() - leases.watched_since(town, one))
-        over = f"; by this clock that is over, but it was first seen here {seen} ago, and who works on it may yet "
-        over += f"renew it: free from {times.text(leases.free_from(town, one))}"
-    return RaceLost(
-        f"{one.bead} is claimed by {one.claimant} on {one.machine} since {times.text(one.since)} "
-        f"(attempt {one.attempt}, until {times.text(one.until)}){over}",
-        f"it becomes free when it is released or that lease lapses; gt release {one.bead} --force takes it away",
-    )
-
-
 # -- one claim ------------------------------------------------------------------------------------
 @contextlib.contextmanager
 def _asked(town: Town, bead_id: str, timeout: float) -> Iterator[Wire]:
@@ -235,10 +211,6 @@ def _asked(town: Town, bead_id: str, timeout: float) -> Iterator[Wire]:
 
 def _pause(turn: int) -> None:
     time.sleep(random.uniform(0.02, 0.05) * (turn + 1))
-
-
-def _may_replace(town: Town, old: Claim, force: bool) -> bool:
-    return force or is_ours(town, old) or lapsed(town, old)
 
 
 def _write(
@@ -260,7 +232,7 @@ def _write(
     parents = [over.commit.encode()] if over else []
     commit = new_commit(_tree(town.repo), parents, author=author(claimant, town.name), epoch=now, message=message)
     town.repo.put([commit])
-    ownclaims.note_made(town, bead_id, nonce)
+    ownclaims.note_made(town, bead_id, nonce, over=over)
     return parse(town.repo, commit.id.decode(), ref)
 
 
@@ -270,53 +242,3 @@ def _tree(repo: Repo) -> bytes:
     empty = Tree()
     repo.put([empty])
     return bytes(empty.id)
-
-
-# -- in two forms ---------------------------------------------------------------------------------
-def _in_the_way(town: Town, seen: Standing, force: bool) -> GtError | None:
-    """Why what stands there is not to be replaced by us; None if it is. What was won goes on, whoever comes beside."""
-    claims = seen.claims.values()
-    if any(ownclaims.is_won(town, one) for one in claims):
-        return None
-    if seen.odd:
-        return seen.odd
-    return next((lost_to(town, one) for one in claims if not _may_replace(town, one, force)), None)
-
-
-def _require_free(town: Town, seen: Standing, force: bool) -> None:
-    if (error := _in_the_way(town, seen, force)) is not None:
-        raise error
-
-
-def _sole(town: Town, line: Wire, mine: Claim, seen: Standing, *, sure: bool, force: bool) -> bool:
-    """True if the claim of ours that stands at the remote is the only one that counts; False: look again.
-
-    Claims of two forms do not meet in one compare-and-swap, so each claimer looks for the other form after its own
-    push: of any two at least one sees the other. A ref that sees a branch yields. A branch that sees a ref cannot
-    tell whether that one saw it too: it waits for it to yield, and else yields itself. Raises RaceLost or Unreadable,
-    with nothing of ours left at the remote. `sure`: this was so already for the claim it renews.
-    """
-    deadline = time.monotonic() + _YIELDS
-    while True:
-        if mine.ref not in seen.claims or seen.claims[mine.ref].commit != mine.commit:
-            return False
-        rivals = [one for ref, one in seen.claims.items() if ref != mine.ref]
-        bars = _in_the_way(town, replace(seen, claims={one.ref: one for one in rivals}), force)
-        if bars is None:
-            for one in rivals:
-                line.push(f":{one.ref}", lease=f"{one.ref}:{one.commit}")
-            return all(one.fence < mine.fence for one in rivals) and not (rivals and _look_beside(town, line, mine))
-        if sure:
-            return True
-        if not mine.ref.startswith(BRANCHES) or seen.odd or time.monotonic() > deadline:
-            line.push(f":{mine.ref}", lease=f"{mine.ref}:{mine.commit}")
-            look(town, line, mine.bead)
-            raise bars
-        time.sleep(random.uniform(0.1, 0.3))
-        seen = look(town, line, mine.bead)
-
-
-def _look_beside(town: Town, line: Wire, mine: Claim) -> bool:
-    """True if something stands there beside ours."""
-    seen = look(town, line, mine.bead)
-    return seen.odd is not None or list(seen.claims) != [mine.ref]

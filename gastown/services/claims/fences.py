@@ -6,12 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from gastown.model import times
-from gastown.model.errors import GtError, RaceLost
+from gastown.model.errors import GtError
 from gastown.model.queue import Entry
 from gastown.model.rig import Rig
 from gastown.services.claims import claims, ownclaims
 from gastown.services.claims.badclaims import Unreadable
 from gastown.services.claims.claimrefs import Claim
+from gastown.services.claims.rivals import Taken
 from gastown.store.change import Change
 from gastown.store.town import Town
 
@@ -125,7 +126,7 @@ def take_over(town: Town, rig: Rig, *, force: bool = False) -> str:
     former = holder(town, rig)
     try:
         claims.claim(town, subject(rig), 1, claimant=f"{rig.name}/refinery", force=force, lease=LEASE)
-    except RaceLost:
+    except Taken:
         return elsewhere(town, rig) or f"another machine runs the refinery of {rig.name}"
     except GtError as error:
         if one is not None and ownclaims.is_ours(town, one) and one.until > town.clock():

@@ -10,16 +10,18 @@ import contextlib
 import os
 from collections.abc import Iterable
 
+from gastown.services.claims import turns
 from gastown.services.claims.claimrefs import Claim
 from gastown.store import layout, runstate
 from gastown.store.town import Town
 
-_REMEMBERED = 8
+_REMEMBERED = 16
 
 
 def is_ours(town: Town, one: Claim) -> bool:
     """True if this very clone made that claim."""
-    return one.nonce in _nonces(_read(town, one.bead))
+    note = _read(town, one.bead)
+    return one.nonce in _nonces(note) or note.get("won") == one.nonce
 
 
 def is_won(town: Town, one: Claim) -> bool:
@@ -27,17 +29,26 @@ def is_won(town: Town, one: Claim) -> bool:
     return is_ours(town, one) and _read(town, one.bead).get("won") == one.nonce
 
 
-def note_made(town: Town, bead_id: str, nonce: str) -> None:
-    """Remember a claim as ours; before it is pushed, so that a push whose answer was lost is known again."""
-    note = _read(town, bead_id)
-    runstate.write_json(_path(town, bead_id), {**note, "nonces": [*_nonces(note), nonce][-_REMEMBERED:]})
+def note_made(town: Town, bead_id: str, nonce: str, *, over: Claim | None = None) -> None:
+    """Remember a claim as ours; before it is pushed, so that a push whose answer was lost is known again.
+
+    Of many that came to nothing the latest are kept, and always the one that was won, and `over`, which it replaces:
+    it stands until the remote takes the new one.
+    """
+    with turns.alone(town, bead_id):
+        note = _read(town, bead_id)
+        standing = (note.get("won"), over.nonce if over else None)
+        before = _nonces(note)
+        kept = [one for one in before if one in standing or one in before[1 - _REMEMBERED :]]
+        runstate.write_json(_path(town, bead_id), {**note, "nonces": [*kept, nonce]})
 
 
 def note_won(town: Town, one: Claim) -> None:
     """Remember that a claim of ours was seen to be the only one."""
-    note = _read(town, one.bead)
-    if note.get("won") != one.nonce:
-        runstate.write_json(_path(town, one.bead), {**note, "won": one.nonce})
+    with turns.alone(town, one.bead):
+        note = _read(town, one.bead)
+        if note.get("won") != one.nonce:
+            runstate.write_json(_path(town, one.bead), {**note, "won": one.nonce})
 
 
 def is_lost(town: Town, bead_id: str) -> bool:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from gastown.model.address import name_of, rig_of
 from gastown.model.bead import HELD, Bead, work_branch
-from gastown.model.errors import GtError, NotFound, RaceLost
+from gastown.model.errors import GtError, NotFound
 from gastown.model.text import safe
 from gastown.runtime import clones, git
 from gastown.runtime.rescue import PREFIX
 from gastown.services.agents import worksite
 from gastown.services.beads import hook
-from gastown.services.claims import badclaims, claimrefs, claims, forgotten, leases, oddclaims, ownclaims
+from gastown.services.claims import badclaims, claimrefs, claims, forgotten, leases, oddclaims, ownclaims, turns
 from gastown.services.claims.badclaims import Unreadable
 from gastown.services.claims.claimrefs import Claim
 from gastown.services.claims.claims import Offline
+from gastown.services.claims.rivals import Taken, lost_to
 from gastown.services.sessions import attempts
 from gastown.store import layout, runstate
 from gastown.store.change import Change
@@ -31,7 +31,8 @@ OUTCOME = "claim_lost"
 class Tenure:
     """What was found: ids of beads whose claim was confirmed, lost, or given back, and what could not be settled.
 
-    `unreadable`: what stands among the claims at the remote and is none.
+    `unreadable`: what stands among the claims at the remote and is none. `busy`: another gt here is claiming them or
+    giving them back, and they are settled at the next contact.
     """
 
     confirmed: list[str] = field(default_factory=list)
@@ -39,6 +40,7 @@ class Tenure:
     given_back: list[str] = field(default_factory=list)
     trouble: list[GtError] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
+    busy: list[str] = field(default_factory=list)
 
     @property
     def changed(self) -> bool:
@@ -56,7 +58,7 @@ def settle(town: Town, sent: str) -> Tenure:
     if _settled(town, sent):
         return Tenure(unreadable=badclaims.noted(town.root))
     found = _settle(town, town.at(sent))
-    if not (found.trouble or found.changed):
+    if not (found.trouble or found.changed or found.busy):
         mark = {"seen": _seen(town, sent), "at": town.clock()}
         runstate.write_json(layout.run(town.root, "claims-settled.json"), mark, durable=False)
     return found
@@ -76,12 +78,13 @@ def _seen(town: Town, sent: str) -> str:
 
 def _settle(town: Town, sent: View) -> Tenure:
     found = Tenure(unreadable=oddclaims.look(town))
-    for bead in _held_here(town, found):
+    for bead_id in _held_here(town):
         try:
-            _keep(town, bead, found)
-        except RaceLost as error:
-            _lose(town, bead, error.message)
-            found.lost.append(bead.id)
+            with turns.tried(town, bead_id) as free:
+                if free:
+                    _settle_one(town, bead_id, found)
+                else:
+                    found.busy.append(bead_id)
         except Offline as error:
             found.trouble.append(error)
             return found
@@ -94,43 +97,48 @@ def _settle(town: Town, sent: View) -> Tenure:
         found.lost.append(bead.id)
     for one in claims.held_here(town):
         try:
-            if _is_over(town, sent, one) and claims.release(town, one.bead):
-                found.given_back.append(one.bead)
+            with turns.tried(town, one.bead) as free:
+                if not free:
+                    found.busy.append(one.bead)  # by a sling, of which the bead says nothing yet
+                elif _is_over(town, sent, one) and claims.release(town, one.bead):
+                    found.given_back.append(one.bead)
         except GtError as error:
             found.trouble.append(error)
     return found
 
 
-def _held_here(town: Town, found: Tenure) -> Iterable[Bead]:
-    here = town.machine
-    for row in town.index().rows:
-        if row.machine != here or row.status not in (*HELD, "merging"):
-            continue
-        try:
-            bead = town.bead(row.id)
-        except GtError as error:
-            found.trouble.append(error)
-            continue
-        if bead.branch and bead.assignee:
-            yield bead
+def _settle_one(town: Town, bead_id: str, found: Tenure) -> None:
+    bead = town.bead(bead_id)
+    if not (bead.branch and bead.assignee and _works(town, bead_id, town.machine)):
+        return
+    try:
+        _keep(town, bead, found)
+    except Taken as error:
+        _lose(town, bead, error.message)
+        found.lost.append(bead.id)
+
+
+def _held_here(town: Town) -> list[str]:
+    rows = town.index().rows
+    return [row.id for row in rows if row.machine == town.machine and row.status in (*HELD, "merging")]
 
 
 # -- kept -----------------------------------------------------------------------------------------
 def _keep(town: Town, bead: Bead, found: Tenure) -> None:
-    """Claim it, or renew the claim where that is due; raises RaceLost if somebody else has it."""
+    """Claim it, or renew the claim where that is due; raises Taken if somebody else has it."""
     one = claims.held(town, bead.id)
     if one is not None:
         forgotten.regain(town, bead, one)
     new = one is None or not ownclaims.is_ours(town, one)
-    if one is None or new or claims.is_due(town, one) or _says_less(one, bead):
+    if one is None or new or claims.is_due(town, one) or _says_other(one, bead):
         above = (bead.fence or 0) if one is None or new else one.fence - 1
         one = claims.claim(town, bead.id, bead.attempt, claimant=str(bead.assignee), above=above)
     if one.fence != bead.fence and town.transact("claim", lambda change: _confirm(change, bead, one)):
         found.confirmed.append(bead.id)
 
 
-def _says_less(one: Claim, bead: Bead) -> bool:
-    return (one.claimant, one.machine) != (bead.assignee, bead.machine) or one.attempt < bead.attempt
+def _says_other(one: Claim, bead: Bead) -> bool:
+    return (one.claimant, one.machine, one.attempt) != (bead.assignee, bead.machine, bead.attempt)
 
 
 def _confirm(change: Change, seen: Bead, one: Claim) -> bool:
@@ -153,12 +161,12 @@ def _confirm(change: Change, seen: Bead, one: Claim) -> bool:
 # -- given back -----------------------------------------------------------------------------------
 def _is_over(town: Town, sent: View, one: Claim) -> bool:
     """True if the work behind a claim has ended, here and in what the remote holds."""
-    return not (_works(town, one, town.machine) or _works(sent, one, town.machine))
+    return not (_works(town, one.bead, town.machine) or _works(sent, one.bead, town.machine))
 
 
-def _works(view: View, one: Claim, here: str) -> bool:
+def _works(view: View, bead_id: str, here: str) -> bool:
     try:
-        bead = view.bead(one.bead)
+        bead = view.bead(bead_id)
     except NotFound:
         return False
     return bead.machine == here and bead.status in (*HELD, "merging")
@@ -186,7 +194,7 @@ def _lost_sessions(town: Town, found: Tenure) -> list[Bead]:
 def _to_whom(town: Town, bead: Bead) -> str:
     one = claims.known(town, bead.id)
     if one is not None:
-        return claims.lost_to(town, one).message
+        return lost_to(town, one).message
     return f"{bead.id} is worked on by {bead.assignee} on {bead.machine}"
 
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from gastown.model import times
-from gastown.services.claims import claims, ownclaims
+from gastown.model.bead import HELD
+from gastown.model.errors import GtError
+from gastown.services.claims import claims, ownclaims, turns
 from gastown.services.claims.badclaims import Unreadable
 from gastown.services.claims.claimrefs import Claim, parse
 from gastown.services.claims.claims import Offline
+from gastown.services.claims.rivals import lost_to
 from gastown.services.remote import takeable
 from gastown.services.sling.claim import Chosen, Ticket
 from gastown.services.sync import sync
@@ -59,7 +64,7 @@ def _unasked(town: Town, chosen: Chosen, mine: Claim | None, force: bool) -> Tic
         return Ticket(mine.fence, chosen.attempt)
     known = claims.held(town, chosen.bead.id)
     if known is not None and mine is None and not (force or claims.lapsed(town, known)):
-        raise claims.lost_to(town, known)
+        raise lost_to(town, known)
     return Ticket(None, max(chosen.attempt, known.attempt + 1 if known else 1))
 
 
@@ -75,6 +80,14 @@ def _up_to_date(town: Town, mine: Claim) -> Claim:
 
 
 def give_back(town: Town, bead_id: str, ticket: Ticket | None) -> None:
-    """The work did not start after all: a claim that was made for it is not kept from others."""
-    if ticket is not None and ticket.fresh:
-        claims.let_go(town, bead_id)
+    """The work did not start after all: a claim that was made for it is not kept from others.
+
+    It is all the same if it cannot be given back now, or is wanted here: what nobody works under is given back at the
+    next sync.
+    """
+    if ticket is None or not ticket.fresh:
+        return
+    with contextlib.suppress(GtError), turns.alone(town, bead_id, wait=claims.TIDY_TIMEOUT):
+        bead = town.bead(bead_id)
+        if bead.machine != town.machine or bead.status not in (*HELD, "merging"):
+            claims.release(town, bead_id)

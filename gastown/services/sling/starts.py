@@ -16,7 +16,7 @@ from gastown.services.agents.launch import Agent
 from gastown.services.agents.worksite import Base
 from gastown.services.beads import beads
 from gastown.services.beads.targets import Target
-from gastown.services.claims import claims
+from gastown.services.claims import claims, turns
 from gastown.services.landing import landed
 from gastown.services.sessions import attempts, dispatch
 from gastown.services.sling import claim, contest
@@ -164,8 +164,21 @@ def begin(run: Run, bead: Bead, order: Order, agent: Agent, context: str = "") -
 
 
 def _claim(run: Run, order: Order, sid: str) -> tuple[Claim | Held | Waits, Order]:
-    """Put it on a hook; where the town has a remote, the right to it is won there in between."""
-    town, order = run.town, replace(order, contested=claims.needed(run.town))
+    """Put it on a hook; where the town has a remote, the right to it is won there in between.
+
+    From the first look at the bead to its hook nobody else of this machine claims it or gives it back.
+    """
+    town = run.town
+    if claims.needed(town):
+        with turns.alone(town, order.bead):
+            return _contested(run, replace(order, contested=True), sid)
+    found = claim.claim(town, run.rig, order, sid)
+    assert not isinstance(found, Chosen)
+    return found, order
+
+
+def _contested(run: Run, order: Order, sid: str) -> tuple[Claim | Held | Waits, Order]:
+    town = run.town
     found = claim.claim(town, run.rig, order, sid)
     if isinstance(found, Chosen):
         again = order.restart or order.takes_from is not None
