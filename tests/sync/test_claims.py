@@ -12,7 +12,7 @@ import pytest
 
 from gastown.deacon.loop import once
 from gastown.model import times
-from gastown.model.errors import NotFound, RaceLost, Refused
+from gastown.model.errors import GtError, NotFound, RaceLost, Refused
 from gastown.services.beads import beads
 from gastown.services.claims import claims
 from gastown.services.health import status
@@ -294,6 +294,72 @@ def test_a_claim_of_which_nothing_else_has_come_is_taken_away_by_force(machines:
     assert "gt release" in machines.refused(machines.here, bead).hint
     assert release.release(machines.here, machines.here.bead(bead), force=True).former == "app/amber on brick"
     assert machines.claims() == []
+
+
+def test_force_takes_open_work_from_nobody_but_whom_it_was_seen_with(machines: Machines) -> None:
+    bead, cedar = machines.bead(), machines.ground.add("cedar")
+    claims.claim(machines.there, bead, 1, claimant="app/amber")
+    claims.refresh(machines.here)
+    assert claims.release(machines.there, bead)
+    claims.claim(cedar, bead, 1, claimant="app/birch")
+    with pytest.raises(RaceLost, match=f"{bead} is claimed by app/birch on cedar"):
+        release.release(machines.here, machines.here.bead(bead), force=True)
+    assert claims.current(cedar, bead).machine == "cedar"
+    assert machines.refused(machines.here, bead).code == "race_lost"
+    # Now it is known here whose it is, and a claim that was renewed meanwhile is still the same.
+    claims.claim(cedar, bead, 2, claimant="app/birch")
+    assert release.release(machines.here, machines.here.bead(bead), force=True).former == "app/birch on cedar"
+    assert machines.claims() == []
+
+
+def test_force_takes_held_work_from_nobody_but_whom_it_was_seen_with(machines: Machines) -> None:
+    bead, cedar = machines.bead(), machines.ground.add("cedar")
+    machines.started(machines.there, bead, "sleep 60")
+    machines.meet()
+    seen = machines.here.bead(bead)
+    release.release(machines.there, machines.there.bead(bead))
+    exchange(machines.there)
+    exchange(machines.there)
+    exchange(cedar)
+    claims.claim(cedar, bead, 2, claimant="app/birch")
+    with pytest.raises(RaceLost, match=f"{bead} is claimed by app/birch on cedar"):
+        release.release(machines.here, seen, force=True)
+    assert machines.here.bead(bead).held
+    assert claims.current(cedar, bead).claimant == "app/birch"
+    assert release.release(machines.here, machines.here.bead(bead), force=True).former == "app/birch on cedar"
+    assert machines.claims() == []
+    with pytest.raises(RaceLost, match="was given to nobody meanwhile"):
+        release.release(machines.here, seen, force=True)
+
+
+def test_who_claims_what_force_has_freed_keeps_it(machines: Machines, monkeypatch) -> None:
+    """Between the word that work is free and the end of its claim somebody else may be first."""
+    bead, cedar = machines.bead(), machines.ground.add("cedar")
+    machines.started(machines.there, bead, "sleep 60")
+    machines.meet()
+
+    def then(town: Town) -> None:
+        exchange(town)
+        exchange(machines.there)  # brick hears that it is free, and gives its claim back
+        exchange(cedar)
+        claims.claim(cedar, bead, 2, claimant="app/birch")
+
+    monkeypatch.setattr("gastown.services.machines.exchange.exchange", then)
+    release.release(machines.here, machines.here.bead(bead), force=True)
+    assert claims.current(cedar, bead).claimant == "app/birch"
+
+
+def test_a_claim_that_the_remote_does_not_let_go_is_told(machines: Machines) -> None:
+    bead = machines.bead()
+    claims.claim(machines.there, bead, 1, claimant="app/amber")
+    claims.refresh(machines.here)
+    hook = machines.ground.remote / "hooks" / "update"
+    hook.parent.mkdir(exist_ok=True)
+    hook.write_text("#!/bin/sh\necho not by you >&2\nexit 1\n")
+    hook.chmod(0o755)
+    with pytest.raises(GtError, match=f"the remote keeps the claim of app/amber on brick on {bead}") as told:
+        release.release(machines.here, machines.here.bead(bead), force=True)
+    assert "not by you" in told.value.message
 
 
 def test_a_holder_whose_clock_is_ahead_holds_no_longer_than_its_lease(machines: Machines, clock) -> None:

@@ -26,7 +26,7 @@ from gastown.services.claims.badclaims import Unreadable
 from gastown.services.claims.claimrefs import BRANCHES, Claim, mirrored, parse, ref_of
 from gastown.services.claims.claimsight import Standing, foremost, last_seen, look
 from gastown.services.claims.ownclaims import is_ours
-from gastown.services.claims.rivals import in_the_way, require_free, sole
+from gastown.services.claims.rivals import in_the_way, lost_to, require_free, sole
 from gastown.services.remote import takeable, wire
 from gastown.services.remote.wire import Wire
 from gastown.store.gitrepo import Repo, new_commit
@@ -96,29 +96,58 @@ def claim(
     )
 
 
-def release(town: Town, bead_id: str, *, force: bool = False, timeout: float = TIDY_TIMEOUT) -> bool:
-    """Give this clone's claim back (`force`: whoever's it is), in whichever form it stands; False if there was none.
+def release(town: Town, bead_id: str, *, only: Claim | None = None, timeout: float = TIDY_TIMEOUT) -> bool:
+    """Give this clone's claim back, in whichever form it stands; False if there was none. `only`: take that one away.
 
-    It is deleted only while it is the claim that was seen: one that was taken over stays. Raises Offline,
-    RaceLost if another gt here is claiming it.
+    It is deleted only while it is the claim that was seen: one that was taken over stays, and where somebody else
+    stands instead of `only` (whose it was, renewed or not), Taken names them. Raises Offline, RaceLost if another gt
+    here is claiming it.
     """
     with turns.alone(town, bead_id, wait=timeout):
-        mine = [one for one in last_seen(town, bead_id).claims.values() if is_ours(town, one)]
-        if not force and not mine:
-            ownclaims.forget(town, bead_id)
+        return _give_back(town, bead_id, timeout) if only is None else _take_away(town, only, timeout)
+
+
+def _give_back(town: Town, bead_id: str, timeout: float) -> bool:
+    mine = [one for one in last_seen(town, bead_id).claims.values() if is_ours(town, one)]
+    if not mine:
+        ownclaims.forget(town, bead_id)
+        return False
+    with _asked(town, bead_id, timeout) as line:
+        for one in mine:
+            line.push(f":{one.ref}", lease=f"{one.ref}:{one.commit}")
+        left = look(town, line, bead_id)
+    if all(one.commit != was.commit for one in left.claims.values() for was in mine):
+        ownclaims.forget(town, bead_id)
+    return not any(one.ref in left.claims for one in mine)
+
+
+def _take_away(town: Town, only: Claim, timeout: float) -> bool:
+    with _asked(town, only.bead, timeout) as line:
+        seen = look(town, line, only.bead)
+        found, other = _holding(seen, only), foremost(town, seen)
+        if found is None and other is not None:
+            raise lost_to(town, other)
+        if found is None:
             return False
-        with _asked(town, bead_id, timeout) as line:
-            if force:
-                seen = look(town, line, bead_id)
-                if seen.odd:
-                    raise seen.odd
-                mine = list(seen.claims.values())
-            for one in mine:
-                line.push(f":{one.ref}", lease=f"{one.ref}:{one.commit}")
-            left = look(town, line, bead_id) if mine else Standing({})
-        if all(one.commit != was.commit for one in left.claims.values() for was in mine):
-            ownclaims.forget(town, bead_id)
-        return bool(mine) and not any(one.ref in left.claims for one in mine)
+        for turn in range(_TRIES):
+            pushed = line.push(f":{found.ref}", lease=f"{found.ref}:{found.commit}")
+            found = _holding(look(town, line, only.bead), only)
+            if found is None:
+                return True
+            _pause(turn)  # it was renewed at this moment, or the host forbids it
+    raise GtError(
+        f"the remote keeps the claim of {only.claimant} on {only.machine} on {only.bead}:\n{git.tail(pushed.err)}",
+        "see whether you may delete refs there, then again",
+    )
+
+
+def _holding(seen: Standing, only: Claim) -> Claim | None:
+    return next((one for one in seen.claims.values() if is_one_holding(one, only)), None)
+
+
+def is_one_holding(one: Claim, other: Claim) -> bool:
+    """True if it is the same claim, renewed or not: who renews keeps its fence, and since when it is theirs."""
+    return all(getattr(one, key) == getattr(other, key) for key in ("claimant", "machine", "fence", "since"))
 
 
 def refresh(town: Town, *, timeout: float = TIMEOUT) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from dataclasses import dataclass
@@ -9,11 +10,12 @@ from pathlib import Path
 
 from gastown.model.address import name_of, rig_of
 from gastown.model.bead import Bead
-from gastown.model.errors import GtError, NotFound, Refused
+from gastown.model.errors import GtError, NotFound, RaceLost, Refused
 from gastown.runtime import plain, presets, sessions, shell
 from gastown.runtime.sessions import SessionRecord
 from gastown.services.agents import launch, orphaned, polecats, worksite
-from gastown.services.claims import claims, ownclaims
+from gastown.services.claims import claims, ownclaims, turns
+from gastown.services.claims.rivals import Taken, lost_to
 from gastown.services.sessions import attempts, dispatch
 from gastown.store import layout, runstate
 from gastown.store.change import Change
@@ -52,12 +54,13 @@ def release(town: Town, bead: Bead, *, force: bool = False) -> Released:
     """Put held work back to open: its tree is saved, then it is nobody's, then its session ends. Open: nothing changes.
 
     Refused for what is not held, and without `force` for work on another machine. With `force` a claim that another
-    machine has on open work is taken away, too: it was made there, and nothing else of it has come here.
+    machine has on open work is taken away, too: it was made there, and nothing else of it has come here. Raises Taken
+    where that has gone to somebody else by now.
     """
     if bead.status == "open":
         _stop_leftover(town, bead)
         one = claims.known(town, bead.id) if force and claims.needed(town) else None
-        if one is not None and not ownclaims.is_ours(town, one) and claims.release(town, bead.id, force=True):
+        if one is not None and not ownclaims.is_ours(town, one) and claims.release(town, bead.id, only=one):
             return Released(bead.id, f"{one.claimant} on {one.machine}", bead.branch or "")
         if dispatch.QUEUED in bead.labels:
             town.transact("release", lambda change: _unqueue(change, bead.id))
@@ -80,14 +83,29 @@ def release(town: Town, bead: Bead, *, force: bool = False) -> Released:
 
 
 def _release_elsewhere(town: Town, bead: Bead) -> Released:
-    """Take work from another machine: it is told so by the sync, then its claim is taken away. Raises Offline."""
+    """Take work from another machine: it is told so by the sync, then its claim is taken away.
+
+    Only from whom it was seen to be with: raises Taken for somebody else's claim of which nothing was known here, who
+    is known from then on; RaceLost where the bead itself went on. Raises Offline.
+    """
     from gastown.services.machines.exchange import exchange
 
-    claims.current(town, bead.id)
-    town.transact("release", lambda change: _open(change, bead, ""))
-    exchange(town)
-    claims.release(town, bead.id, force=True)
-    return Released(bead.id, str(bead.assignee), bead.branch or "")
+    with turns.alone(town, bead.id):
+        known, one = claims.known(town, bead.id), claims.current(town, bead.id)
+        now = town.bead(bead.id)
+        if (now.assignee, now.machine, now.branch) != (bead.assignee, bead.machine, bead.branch):
+            raise RaceLost(f"{bead.id} was given to {now.assignee or 'nobody'} meanwhile", f"gt show {bead.id}")
+        theirs = one is None or (one.claimant, one.machine) == (bead.assignee, bead.machine)
+        if one is not None and not theirs and not (known and claims.is_one_holding(one, known)):
+            raise lost_to(town, one)
+        town.transact("release", lambda change: _open(change, bead, ""))
+        exchange(town)
+        if one is not None:
+            # Who has claimed it since then has it by right.
+            with contextlib.suppress(Taken):
+                claims.release(town, bead.id, only=one)
+    former = str(bead.assignee) if theirs or one is None else f"{one.claimant} on {one.machine}"
+    return Released(bead.id, former, bead.branch or "")
 
 
 def _save(town: Town, address: str) -> str:

@@ -193,7 +193,7 @@ def _take_claims(
     Others learn first that the work is free. A claim on what waits to be merged stays: by it the refinery knows whose
     work it may land.
     """
-    from gastown.services.claims import badclaims, claims, fences
+    from gastown.services.claims import badclaims, claims, fences, rivals
     from gastown.services.machines import exchange
 
     if not claims.needed(town):
@@ -210,10 +210,10 @@ def _take_claims(
             # Somebody else may have it by now: theirs stays.
             try:
                 now = claims.current(town, subject, timeout=claims.TIDY_TIMEOUT)
-            except badclaims.Unreadable:
-                continue  # nobody's, as far as it says; the sync names it
-            if now is not None and now.machine == name and claims.release(town, subject, force=True):
-                taken.append(subject)
+                if now is not None and now.machine == name and claims.release(town, subject, only=now):
+                    taken.append(subject)
+            except (badclaims.Unreadable, rivals.Taken):
+                continue  # the first is nobody's, as far as it says; the sync names it
     except GtError as error:
         # One that does not answer is not asked again for each.
         why = error.message.splitlines()[0]
