@@ -13,6 +13,7 @@ import pytest
 from gastown.deacon.loop import once
 from gastown.model import times
 from gastown.model.errors import GtError, NotFound, RaceLost, Refused
+from gastown.model.row import Row
 from gastown.services.beads import beads
 from gastown.services.claims import claims
 from gastown.services.health import status
@@ -383,6 +384,43 @@ def test_what_was_handed_in_under_a_lower_fence_is_never_landed(machines: Machin
     merge = next(row for row in machines.here.index().rows if row.type == "merge" and row.source == bead)
     assert merge.closed_reason == "claim_lost"
     assert git("ls-tree", "--name-only", "main", cwd=machines.origin) == "README.md"
+
+
+def handed_in(town: Town, bead: str) -> Row:
+    """The merge bead of work, as a machine knows it."""
+    return next(row for row in town.index().rows if row.type == "merge" and row.source == bead)
+
+
+def test_what_was_handed_in_under_another_claim_of_the_same_number_is_never_landed(machines: Machines) -> None:
+    """Where a claim went before its bead had come, the next one counts from where it knows."""
+    bead = machines.bead()
+    machines.ended(machines.there, machines.started(machines.there, bead))
+    git("update-ref", "-d", f"refs/gt/claims/{bead}", cwd=machines.ground.remote)
+    machines.started(machines.here, bead, "sleep 60")
+    assert machines.here.bead(bead).fence == machines.there.bead(bead).fence == 1
+    assert machines.land(machines.there).landed == ()
+    assert handed_in(machines.there, bead).closed_reason == "claim_lost"
+    assert git("ls-tree", "--name-only", "main", cwd=machines.origin) == "README.md"
+    machines.meet()
+    assert machines.there.bead(bead).assignee == machines.here.bead(bead).assignee
+    assert machines.there.bead(bead).machine == "anvil"
+
+
+def test_work_whose_claim_says_something_else_of_its_own_machine_waits_until_that_is_settled(
+    machines: Machines,
+) -> None:
+    bead = machines.bead()
+    machines.ended(machines.here, machines.started(machines.here, bead))
+    claims.claim(machines.here, bead, 2, claimant="app/other")
+    report = machines.land(machines.here)
+    assert report.landed == ()
+    assert [why for _, why in report.waiting] == [
+        f"the claim on {bead} is app/other on anvil, attempt 2; gt sync settles it"
+    ]
+    exchange(machines.here)
+    held = claims.current(machines.here, bead)
+    assert (held.claimant, held.attempt, held.fence) == (machines.here.bead(bead).assignee, 1, 1)
+    assert [one[1] for one in refinery.run_once(machines.here, RIG).landed] == [bead]
 
 
 def test_work_closed_there_is_not_begun_here(machines: Machines) -> None:

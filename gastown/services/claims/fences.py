@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from gastown.model import times
+from gastown.model.bead import parse_branch
 from gastown.model.errors import GtError
 from gastown.model.queue import Entry
 from gastown.model.rig import Rig
@@ -42,6 +43,8 @@ class Checked:
 def check(town: Town, entries: Iterable[Entry]) -> Checked:
     """Hold the fences of entries against the claims at the remote; one that is lower is never landed.
 
+    Nor is one that is equal, but of other work: where a claim was taken away before its bead was synced, the next has
+    the same number.
     Where the remote does not answer, a claim whose lease runs is enough: nobody can have taken it.
     """
     found, entries = Checked(), [entry for entry in entries if entry.source]
@@ -56,11 +59,32 @@ def check(town: Town, entries: Iterable[Entry]) -> Checked:
             continue
         if one is None or entry.fence is None or one.fence < entry.fence:
             found.waits.append((entry, f"the claim on {entry.source} is not confirmed; gt sync settles it"))
-        elif one.fence > entry.fence:
+        elif one.fence > entry.fence or _is_of_another(town, one, entry):
             found.lost.append((entry, one))
+        elif not _is_of(town, one, entry):
+            said = f"{one.claimant} on {one.machine}, attempt {one.attempt}"
+            found.waits.append((entry, f"the claim on {entry.source} is {said}; gt sync settles it"))
         elif not asked and one.until < town.clock():
             found.waits.append((entry, f"offline: the claim on {entry.source} has lapsed, and nobody can be asked"))
     return found
+
+
+def _is_of_another(town: Town, one: Claim, entry: Entry) -> bool:
+    """True if a claim of the same fence is surely somebody else's: worker and machine are not those of the entry."""
+    return one.claimant != entry.worker and one.machine != _machine(town, entry)
+
+
+def _is_of(town: Town, one: Claim, entry: Entry) -> bool:
+    """True if it is the claim under which the entry was made; its holder may not have said of the last attempt yet."""
+    attempt = parse_branch(entry.branch)[2]
+    alike = (one.claimant, one.machine) == (entry.worker, _machine(town, entry))
+    return alike and (one.attempt <= attempt or not attempt)
+
+
+def _machine(town: Town, entry: Entry) -> str | None:
+    """Where the entry was made; None if its work goes on elsewhere by now."""
+    row = town.index().by_id.get(entry.source)
+    return row.machine if row is not None and row.branch == entry.branch else None
 
 
 def put_out(town: Town, rig: Rig, lost: Iterable[tuple[Entry, Claim]]) -> None:
