@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from gastown.model.errors import GtError, Refused
+from gastown.model.merge import Settled
 from gastown.services.agents import wiring
 from gastown.services.mail.mailbox import content, letters
 from gastown.services.sync import settle, unfinished
@@ -936,6 +937,27 @@ def test_what_a_merge_noted_that_was_given_up_is_forgotten(ground: Ground, clock
     assert settle.pending(here.root) == []
     sync(here)
     assert sorted(row.title for row in here.index().rows) == ["Gone", "Parent", "ours", "theirs"]
+    check_clean(here)
+
+
+@pytest.mark.parametrize("meanwhile", ["_came", "_settle"])
+def test_two_that_settle_at_once_take_what_the_other_did_for_done(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    """The deacon and a hook of git's: whoever comes second finds the notes gone, not broken."""
+    here = ground.towns["anvil"]
+    sync(here)
+    never = {"holds": "0" * 40} if meanwhile == "_settle" else {}
+    told = settle.told(here.root, [("town.yaml", Settled("runtime", "a", "b"))], proof=never)
+    real = getattr(settle, meanwhile)
+
+    def other_first(*args: object) -> object:
+        Path(told).unlink(missing_ok=True)
+        return real(*args)
+
+    monkeypatch.setattr(settle, meanwhile, other_first)
+    settle.after(here)
+    assert [event for event in here.events() if event["type"] == "sync_conflict_resolved"] == []
     check_clean(here)
 
 

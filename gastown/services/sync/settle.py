@@ -110,14 +110,21 @@ def pending(root: str) -> list[str]:
 
 
 def _notes(root: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Those of the notes that are still there: another process may settle them at the same time."""
     found = {}
     for name in names:
         path = os.path.join(_folder(root), name)
         note = runstate.read_json(path)
+        if note is None and not os.path.exists(path):
+            continue
         if not isinstance(note, dict):
             raise GtError(f"{path} cannot be read", "it may hold a bead that lost its id; look into it, then move it")
         found[name] = note
     return found
+
+
+def _still(root: str, notes: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    return [note for name, note in notes.items() if os.path.exists(os.path.join(_folder(root), name))]
 
 
 # -- settling -----------------------------------------------------------------------------------------
@@ -143,7 +150,7 @@ def after(town: Town, *, finished: bool = False) -> After:
     town.transact("sync", lambda change: renumber.settle(change, doubled.twice(change, came.beads)), actor="deacon")
     notes = _notes(town.root, names)
     true = {name: note for name, note in notes.items() if _came_true(town, note)}
-    done = town.transact("sync", lambda change: _settle(change, list(true.values()), came), actor="deacon")
+    done = town.transact("sync", lambda change: _settle(change, _still(town.root, true), came), actor="deacon")
     # Last, when every bead has the id that it keeps: what one side made for it under its first one follows at once.
     if came.joined:
         town.transact("sync", lambda change: renumber.settle(change, doubled.spoken_of(change, came.joined)),
@@ -194,7 +201,10 @@ def _bring_back(change: Change, joined: list[tuple[str, str]]) -> None:
 
 def _is_old(root: str, name: str) -> bool:
     """True for a note that has not come true for so long that the merge was given up, not just under way."""
-    age = time.time() - os.stat(os.path.join(_folder(root), name)).st_mtime
+    try:
+        age = time.time() - os.stat(os.path.join(_folder(root), name)).st_mtime
+    except FileNotFoundError:
+        return False
     return age > (_GIVEN_UP if name.startswith(_LOST) else _UNSAID)
 
 
