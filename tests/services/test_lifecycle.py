@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -61,6 +62,31 @@ def test_edits_obey_the_life_cycle(old: dict[str, str] | None, new: dict[str, st
 )
 def test_an_assignee_set_by_hand_is_a_sling(old: dict[str, str] | None, new: dict[str, str], to: str) -> None:
     assert lifecycle.given_to(old, new) == to
+
+
+def test_the_hook_of_a_commit_asks_git_as_often_for_many_files_as_for_few(
+    town: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """git holds the lock on its index meanwhile, for which every other writer waits."""
+    asked: list[int] = []
+    real = subprocess.Popen.__init__
+
+    def counted(self: subprocess.Popen[bytes], *args: object, **kwargs: object) -> None:
+        asked[-1] += 1
+        real(self, *args, **kwargs)  # type: ignore[arg-type]
+
+    for number in (2, 6):
+        with town.change("create") as change:
+            paths = [Path(town.root, change.create("greenplace", title=f"Bead {n}").path) for n in range(number)]
+        for path in paths:
+            path.write_text(path.read_text().replace("Bead", "A bead"))
+        git(town.root, "add", "-A")
+        asked.append(0)
+        with monkeypatch.context() as patch:
+            patch.setattr(subprocess.Popen, "__init__", counted)
+            assert townhooks.staged_problems(town) == []
+        git(town.root, "commit", "-qm", "mine")
+    assert asked[0] == asked[1]
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from gastown.model.errors import InvalidFile, RaceLost, Refused
 from gastown.model.slips import Slip
@@ -16,6 +17,7 @@ from gastown.services.remote import outgoing
 from gastown.services.sync import settle
 from gastown.store import commit, committing, editbases, layout, lock, runstate, treediff
 from gastown.store.fitting import Fitting
+from gastown.store.stale import Versions
 from gastown.store.town import Town
 
 WAKE = "wake"
@@ -47,25 +49,23 @@ def finish_killed(town: Town) -> bool:
 
 def staged_problems(town: Town) -> list[InvalidFile]:
     """What is wrong with what is staged: unusable files, breaches of the life cycle. For `pre-commit`."""
-    older = editbases.pending(town.root)
-    modes = _staged_modes(town)
-    tree = town.repo.head_tree()
-    gone = [path for path, mode in modes.items() if not mode]
-    fitting, moved = Fitting(town.repo, tree, gone=gone), lifecycle.came_from(gone)
-    found = []
-    for path in [path for path, mode in modes.items() if mode]:
-        problem = InvalidFile(path, _OLDER) if path in older else _unfit(fitting, path, modes[path])
-        problem = problem or _staged(town, tree, path, moved)
+    staged = _staged(town)
+    gone = [path for path, (mode, _) in staged.items() if not mode]
+    look = _Look(town, staged, gone)
+    fitting, found = Fitting(town.repo, look.tree, gone=gone), []
+    for path, (mode, sha) in staged.items():
+        problem = (_unfit(fitting, path, mode) or look.problem(path, mode, sha)) if mode else None
         if problem is not None:
             found.append(problem)
     return found
 
 
-def _staged_modes(town: Town) -> dict[str, int]:
-    """The mode of every path that is staged otherwise than HEAD has it; 0 for what is to be removed."""
-    args = ["diff", "--cached", "--raw", "-z", "--no-renames"]
+def _staged(town: Town) -> dict[str, tuple[int, bytes]]:
+    """Mode and blob of every path that is staged otherwise than HEAD has it; mode 0 for what is to be removed."""
+    args = ["diff", "--cached", "--raw", "-z", "--no-abbrev", "--no-renames"]
     fields = git.run(args, cwd=town.root, env=_index()).fields()
-    return {path: int(meta.split()[1], 8) for meta, path in zip(fields[::2], fields[1::2], strict=True)}
+    metas = ((path, meta.split()) for meta, path in zip(fields[::2], fields[1::2], strict=True))
+    return {path: (int(meta[1], 8), meta[3].encode()) for path, meta in metas}
 
 
 def _unfit(fitting: Fitting, path: str, mode: int) -> InvalidFile | None:
@@ -82,19 +82,32 @@ def _index() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if key == "GIT_INDEX_FILE"}
 
 
-def _staged(town: Town, tree: bytes | None, path: str, moved: Mapping[str, str]) -> InvalidFile | None:
-    data = git.run(["show", f":{path}"], cwd=town.root, env=_index(), check=False)
-    if data.code:
-        return None  # a submodule, or gone from the index meanwhile
-    try:
-        new = lint.parse(path, data.out, town)
-    except InvalidFile as problem:
-        return problem
-    if new is None or town.repo.under_way():
-        return None  # a merge takes states from elsewhere: what is allowed step by step need not be in one
-    if editbases.on_top(town.repo, tree, path, data.out).data != data.out:
-        return InvalidFile(path, _OLDER)
-    return lifecycle.breach(path, lifecycle.before(town.repo, tree, path, new, moved), new)
+class _Look:
+    """Looks at the staged files one by one; git is asked only once for all: it holds its index until we are done."""
+
+    def __init__(self, town: Town, paths: Iterable[str], gone: Iterable[str]) -> None:
+        self.town, self.tree = town, town.repo.head_tree()
+        self._merges = town.repo.under_way()
+        self._older = editbases.pending(town.root)
+        self._versions, self._moved = Versions(town.repo, paths), lifecycle.came_from(gone)
+
+    def problem(self, path: str, mode: int, sha: bytes) -> InvalidFile | None:
+        """What is wrong with the content that is staged for a path."""
+        if not stat.S_ISREG(mode):
+            return None  # a submodule
+        repo, data = self.town.repo, bytes(self.town.repo.get(sha).as_raw_string())
+        try:
+            new = lint.parse(path, data, self.town)
+        except InvalidFile as problem:
+            return problem
+        # A merge takes states from elsewhere: what is allowed step by step need not be in one.
+        judged = new is not None and not self._merges
+        looked = judged or path in self._older
+        if looked and editbases.on_top(repo, self.tree, path, data, self._versions).data != data:
+            return InvalidFile(path, _OLDER)
+        if new is None or not judged:
+            return None
+        return lifecycle.breach(path, lifecycle.before(repo, self.tree, path, new, self._moved), new)
 
 
 def unusable(town: Town) -> list[InvalidFile]:
