@@ -230,8 +230,9 @@ class Change:
         """A person's edit that began from an older version is merged first: with it, others' changes would go."""
         from gastown.store import editbases
 
-        repo, pending = self.town.repo, editbases.pending(self.town.root)
+        repo = self.town.repo
         tree = repo.head_tree()
+        pending = editbases.forget_dropped(repo, tree)
 
         def is_stale(path: str, data: bytes | None) -> bool:
             if path in pending:

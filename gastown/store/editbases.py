@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from gastown.model.errors import GtError
@@ -43,7 +44,7 @@ def remember(root: str, *, started: Mapping[str, bytes | None], replaced: Mappin
 
 
 def forget(root: str, paths: Iterable[str]) -> None:
-    """The edits at these paths are committed."""
+    """The edits at these paths are committed, or dropped."""
     doc = _load(root)
     wanted = [path for path in paths if path in doc["started"]]
     for path in wanted:
@@ -57,11 +58,35 @@ def pending(root: str) -> set[str]:
     return set(_load(root)["started"]) if os.path.exists(_path(root)) else set()
 
 
+def forget_dropped(repo: Repo, tree: bytes | None) -> set[str]:
+    """Forget the edits whose files are as `tree`, that of HEAD, has them; what is `pending` then.
+
+    Nobody goes on with these: the next edit of such a file begins from what HEAD holds. Under the town lock.
+    """
+    there = pending(repo.root)
+    dropped = {path for path in there if _is_as_in(repo, tree, path)}
+    if dropped:
+        forget(repo.root, dropped)
+    return there - dropped
+
+
+def _is_as_in(repo: Repo, tree: bytes | None, path: str) -> bool:
+    try:
+        return not repo.differs(tree, path, files.read_or_none(layout.absolute(repo.root, path)))
+    except OSError:
+        return False  # whatever lies there, it is not what HEAD has
+
+
 class Settled(NamedTuple):
-    """What an edit comes to (None: the file is removed), and in a phrase why that is not just what was saved."""
+    """What an edit comes to (None: the file is removed), and in a phrase why that is not just what was saved.
+
+    `gave_way`: of each key whose value in the saved file did not stay, the one that stays and that one (sync.md:
+    nothing disappears silently).
+    """
 
     data: bytes | None
     why: str = ""
+    gave_way: Mapping[str, tuple[str, str]] = MappingProxyType({})
 
 
 def on_top(repo: Repo, tree: bytes | None, path: str, data: bytes | None, versions: Versions | None = None) -> Settled:
@@ -74,7 +99,10 @@ def on_top(repo: Repo, tree: bytes | None, path: str, data: bytes | None, versio
     doc = _load(repo.root)
     now = repo.blob(tree, path)
     if path in doc["started"]:
-        return _merged(path, _blob(repo, doc["started"][path]), now, data)
+        started = _blob(repo, doc["started"][path])
+        # Nearer to what HEAD holds, it is another edit: the one that was noted was dropped, and nobody looked since.
+        if now is None or data is None or started is None or not stale.is_nearer(path, now, started, data):
+            return _merged(path, started, now, data)
     if now is None or data is None or data == now or path.startswith(layout.FEED + "/"):
         return Settled(data)
     seen = [_blob(repo, sha) for sha, at in doc["replaced"].get(path, []) if at > time.time() - stale.KEPT]
@@ -92,15 +120,15 @@ def on_top(repo: Repo, tree: bytes | None, path: str, data: bytes | None, versio
     if stale.is_staged(repo, path, data):
         return Settled(stale.kept(path, now, data), "put back by git to an older version; its notes and sessions stay")
     found = _merged(path, base, now, data)
-    return Settled(found.data, "an older version was saved; all that came since stays") if found.data == now else found
+    return Settled(now, "an older version was saved; all that came since stays") if found.data == now else found
 
 
 def commit(
     repo: Repo, found: Mapping[str, bytes | None], *, message: str, who: tuple[str, str], epoch: float
-) -> dict[str, str]:
+) -> dict[str, Settled]:
     """Commit edits (path to what lies there, None: removed) as `who`'s, each on top of what HEAD holds.
 
-    Under the town lock. Returns the paths that were committed or put right, each with the phrase of `Settled`.
+    Under the town lock. Returns the paths that were committed or put right, each with what it came to.
     Raises RaceLost.
     """
     tree = repo.head_tree()
@@ -116,13 +144,14 @@ def commit(
             files.make_folders(os.path.dirname(where))
             files.write(where, data)
     forget(repo.root, found)
-    return {path: one.why for path, one in sorted(settled.items()) if path in wanted or one.why}
+    return {path: one for path, one in sorted(settled.items()) if path in wanted or one.why}
 
 
 def _merged(path: str, base: bytes | None, now: bytes | None, data: bytes | None) -> Settled:
     if now is None or data is None:
         return Settled(now if data is None and now != base else data)
-    return Settled(merge_file(path, base, now, data).data, "from an older version; what came since stays")
+    whole = merge_file(path, base, now, data).data
+    return Settled(whole, "from an older version; what came since stays", stale.gave_way(path, data, whole))
 
 
 def _blob(repo: Repo, sha: str) -> bytes | None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gastown.model.errors import InvalidFile
-from gastown.model.merge import text_of
+from gastown.model.merge import MISSING, same, shown, text_of
 from gastown.store import filemerge, git, gitindex, layout, orders
 from gastown.store import yaml as yaml_store
 from gastown.store.gitrepo import Repo, new_blob
@@ -70,6 +70,32 @@ def began_from(path: str, now: bytes, olds: Sequence[bytes], data: bytes) -> byt
         if _distance(there, edited) < least:
             best, least = old, _distance(there, edited)
     return best
+
+
+def is_nearer(path: str, now: bytes, old: bytes, data: bytes) -> bool:
+    """True if an edit which came to `data` is nearer to `now` than to `old`; False if any of them cannot be read."""
+    newest, there, edited = facts(path, now), facts(path, old), facts(path, data)
+    if newest is None or there is None or edited is None:
+        return False
+    return _distance(newest, edited) < _distance(there, edited)
+
+
+def gave_way(path: str, data: bytes, whole: bytes | None) -> dict[str, tuple[str, str]]:
+    """By key where an edit that came to `data` says otherwise than what became of it: the value that stays, and its.
+
+    Content alone cannot tell a value that was taken back from one that an old buffer still had. Notes and sessions are
+    only ever added to: none of an edit's gives way.
+    """
+    after, before = _doc(path, whole) if filemerge.is_document(path) and whole else None, _doc(path, data)
+    if after is None or before is None:
+        return {}
+    keys = [key for key in dict.fromkeys([*after, *before]) if key not in (*_APPENDED, "conflicts")]
+    values = {key: (after.get(key, MISSING), before.get(key, MISSING)) for key in keys}
+    return {key: (_said(one), _said(other)) for key, (one, other) in values.items() if not same(one, other)}
+
+
+def _said(value: object) -> str:
+    return "none" if value is MISSING else shown(value)
 
 
 def is_that(path: str, version: bytes, data: bytes) -> bool:

@@ -69,7 +69,24 @@ def test_only_what_was_edited_in_an_old_buffer_is_taken(town: Town) -> None:
     bead = town.bead(bead_id)
     assert (bead.status, bead.assignee, len(bead.sessions)) == ("in_progress", "greenplace/toast", 1)
     assert bead.doc["priority"] == 0
-    assert said.endswith("edited by hand (from an older version; what came since stays)")
+    assert "edited by hand (from an older version; what came since stays: status in_progress (saved: open), " in said
+
+
+def test_a_value_that_was_taken_back_along_with_another_edit_is_told_with_both_values(town: Town) -> None:
+    """It cannot be told from what an old buffer held, and gives way: then somebody must say so."""
+    bead_id = create(town)
+    with town.change("update") as change:
+        bead = change.bead(bead_id)
+        bead.set("priority", 1)
+        bead.set("labels", ["new", "old"])
+        change.save(bead)
+    text = file(town, bead_id).read_text().replace("priority: 1", "priority: 2").replace("  - new\n", "")
+    said = save(town, bead_id, text.replace("Edit me", "Edited"))
+    bead = town.bead(bead_id)
+    assert (bead.title, bead.doc["priority"], bead.doc["labels"]) == ("Edited", 1, ["new", "old"])
+    assert said.endswith('what came since stays: priority 1 (saved: 2), labels ["new", "old"] (saved: ["old"]))')
+    (told,) = [event["data"] for event in town.events() if event["type"] == "hand_edit"]
+    assert told["gave_way"][bead.path]["priority"] == {"kept": "1", "lost": "2"}
 
 
 def test_a_change_of_gts_own_does_not_take_an_old_buffer_along(town: Town) -> None:

@@ -6,17 +6,22 @@ import os
 import re
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from gastown.deacon import edited
+from gastown.deacon.memory import Memory
 from gastown.deacon.patrols import hand_edits
+from gastown.deacon.pulse import Pulse
+from gastown.deacon.world import World
 from gastown.model.errors import GtError, Refused
 from gastown.runtime.remotes import RemoteUnreachable
 from gastown.services.claims import claims
 from gastown.services.health import status
 from gastown.services.machines.clone import attach_remote, clone
+from gastown.services.sync import townhooks
 from gastown.services.sync.sync import has_news, sync
 from gastown.store.town import Town, open_town
 from tests.conftest import git, run_gt
@@ -177,6 +182,48 @@ def test_an_edit_over_a_newer_version_is_committed_by_nobody_as_it_is(ground: Gr
     assert [item["text"] for item in one.notes] == ["on top\n"]
     path = str(here.bead_path(made))
     assert git("log", "-2", "--format=%an", "--", path, cwd=here.root).split("\n") == ["Pat Overseer", "Pat Overseer"]
+    check_clean(here)
+
+
+def looked_for_by_the_deacon(town: Town) -> None:
+    hand_edits.gather(World(town, Memory(town.root), Pulse(town), since=0.0))
+
+
+@pytest.mark.parametrize(
+    "look", [sync, looked_for_by_the_deacon, townhooks.staged_problems, lambda town: bead(town, "Else")],
+    ids=["sync", "deacon", "hook", "change"],
+)  # fmt: skip
+def test_an_edit_that_was_dropped_leaves_nothing_behind(ground: Ground, look: Callable[[Town], object]) -> None:
+    here = ground.towns["anvil"]
+    made = bead(here, "One", labels=["old"])
+    sync(here)
+    there = ground.add("brick")
+    update(there, made, labels=["new", "old"])
+    sync(there)
+    path = edit(here, made, "status: open", "status: nonsense")
+    sync(here)
+    path.write_text(git("show", f"HEAD:{here.bead_path(made)}", cwd=here.root) + "\n")
+    assert git("status", "--porcelain", cwd=here.root) == ""
+    look(here)
+    edit(here, made, "  - new\n", "")
+    plain(here, "commit", "--all", "--message", "mine")
+    sync(here)
+    assert here.bead(made).doc["labels"] == ["old"]
+
+
+def test_an_edit_that_is_nearer_to_what_came_did_not_begin_before(ground: Ground) -> None:
+    """An older edit was dropped, and nobody has looked since."""
+    here = ground.towns["anvil"]
+    made = bead(here, "One", labels=["old"])
+    sync(here)
+    there = ground.add("brick")
+    update(there, made, labels=["new", "old"], priority=0, description="what to do\n")
+    sync(there)
+    path = edit(here, made, "status: open", "status: nonsense")
+    sync(here)
+    path.write_text(git("show", f"HEAD:{here.bead_path(made)}", cwd=here.root).replace("  - new\n", "") + "\n")
+    sync(here)
+    assert (here.bead(made).doc["labels"], here.bead(made).doc["priority"]) == (["old"], 0)
     check_clean(here)
 
 

@@ -102,6 +102,7 @@ def box_of(path: str) -> str:
 def gather(world: World) -> Evidence:
     """Compare what moved (or all that git says is not committed) with HEAD."""
     town = world.town
+    handedits.forget_dropped(town)
     paths = editable.uncommitted(town.root, editable.PLACES) if world.paths is None else sorted(world.paths)
     if not any(map(editable.kind_of, paths)):
         return Evidence()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import time
@@ -9,11 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from gastown.model.errors import GtError, InvalidFile
-from gastown.model.text import safe, some
+from gastown.model.errors import GtError, InvalidFile, RaceLost
+from gastown.model.text import clip, safe, some
 from gastown.services.files import editable, halves, lifecycle, lint
-from gastown.store import editbases, files, layout, links, shape
+from gastown.store import editbases, files, layout, links, lock, shape
 from gastown.store.change import Change
+from gastown.store.editbases import Settled
 from gastown.store.fitting import Fitting
 from gastown.store.stale import Versions
 from gastown.store.town import Town
@@ -21,6 +23,8 @@ from gastown.store.town import Town
 # An edit counts as finished when its file has been quiet for so long (sync.md): slow editors write in pieces.
 QUIET = 0.25
 _WAIT = 1.5
+# So much of what gave way is said in the words of an event; its data hold all of it.
+_MANY = 5
 
 
 @dataclass(frozen=True)
@@ -40,11 +44,24 @@ def commit(town: Town, paths: list[str]) -> HandEdits:
     busy = _wait(town.root, wanted)
     with town.change("hand_edit", actor="overseer") as change:
         found, invalid = _sorted(town, town.repo.head_tree(), wanted, busy)
-        done = take(change, found, some([layout.bead_of_path(path) or path for path in found]))
+        done = take(change, found, _named(found))
     return HandEdits(tuple(done), tuple(invalid), tuple(sorted(busy)))
 
 
-def take(change: Change, found: Mapping[str, bytes | None], said: str) -> dict[str, str]:
+def _named(paths: Iterable[str]) -> str:
+    return some([layout.bead_of_path(path) or path for path in paths])
+
+
+def forget_dropped(town: Town) -> None:
+    """Forget what was noted of edits that nobody goes on with: their files are as they were committed."""
+    if not editbases.pending(town.root):
+        return
+    # Who holds the lock writes, and does it as well.
+    with contextlib.suppress(RaceLost), lock.town_lock(town.root, "hand_edit", timeout=0):
+        editbases.forget_dropped(town.repo, town.repo.head_tree())
+
+
+def take(change: Change, found: Mapping[str, bytes | None], said: str) -> dict[str, Settled]:
     """Commit edits (path to what lies there, None: removed) as the person's, with one feed event; `said` names them.
 
     An editor that saved over what came meanwhile is merged, not taken as the new truth. Whom a bead was given to
@@ -71,7 +88,7 @@ def take(change: Change, found: Mapping[str, bytes | None], said: str) -> dict[s
         if lifecycle.lets_go(old, new):
             let_go(change, bead, to)
     one = next(iter(done)) if len(done) == 1 else ""
-    facts: dict[str, Any] = {"paths": list(done)} | ({"assign": assign} if assign else {})
+    facts: dict[str, Any] = {"paths": list(done)} | ({"assign": assign} if assign else {}) | _gave_way(done)
     bead, rig = layout.bead_of_path(one), layout.rig_of_path(one)
     change.emit("hand_edit", f"{said} edited by hand{_told(done)}", bead=bead, rig=rig, **facts)
     return done
@@ -136,12 +153,32 @@ def contents(root: str, paths: Iterable[str]) -> dict[str, bytes]:
     return found
 
 
-def _told(done: Mapping[str, str]) -> str:
-    """What became of edits that could not be taken as they were saved (path to phrase), for the feed."""
-    whys = {why: layout.bead_of_path(path) or path for path, why in done.items() if why}
+def _told(done: Mapping[str, Settled]) -> str:
+    """What became of edits that could not be taken as they were saved, for the feed."""
+    whys = {_why(one): layout.bead_of_path(path) or path for path, one in done.items() if one.why}
     if len(done) == 1:
         return "".join(f" ({why})" for why in whys)
-    return "".join(f" ({name}: {why})" for why, name in whys.items())
+    told = [f" ({name}: {why})" for why, name in whys.items()]
+    return "".join(told[:_MANY]) + (f" and {len(told) - _MANY} more" if len(told) > _MANY else "")
+
+
+def _why(one: Settled) -> str:
+    stays = [f"{key} {_short(kept)} (saved: {_short(lost)})" for key, (kept, lost) in one.gave_way.items()]
+    return one.why + (f": {some(stays, _MANY)}" if stays else "")
+
+
+def _short(value: str) -> str:
+    return clip(" ".join(value.split()), 60)
+
+
+def _gave_way(done: Mapping[str, Settled]) -> dict[str, Any]:
+    """The values of saved files that did not stay, beside those that do, for the feed."""
+    found = {
+        path: {key: {"kept": kept[:2000], "lost": lost[:2000]} for key, (kept, lost) in one.gave_way.items()}
+        for path, one in done.items()
+        if one.gave_way
+    }
+    return {"gave_way": found} if found else {}
 
 
 def _doc(path: str, data: bytes | None) -> dict[str, Any] | None:

@@ -75,6 +75,7 @@ def sync(
         if before is not None and town.repo.ref(SEEN) is None:
             _remember(town, before)
         changed = _fetch(town, line, ref, tell) if watched else _fetch_and_look(town, line, tell)
+        handedits.forget_dropped(town)
         report = SyncReport(remote=line.remote)
         if changed:
             unfinished.settle_removals(town)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from gastown.model.errors import InvalidFile, RaceLost, Refused
 from gastown.model.slips import Slip
 from gastown.runtime import git
-from gastown.services.files import lifecycle, lint, rigless
+from gastown.services.files import handedits, lifecycle, lint, rigless
 from gastown.services.mail import mailbox
 from gastown.services.remote import outgoing
 from gastown.services.sync import settle
@@ -49,6 +49,7 @@ def finish_killed(town: Town) -> bool:
 
 def staged_problems(town: Town) -> list[InvalidFile]:
     """What is wrong with what is staged: unusable files, breaches of the life cycle. For `pre-commit`."""
+    handedits.forget_dropped(town)
     staged = _staged(town)
     gone = [path for path, (mode, _) in staged.items() if not mode]
     look = _Look(town, staged, gone)
