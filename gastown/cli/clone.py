@@ -69,9 +69,9 @@ def town_hook(
     rest: Annotated[list[str] | None, typer.Argument(hidden=True)] = None,
 ) -> int:
     """What git's hooks in a town call."""
+    from gastown.services.files.opening import open_town
     from gastown.services.sync import townhooks
     from gastown.store import committing
-    from gastown.store.town import open_town
 
     gt: Ctx = ctx.obj
     if name == "pre-commit":

@@ -92,7 +92,7 @@ class Ctx:
 
     def _open(self, *, forgiving: bool) -> Town:
         if self._town is None:
-            from gastown.store.town import open_town
+            from gastown.services.files.opening import open_town
 
             self._town = open_town(self.root, actor=self.actor, forgiving=forgiving)
             self._town.progress = _Reading().tell

@@ -40,7 +40,7 @@ def run(
     if detach and os.fork():
         os._exit(0)
     from gastown.deacon.loop import Deacon
-    from gastown.store.town import open_town
+    from gastown.services.files.opening import open_town
 
     os.chdir("/")  # the town may be moved or deleted under us
     deacon = Deacon(open_town(root, actor="deacon"), say=None if detach else say)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from gastown.deacon.action import Action
 from gastown.model.errors import GtError
 from gastown.runtime.processes import current
+from gastown.services.files.opening import open_town
 from gastown.store import runstate
-from gastown.store.town import open_town
 
 if TYPE_CHECKING:
     from types import FrameType

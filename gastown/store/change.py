@@ -21,17 +21,20 @@ from gastown.store.index import Index
 from gastown.store.journal import FileOp, Plan
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
     from gastown.store.town import Town
 
 
 class Change:
     """Collects what one act writes. Made by `Town.change`, which holds the town lock meanwhile."""
 
-    def __init__(self, town: Town, verb: str, actor: str) -> None:
+    def __init__(self, town: Town, verb: str, actor: str, *, asked: bool = False) -> None:
         self.town = town
         self.view = town
         self.verb = verb
         self.actor = actor
+        self.asked = asked
         self.now = town.clock()
         self.at = times.text(self.now)
         self._old: dict[str, bytes | None] = {}
@@ -227,27 +230,35 @@ class Change:
         self._adopt_edits()
 
     def _adopt_edits(self) -> None:
-        """A person's edit that began from an older version is merged first: with it, others' changes would go."""
+        """A person's edits of what is written go first, as theirs, by the rules for them.
+
+        One that began from an older version is merged: with it, others' changes would go.
+        """
         from gastown.store import editbases
 
         repo = self.town.repo
         tree = repo.head_tree()
-        pending = editbases.forget_dropped(repo, tree)
-
-        def is_stale(path: str, data: bytes | None) -> bool:
-            if path in pending:
-                return True
-            edited = data is not None and repo.differs(tree, path, data)
-            return edited and editbases.on_top(repo, tree, path, data).data != data
-
-        edited = {path: self._old[path] for path in self._new if is_stale(path, self._old[path])}
+        edited = self._edited(tree, editbases.forget_dropped(repo, tree))
         if not edited:
             return
-        names = ", ".join(sorted(layout.bead_of_path(path) or path for path in edited))
-        editbases.commit(
-            repo, edited, message=f"hand_edit: {names} edited by hand\n", who=repo.person(), epoch=self.now
-        )
-        raise Stale(f"{names} was edited by hand meanwhile, which is kept", "run it again")
+        if self.town.adopt is None or not self.town.adopt(self, edited):
+            # The others go along with what is written (commit.py).
+            stale = {path for path, data in edited.items() if editbases.on_top(repo, tree, path, data).data != data}
+            if not stale:
+                return
+            edited = {path: edited[path] for path in stale}
+            said = f"hand_edit: {_names(edited)} edited by hand\n"
+            editbases.commit(repo, edited, message=said, who=repo.person(), epoch=self.now)
+        raise Stale(f"{_names(edited)} was edited by hand meanwhile, which is kept", "run it again")
+
+    def _edited(self, tree: bytes | None, pending: Collection[str]) -> dict[str, bytes | None]:
+        """What lies in the files that are about to change and is not what HEAD has there."""
+        found = {path: self._old[path] for path, data in self._new.items() if data != self._old[path]}
+        return {
+            path: data
+            for path, data in found.items()
+            if path in pending or (data is not None and self.town.repo.differs(tree, path, data))
+        }
 
     def _check_inside(self, path: str) -> None:
         """No symlink in a town may lead a write out of it."""
@@ -265,6 +276,10 @@ class Change:
         if len(subject) > 200:
             subject = subject[:199] + "…"
         return subject + "\n" + ("\n" + "\n".join(rest) + "\n" if rest else "")
+
+
+def _names(paths: Iterable[str]) -> str:
+    return ", ".join(sorted(layout.bead_of_path(path) or path for path in paths))
 
 
 def _draw(below: int) -> int:

@@ -34,6 +34,9 @@ class Town(LiveView):
         self.clock = clock
         # Where town.yaml cannot be used, the settings last committed stand in for it.
         self.forgiving = False
+        # Takes the edits that a person left where a change writes, by the rules of the services (which open towns so);
+        # without it they go along as they lie.
+        self.adopt: Callable[[Change, Mapping[str, bytes | None]], bool] | None = None
         # True once a change of ours was committed.
         self.wrote = False
         self._machine: str | None = None
@@ -107,12 +110,15 @@ class Town(LiveView):
         self._machine = None
 
     @contextlib.contextmanager
-    def change(self, verb: str, actor: str | None = None, *, timeout: float = 30.0) -> Iterator[Change]:
+    def change(
+        self, verb: str, actor: str | None = None, *, timeout: float = 30.0, asked: bool = False
+    ) -> Iterator[Change]:
         """The block in which a town is altered: written, fed and committed on leaving it, or not at all.
 
         Holds the town lock, so slow work belongs outside. An exception inside writes nothing.
         Raises RaceLost (lock held for `timeout` seconds), Stale (a person edited a file that was read), Refused
-        in a copy of the machine's folder (`identity`).
+        in a copy of the machine's folder (`identity`). `asked`: somebody wants it who can wait until an edit that may
+        not be committed is mended; it raises InvalidFile over one.
         """
         from gastown.store import commit, lock
         from gastown.store.change import Change
@@ -121,16 +127,18 @@ class Town(LiveView):
         with lock.town_lock(self.root, verb, timeout=timeout):
             commit.recover(self.repo)
             self.refresh()
-            change = Change(self, verb, actor or self.actor)
+            change = Change(self, verb, actor or self.actor, asked=asked)
             yield change
             self.wrote = bool(change.finish()) or self.wrote
             self.refresh()
 
-    def transact(self, verb: str, body: Callable[[Change], T], actor: str | None = None) -> T:
-        """Run `body` in a change, again if a file moved under it, at most 5 times."""
+    def transact(
+        self, verb: str, body: Callable[[Change], T], actor: str | None = None, *, asked: bool = False
+    ) -> T:
+        """Run `body` in a change, again if a file moved under it, at most 5 times. `asked`: as for `change`."""
         for attempt in range(1, _TRIES + 1):
             try:
-                with self.change(verb, actor) as change:
+                with self.change(verb, actor, asked=asked) as change:
                     return body(change)
             except Stale:
                 if attempt == _TRIES:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,11 @@ from gastown.deacon.patrols import assigned, hand_edits
 from gastown.deacon.pulse import Pulse
 from gastown.deacon.settings import Settings
 from gastown.deacon.world import World
-from gastown.services.files import editable, handedits, lifecycle
+from gastown.model.errors import InvalidFile
+from gastown.services.files import editable, handedits, lifecycle, opening
 from gastown.services.sync import townhooks
+from gastown.store import layout
+from gastown.store.change import Change
 from gastown.store.town import Town
 from tests.store.towns import git, small_town
 
@@ -62,6 +66,37 @@ def test_edits_obey_the_life_cycle(old: dict[str, str] | None, new: dict[str, st
 )
 def test_an_assignee_set_by_hand_is_a_sling(old: dict[str, str] | None, new: dict[str, str], to: str) -> None:
     assert lifecycle.given_to(old, new) == to
+
+
+def test_a_command_of_gts_takes_an_edit_along_as_a_sync_does(town: Town) -> None:
+    """With its event: a deacon that was down then starts the work all the same."""
+    with town.change("create") as change:
+        bead = change.create("greenplace", title="Mend the roof")
+    path = Path(town.root, bead.path)
+    text = path.read_text().replace("status: open", "status: open\n\nassignee: greenplace/toast")
+    assert save(town, path, text, by_note) == ""
+    (told,) = [event for event in town.events() if event["type"] == "hand_edit"]
+    assert (told["actor"], told["data"]["assign"]) == ("overseer", {bead.id: "greenplace/toast"})
+    assert len(town.bead(bead.id).notes) == 1
+    assert git(town.root, "status", "--porcelain") == ""
+
+
+def test_what_a_command_refuses_stays_as_the_person_left_it(town: Town) -> None:
+    path = held(town)
+    text = path.read_text().replace("in_progress", "deferred")
+    assert "was in_progress and cannot become deferred" in save(town, path, text, by_note)
+    assert path.read_text() == text
+    assert "deferred" not in git(town.root, "show", f"HEAD:{path.relative_to(town.root)}")
+
+
+def test_what_has_to_be_written_down_is_not_held_up_by_an_edit_and_tells_of_it(town: Town) -> None:
+    path = held(town)
+    text = path.read_text().replace("in_progress", "deferred")
+    assert save(town, path, text, partial(by_note, asked=False)) == ""
+    assert len(town.bead(path.stem).notes) == 1
+    (told,) = [event["text"] for event in town.events() if event["type"] == "hand_edit"]
+    assert told.startswith(f"{path.stem} edited by hand, taken along though it should not be: {path.stem} was")
+    assert git(town.root, "status", "--porcelain") == ""
 
 
 def test_the_hook_of_a_commit_asks_git_as_often_for_many_files_as_for_few(
@@ -143,6 +178,23 @@ def by_hook(town: Town, paths: list[str]) -> str:
     return " ".join(map(str, townhooks.staged_problems(town)))
 
 
+def by_note(town: Town, paths: list[str], *, asked: bool = True) -> str:
+    """Somebody says something of what was edited."""
+    ours = opening.open_town(town.root, clock=town.clock)
+
+    def body(change: Change) -> None:
+        for bead in {layout.bead_of_path(path) for path in paths}:
+            one = change.bead(str(bead))
+            one.add_note(change.at, "overseer", "on top")
+            change.save(one)
+
+    try:
+        ours.transact("note", body, asked=asked)
+    except InvalidFile as problem:
+        return str(problem)
+    return ""
+
+
 def save(town: Town, path: Path, text: str, by: Callable[[Town, list[str]], str]) -> str:
     """Save a file and let somebody meet the edit; what is said to be wrong with it."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -151,8 +203,8 @@ def save(town: Town, path: Path, text: str, by: Callable[[Town, list[str]], str]
     return by(town, editable.uncommitted(town.root))
 
 
-anybody = pytest.mark.parametrize("by", [by_sync, by_deacon, by_hook])
-committer = pytest.mark.parametrize("by", [by_sync, by_deacon])
+anybody = pytest.mark.parametrize("by", [by_sync, by_deacon, by_hook, by_note])
+committer = pytest.mark.parametrize("by", [by_sync, by_deacon, by_note])
 
 
 @anybody

@@ -20,6 +20,7 @@ from gastown.services.sessions import dispatch
 from gastown.services.sling import sling
 from gastown.services.sling.starts import refusal
 from gastown.store import files, layout
+from gastown.store.change import Change
 from gastown.store.town import Town
 
 _AGAIN = 600.0
@@ -53,10 +54,13 @@ class LetGo(Action):
 
     def apply(self, town: Town) -> None:
         """Its session is over, and it is nobody's."""
-        with town.change("release", actor="overseer") as change:
+
+        def body(change: Change) -> None:
             if _is_left(change.bead(self.subject)):
                 handedits.let_go(change, self.subject)
                 change.emit("release", f"{self.subject} was let go: {self.why}", bead=self.subject)
+
+        town.transact("release", body, actor="overseer")
 
 
 @dataclass(frozen=True)
@@ -224,10 +228,13 @@ def _unhook(town: Town, bead_id: str) -> None:
     bead = town.bead(bead_id)
     if bead.status != "hooked" or (bead.branch and bead.sessions and bead.machine):
         return
-    with town.change("hand_edit", actor="overseer") as change:
+
+    def body(change: Change) -> None:
         now = change.bead(bead_id)
         if now.status == "hooked" and not (now.branch and now.sessions and now.machine):
             now.move("open")
             change.save(now)
             change.emit("edit", f"{bead_id} is to be slung to {now.assignee}", bead=bead_id,
                         rig=layout.rig_of_path(now.path), keys=["status"])  # fmt: skip
+
+    town.transact("hand_edit", body, actor="overseer")

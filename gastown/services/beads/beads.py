@@ -185,7 +185,7 @@ def update(town: Town, bead_id: str, edit: Edit) -> Written:
             )  # fmt: skip
         return Written(bead, tuple(changed))
 
-    return town.transact("update", body)
+    return town.transact("update", body, asked=True)
 
 
 def _apply(change: Change, bead: Bead, edit: Edit) -> None:
@@ -253,7 +253,7 @@ def note(town: Town, bead_id: str, text: str) -> Bead:
         change.emit("note", f"note on {bead.id}: {first_line(text)}", bead=bead.id, rig=_rig(bead))
         return bead
 
-    return town.transact("note", body)
+    return town.transact("note", body, asked=True)
 
 
 def first_line(text: str, width: int = 100) -> str:
@@ -291,7 +291,7 @@ def close(town: Town, bead_id: str, reason: str, *, force: bool = False) -> Writ
         change.emit("close", f"closed {bead.id}: {first_line(reason)}", bead=bead.id, rig=_rig(bead))
         return Written(bead, ("closed", "status"))
 
-    return town.transact("close", body)
+    return town.transact("close", body, asked=True)
 
 
 def _open_merges(change: Change, bead: Bead) -> list[Row]:
@@ -319,7 +319,7 @@ def reopen(town: Town, bead_id: str) -> Written:
         )
         return Written(bead, ("closed", "status"))
 
-    return town.transact("reopen", body)
+    return town.transact("reopen", body, asked=True)
 
 
 def add_needs(town: Town, bead_id: str, needs: Sequence[str]) -> Written:
@@ -347,7 +347,7 @@ def add_needs(town: Town, bead_id: str, needs: Sequence[str]) -> Written:
             change.emit("edit", text, bead=bead.id, rig=_rig(bead), keys=["needs"])
         return Written(bead, ("needs",) if fresh else ())
 
-    return town.transact("dep", body)
+    return town.transact("dep", body, asked=True)
 
 
 def remove_needs(town: Town, bead_id: str, needs: Sequence[str]) -> Written:
@@ -364,7 +364,7 @@ def remove_needs(town: Town, bead_id: str, needs: Sequence[str]) -> Written:
         change.emit("edit", text, bead=bead.id, rig=_rig(bead), keys=["needs"])
         return Written(bead, ("needs",))
 
-    return town.transact("dep", body)
+    return town.transact("dep", body, asked=True)
 
 
 def _rig(bead: Bead) -> str | None:

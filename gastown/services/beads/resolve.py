@@ -23,7 +23,7 @@ def resolve(town: Town, bead_id: str, *, choice: int | None, key: str | None = N
     """
     if choice is not None and (key is not None or text is not None):
         raise UsageError("a version is chosen by its number alone", "or say with --text what it shall be")
-    return town.transact("edit", lambda change: _resolve(change, bead_id, choice, key, text))
+    return town.transact("edit", lambda change: _resolve(change, bead_id, choice, key, text), asked=True)
 
 
 def _items(doc: dict[str, Any]) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from gastown.model.errors import GtError, Refused
 from gastown.runtime import git, shell
 from gastown.services.beads import beads
+from gastown.services.files.opening import open_town
 from gastown.services.machines import init
 from gastown.services.refinery import drive
 from gastown.services.refinery.refinery import Step
@@ -20,7 +21,7 @@ from gastown.services.rigs import rigs
 from gastown.services.sling import sling
 from gastown.store import layout
 from gastown.store.resources import data_path
-from gastown.store.town import Town, open_town
+from gastown.store.town import Town
 
 RIG = "wordtools"
 GATE = "python3 -m unittest -q"

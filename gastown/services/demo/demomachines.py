@@ -12,6 +12,7 @@ from gastown.model.errors import GtError
 from gastown.runtime import git
 from gastown.services.beads import beads
 from gastown.services.demo import demo
+from gastown.services.files.opening import open_town
 from gastown.services.machines import clone, init
 from gastown.services.machines.exchange import exchange
 from gastown.services.mail import mail, mailbox
@@ -23,7 +24,7 @@ from gastown.services.sling import sling
 from gastown.services.work import shutdown
 from gastown.store import layout
 from gastown.store.resources import data_path
-from gastown.store.town import Town, open_town
+from gastown.store.town import Town
 
 NORTH, SOUTH = "north", "south"
 # Whose refinery lands what: each machine has one.

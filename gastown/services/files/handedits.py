@@ -48,8 +48,53 @@ def commit(town: Town, paths: list[str]) -> HandEdits:
     return HandEdits(tuple(done), tuple(invalid), tuple(sorted(busy)))
 
 
+def adopt(change: Change, edited: Mapping[str, bytes | None]) -> bool:
+    """Take a person's edits of the files that `change` is about to write (path to what lies there), before it does.
+
+    As a sync does: by the same rules, as theirs, with an event of their own. True if any was taken: then `change` has
+    to be made again, on top of them. Raises InvalidFile for one that has to stay out, if the change was `asked` for.
+    Others are what agents and gt itself have to write down: that is not held up, the edit goes along and is told of.
+    """
+    town = change.town
+    tree = town.repo.head_tree()
+    wanted = [path for path in edited if editable.kind_of(path) not in (None, "mail")]
+    if not wanted:
+        return False
+    found, invalid = _sorted(town, tree, _whole_moves(town, tree, wanted), set())
+    if invalid and change.asked:
+        raise invalid[0]
+    against = [problem for problem in invalid if problem.path in wanted]
+    own = Change(town, "hand_edit", "overseer")
+    if found:
+        take(own, found, _named(found))
+    if against:
+        _take_along(own, {problem.path: edited[problem.path] for problem in against}, against)
+    own.finish()
+    return bool(found or against)
+
+
+def _take_along(change: Change, found: Mapping[str, bytes | None], against: list[InvalidFile]) -> None:
+    """Commit edits that break the rules, as what has to be written down now lies on top of them; each is told of."""
+    repo = change.town.repo
+    message = f"hand_edit: {_named(found)} edited by hand\n"
+    editbases.commit(repo, found, message=message, who=repo.person(), epoch=change.now)
+    for problem in against:
+        bead = layout.bead_of_path(problem.path)
+        text = f"{bead or problem.path} edited by hand, taken along though it should not be: {problem.reason}"
+        change.emit("hand_edit", text, bead=bead, rig=layout.rig_of_path(problem.path), paths=[problem.path])
+
+
 def _named(paths: Iterable[str]) -> str:
     return some([layout.bead_of_path(path) or path for path in paths])
+
+
+def _whole_moves(town: Town, tree: bytes | None, paths: list[str]) -> list[str]:
+    """The paths, with those where beads whose files are new were before: a move is one edit."""
+    fresh = {layout.bead_of_path(path) for path in paths if town.repo.find(tree, path) is None} - {None}
+    if not fresh:
+        return paths
+    others = (path for path in editable.uncommitted(town.root) if layout.bead_of_path(path) in fresh)
+    return sorted({*paths, *others})
 
 
 def forget_dropped(town: Town) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from gastown.model.errors import GtError, InvalidFile, Refused, UsageError
 from gastown.runtime import git
 from gastown.services.agents import wiring
+from gastown.services.files.opening import open_town
 from gastown.services.machines import machine
 from gastown.services.remote import news, outgoing, takeable
 from gastown.services.rigs import rigs
@@ -19,7 +20,7 @@ from gastown.services.settings import commands
 from gastown.store import files, layout, treediff
 from gastown.store import yaml as yaml_store
 from gastown.store.gitrepo import Repo
-from gastown.store.town import Town, check_format, open_town
+from gastown.store.town import Town, check_format
 
 REMOTE = "origin"
 # A remote that says nothing for so long (seconds) is given up.

@@ -17,10 +17,11 @@ from gastown.model.errors import GtError, Refused, UsageError
 from gastown.model.ids import TOWN_PREFIX, check_name, is_name, is_prefix
 from gastown.runtime import git, remotes
 from gastown.services.agents import wiring
+from gastown.services.files.opening import open_town
 from gastown.services.machines import beforehand, clone, machine
 from gastown.store import files, layout
 from gastown.store.resources import data_path
-from gastown.store.town import FORMAT, Town, open_town
+from gastown.store.town import FORMAT, Town
 
 _OURS = ("town.yaml", "beads", "rigs", "mail", "feed", "machines", "agents", "roles", "formulas", "work", ".gt")
 # Ignored from within, so that no .gitignore of the person's has to be touched.

@@ -191,13 +191,16 @@ def keep_seen(town: Town) -> bool:
     if not _is_due(town.load(path), facts(town.root, now, most), now):
         return False
     identity.note_instance(town.root)
-    with town.change(f"machine: {town.machine} was seen", actor="deacon") as change:
+
+    def body(change: Any) -> bool:
         doc = change.load(path)
         fresh = facts(town.root, change.now, most)
         if not _is_due(doc, fresh, change.now):
             return False
         change.put(path, {**doc, **fresh})
-    return True
+        return True
+
+    return town.transact(f"machine: {town.machine} was seen", body, actor="deacon")
 
 
 def _is_due(doc: dict[str, Any], fresh: dict[str, Any], now: float) -> bool:

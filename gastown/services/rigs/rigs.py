@@ -81,12 +81,15 @@ def settle_here(town: Town) -> None:
     rigs = [rig for rig in town.rigs()[0] if rig.landing == "local" and not rig.refinery_machine]
     if not rigs:
         return
-    with town.change("config") as change:
+
+    def body(change: Change) -> None:
         for rig in rigs:
             doc = change.load(layout.rig_file(rig.name))
             doc["refinery"] = {**(doc.get("refinery") or {}), "machine": town.machine}
             change.put(layout.rig_file(rig.name), doc)
             change.emit("config", f"rig {rig.name} lands on machine {town.machine}", rig=rig.name)
+
+    town.transact("config", body)
 
 
 def ensure_clone(town: Town, rig: Rig, *, say: Callable[[str], None] | None = None) -> str:
