@@ -33,7 +33,7 @@ def join(repo: StrPath, ours: str, theirs: str, *, message: str, who: tuple[str,
         return Join(known)
     if clones.merge_base(repo, ours, theirs) is None:
         return Join(None)
-    tree, files = _merge_tree(repo, ours, theirs) if git.version() >= _MERGE_TREE else _merge(repo, ours, theirs)
+    tree, files = _merged(repo, ours, theirs)
     if tree is None:
         return Join(None, files)
     when = max(float(git.text(["show", "-s", "--format=%ct", one], cwd=repo)) for one in (ours, theirs))
@@ -41,6 +41,15 @@ def join(repo: StrPath, ours: str, theirs: str, *, message: str, who: tuple[str,
     made = git.text(args, cwd=repo, env=git.author_env(*who, when))
     git.run(["update-ref", ref, made], cwd=repo)
     return Join(made)
+
+
+def adds_nothing(repo: StrPath, ours: str, theirs: str) -> bool:
+    """True if `ours` holds all that `theirs` has changed: merging it, of which nothing is kept, leaves its tree."""
+    return _merged(repo, ours, theirs)[0] == git.text(["rev-parse", f"{ours}^{{tree}}"], cwd=repo)
+
+
+def _merged(repo: StrPath, ours: str, theirs: str) -> tuple[str | None, tuple[str, ...]]:
+    return _merge_tree(repo, ours, theirs) if git.version() >= _MERGE_TREE else _merge(repo, ours, theirs)
 
 
 def _merge_tree(repo: StrPath, ours: str, theirs: str) -> tuple[str | None, tuple[str, ...]]:

@@ -248,6 +248,40 @@ def test_what_is_on_the_target_already_is_closed_with_the_commit_that_holds_it(l
     assert "pushed" not in lab.kinds()
 
 
+def test_work_whose_like_was_reverted_on_the_target_lands_and_is_not_just_said_to(lab):
+    """Two made the same change; the first landed, and a person took that back. The second is on no target then."""
+    lab.configure(batch=1)
+    first, second = lab.finish({"new": "1"}), lab.finish({"new": "1"}, priority=3)
+    reverted: list[str] = []
+
+    def revert(step):
+        if step.kind == "merged" and not reverted:
+            git.run(["fetch", "-q"], cwd=lab.other)
+            git.run(["reset", "-q", "--hard", "origin/main"], cwd=lab.other)
+            git.run(["revert", "--no-edit", "HEAD"], cwd=lab.other, env=git.author_env("Ada", "ada@x"))
+            git.run(["push", "-q", "origin", "HEAD:main"], cwd=lab.other)
+            reverted.append(lab.main())
+
+    lab.run(revert)
+    assert reverted
+    lab.assert_landed_once(first, second)
+    assert lab.file("new") == "1"
+    assert plain_git(lab.origin, "rev-parse", "main~1") == reverted[0]
+
+
+@pytest.mark.parametrize("merge", ["rebase", "squash", "merge"])
+def test_two_that_differ_in_white_space_alone_are_a_conflict(tmp_path, merge):
+    lab = Lab(tmp_path, merge=merge)
+    lab.push({"code": "a()\n  b()\nc()\n"})
+    deeper, flat = lab.finish({"code": "a()\n    b()\nc()\n"}), lab.finish({"code": "a()\nb()\nc()\n"})
+    report = lab.run()
+    assert [(one.bead, one.reason) for one in report.sent_back] == [(flat.source, "conflict")]
+    lab.assert_landed_once(deeper, commits=2 if merge == "merge" else 1)
+    lab.assert_not_landed(flat)
+    assert git.text(["rev-parse", flat.branch], cwd=lab.bare) == flat.commit
+    assert lab.file("code") == "a()\n    b()\nc()"
+
+
 def test_an_older_attempt_does_not_land(lab):
     entry = lab.finish({"a": "1"})
 

@@ -10,7 +10,7 @@ import pytest
 
 from gastown.model.queue import Entry
 from gastown.runtime import git
-from gastown.services.landing import stack
+from gastown.services.landing import stack, there
 
 WHO = git.author_env("rig/refinery", "refinery@rig.town.gt")
 
@@ -162,20 +162,86 @@ def test_landed_work_is_found_on_the_target(lab, merge):
     entry, other = lab.branch({"a": "1"}, {"a": "2"}), lab.branch({"z": "1"})
     lab.write({"c": "1"}, "main moves")
     git_dir = f"{lab.repo}/.git"
-    assert stack.landed_already(git_dir, "main", entry) is None
+    assert there.landed_already(git_dir, "main", entry) is None
     built = lab.build(entry, merge=merge)
     git.run(["reset", "-q", "--hard", built.tip], cwd=lab.repo)
     lab.write({"a": "somebody goes on from there"}, "later")
-    found = stack.landed_already(git_dir, "main", entry)
+    found = there.landed_already(git_dir, "main", entry)
     assert found == (entry.commit if merge == "merge" else built.tip)
-    assert stack.landed_already(git_dir, "main", other) is None
+    assert there.landed_already(git_dir, "main", other) is None
 
 
 def test_half_of_a_branch_on_the_target_is_not_all_of_it(lab):
     entry = lab.branch({"a": "1"}, {"b": "2"})
     git.run(["cherry-pick", f"{entry.commit}~1"], cwd=lab.repo, env=git.author_env("x", "x@x"))
-    assert stack.landed_already(f"{lab.repo}/.git", "main", entry) is None
+    assert there.landed_already(f"{lab.repo}/.git", "main", entry) is None
     built = lab.build(entry)
+    assert len(lab.log(f"main..{built.tip}", "%s")) == 1
+
+
+def test_a_like_commit_that_was_reverted_since_holds_nothing(lab):
+    entry = lab.branch({"a": "1"})
+    lab.write({"z": "1"}, "so that it is another commit")
+    git.run(["cherry-pick", entry.commit], cwd=lab.repo, env=git.author_env("x", "x@x"))
+    git_dir, like = f"{lab.repo}/.git", git.text(["rev-parse", "main"], cwd=lab.repo)
+    assert there.landed_already(git_dir, "main", entry) == like
+    git.run(["revert", "--no-edit", "HEAD"], cwd=lab.repo, env=git.author_env("x", "x@x"))
+    assert there.landed_already(git_dir, "main", entry) is None
+    built = lab.build(entry)
+    assert (built.entries, built.empty) == ((entry,), ())
+    assert lab.show(built.tip, "a") == "1"
+
+
+@pytest.mark.parametrize("merge", ["rebase", "squash", "merge"])
+def test_a_change_of_the_same_line_that_differs_in_white_space_is_a_conflict(lab, merge):
+    lab.write({"code": "a()\n  b()\nc()\n"}, "code")
+    deeper, flat = lab.branch({"code": "a()\n    b()\nc()\n"}), lab.branch({"code": "a()\nb()\nc()\n"})
+    built = lab.build(deeper, merge=merge)
+    git.run(["reset", "-q", "--hard", built.tip], cwd=lab.repo)
+    assert there.landed_already(f"{lab.repo}/.git", "main", flat) is None
+    built = lab.build(flat, merge=merge)
+    assert ([one.entry for one in built.conflicts], built.empty) == ([flat], ())
+
+
+@pytest.mark.parametrize("one_by_one", [True, False])
+def test_an_own_commit_on_the_target_is_no_proof_of_another_change(lab, one_by_one):
+    """White space and what a binary file holds count, too."""
+    bead = "Bead: gp-aaaa1"
+    steps = ({"code": "a()\nb()\n"},) if one_by_one else ({"code": "a()\n"}, {"code": "a()\nb()\n"})
+    entry = lab.branch(*steps)
+    lab.write({"code": "a()\n    b()\n"}, f"a first part\n\n{bead}")
+    assert there.landed_already(f"{lab.repo}/.git", "main", entry) is None
+    assert [one.entry for one in lab.build(entry).conflicts] == [entry]
+    picture = lab.branch({"logo.png": "\0new"})
+    lab.write({"logo.png": "\0old"}, "the first logo\n\nBead: gp-aaaa2")
+    assert there.landed_already(f"{lab.repo}/.git", "main", picture) is None
+
+
+def test_what_has_landed_once_is_landed_though_it_was_reverted(lab):
+    """Its own commit is in the target's history: to bring it again is for people to say (`gt reopen`)."""
+    entry = lab.branch({"a": "1"})
+    lab.write({"z": "1"}, "main moves")
+    built = lab.build(entry)
+    git.run(["reset", "-q", "--hard", built.tip], cwd=lab.repo)
+    git.run(["revert", "--no-edit", "HEAD"], cwd=lab.repo, env=git.author_env("x", "x@x"))
+    assert there.landed_already(f"{lab.repo}/.git", "main", entry) == built.tip
+
+
+def test_what_a_person_has_squashed_into_other_changes_is_there(lab):
+    entry = lab.branch({"a": "1"}, {"b": "2"})
+    commit = lab.write({"a": "1", "b": "2", "c": "more"}, "by hand\n\nBead: gp-aaaa1")
+    lab.write({"d": "1"}, "later")
+    assert there.landed_already(f"{lab.repo}/.git", "main", entry) == commit
+
+
+def test_a_branch_goes_on_behind_its_first_commits_that_are_on_the_target(lab):
+    """They lie on one another, so that the first alone would not apply any more."""
+    entry = lab.branch({"a": "1\n"}, {"a": "2\n"}, {"b": "3\n"})
+    lab.write({"z": "1"}, "main moves")
+    git.run(["cherry-pick", f"{entry.commit}~2", f"{entry.commit}~1"], cwd=lab.repo, env=git.author_env("x", "x@x"))
+    built = lab.build(entry)
+    assert built.conflicts == ()
+    assert [lab.show(built.tip, name) for name in "ab"] == ["2\n", "3\n"]
     assert len(lab.log(f"main..{built.tip}", "%s")) == 1
 
 

@@ -15,7 +15,7 @@ from gastown.model.rig import Rig
 from gastown.model.row import Row
 from gastown.model.text import counted, some
 from gastown.runtime import clones, git, intact, joins, leftovers, marked, remotes, rescue, shell, stash, worktrees
-from gastown.services.landing import gates, landing, stack
+from gastown.services.landing import gates, landing, there
 from gastown.services.rigs import origins, rigs
 from gastown.services.settings import trust
 from gastown.store import files, layout, runstate
@@ -104,7 +104,7 @@ def landed_commit(town: Town, rig: Rig, bead: Bead, base: Base, rows: Sequence[R
     if tip is None or clones.is_ancestor(repo, tip, base.commit):
         return None
     entry = Entry(bead.id, bead.id, bead.title, str(bead.branch), tip, base.target, "", bead.priority, bead.created_at)
-    return stack.landed_already(repo, base.commit, entry)
+    return there.landed_already(repo, base.commit, entry)
 
 
 def ahead(repo: str, base: str, branch: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 
 from gastown.model.message import header_text
 from gastown.model.queue import Entry
@@ -109,10 +110,8 @@ def _merges_inside(desk: str, base: str, entry: Entry) -> bool:
 
 
 def _rebase(desk: str, tip: str, base: str, entry: Entry, identity: Mapping[str, str]) -> str | SetAside:
-    ask = ("rev-list", "--reverse", "--topo-order", "--cherry-pick", "--right-only", f"{base}...{entry.commit}",
-           "--not", f"--glob={joins.JOINED}*")  # fmt: skip
     start = tip
-    for commit in _git(desk, *ask).split():
+    for commit in _not_there(desk, tip, base, entry):
         trouble = _try(desk, start, entry, "cherry-pick", "--no-commit", "--allow-empty", commit)
         if trouble:
             return trouble
@@ -122,6 +121,20 @@ def _rebase(desk: str, tip: str, base: str, entry: Entry, identity: Mapping[str,
         message = _raw(desk, "show", "--no-patch", "--format=%B", commit)
         tip = _commit(desk, tree, (tip,), message, entry, {**identity, **_author(desk, commit)})
     return tip
+
+
+def _not_there(desk: str, tip: str, base: str, entry: Entry) -> list[str]:
+    """The entry's commits in order, without those at its beginning that the target has already.
+
+    Each of these would only apply onto what came before it. That git finds their like is not enough: it ignores
+    white space, and a like may have been reverted since. All of them together must change nothing any more.
+    """
+    listed = _git(desk, "rev-list", "--reverse", "--topo-order", "--cherry-mark", "--right-only",
+                  f"{base}...{entry.commit}", "--not", f"--glob={joins.JOINED}*").split()  # fmt: skip
+    marked = list(takewhile(lambda commit: commit.startswith("="), listed))
+    commits = [commit.lstrip("=+") for commit in listed]
+    there = bool(marked) and joins.adds_nothing(desk, tip, commits[len(marked) - 1])
+    return commits[len(marked) :] if there else commits
 
 
 def _squash(desk: str, tip: str, entry: Entry, identity: Mapping[str, str]) -> str | SetAside:
@@ -197,45 +210,3 @@ def _git(desk: str, *args: str) -> str:
 
 def _raw(desk: str, *args: str) -> bytes:
     return git.run([*_PLAIN, *args], cwd=desk).out
-
-
-def landed_already(repo: str, target: str, entry: Entry) -> str | None:
-    """The commit of `target` that holds all of `entry`, None if there is none.
-
-    Holds: the queued commit is an ancestor; or every commit of it has its like there by patch-id;
-    or one commit with its `Bead:` trailer changes the same as all of it together (a squash).
-    """
-    if git.succeeds(["merge-base", "--is-ancestor", entry.commit, target], git_dir=repo):
-        return entry.commit
-    fork = git.run(["merge-base", target, entry.commit], git_dir=repo, check=False).text
-    if not fork:
-        return None
-    ask = ["rev-list", "--cherry-pick", "--right-only", f"{target}...{entry.commit}", "--not"]
-    missing = git.text([*ask, f"--glob={joins.JOINED}*"], git_dir=repo)
-    mine = _trailed(repo, f"{fork}..{target}", entry.source)
-    if not missing:
-        return mine[0] if mine else _last_like(repo, f"{fork}..{target}", entry.commit)
-    whole = _patch_id(repo, "diff", fork, entry.commit)
-    return next((commit for commit in mine if whole and _patch_id(repo, "show", commit) == whole), None)
-
-
-def _trailed(repo: str, span: str, bead: str) -> list[str]:
-    """The commits of `span`, newest first, whose `Bead:` trailer names `bead`."""
-    if not bead:
-        return []
-    shown = git.text(["log", "--format=%H %(trailers:key=Bead,valueonly,separator=%x20)", span], git_dir=repo)
-    rows = [line.split() for line in shown.splitlines()]
-    return [row[0] for row in rows if bead in row[1:]]
-
-
-def _last_like(repo: str, span: str, commit: str) -> str:
-    wanted = _patch_id(repo, "show", commit)
-    for one in git.text(["rev-list", "--no-merges", span], git_dir=repo).split():
-        if _patch_id(repo, "show", one) == wanted:
-            return one
-    return span.rpartition("..")[2]
-
-
-def _patch_id(repo: str, *args: str) -> str:
-    shown = git.run([args[0], "--no-ext-diff", "--no-textconv", "--no-color", *args[1:]], git_dir=repo).out
-    return git.run(["patch-id", "--stable"], git_dir=repo, input=shown).text.partition(" ")[0]

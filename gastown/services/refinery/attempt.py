@@ -11,7 +11,7 @@ from gastown.model.queue import Entry
 from gastown.model.rig import Rig
 from gastown.runtime import clones, git, intact, remotes
 from gastown.services.claims import fences
-from gastown.services.landing import gates, held, landed, landing, stack
+from gastown.services.landing import gates, held, landed, landing, stack, there
 from gastown.services.landing.gates import PASSED, GatesRun
 from gastown.services.landing.landing import REMOTE, Intent
 from gastown.services.landing.stack import Stack
@@ -155,7 +155,7 @@ def _present(job: Job, batch: Sequence[Entry], base: str) -> list[Entry]:
             job.hold([entry], missing)
             continue
         # A branch that was put away after the landing is no loss: somebody took back what the town said of it.
-        holder = stack.landed_already(job.repo, base, entry)
+        holder = there.landed_already(job.repo, base, entry)
         missing = missing or _strange(job, entry, base)
         if missing and not holder:
             job.hold([entry], missing)
