@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gastown.model.errors import GtError, Refused
-from gastown.runtime import git
+from gastown.runtime import clones, git
 from gastown.services.refinery import refinery
 from gastown.services.sling import release
 from gastown.services.work import done
@@ -79,6 +79,42 @@ def test_work_that_landed_before_a_persons_git_took_the_town_back_is_closed_not_
     assert (again.landed, again.session) == (commit, "")
     now = work.now(bead)
     assert (now.status, now.closed["reason"], now.closed["commit"]) == ("closed", "merged", commit)
+
+
+def test_what_landed_is_found_though_its_branch_is_still_there(work):
+    """It was rebased, so that not one of the branch's own commits is on the target."""
+    bead = stalled(work)
+    work.land_elsewhere("main moves", other="x")
+    before = git.text(["rev-parse", "HEAD"], cwd=work.root)
+    tip = git.text(["rev-parse", str(bead.branch)], cwd=work.bare)
+    done.done(work.town, "app/amber")
+    ((_, _, commit),) = refinery.run_once(work.town, "app").landed
+    git.run(["branch", str(bead.branch), done_commit(work, bead)], cwd=work.bare)
+    assert not clones.is_ancestor(work.bare, tip, commit)
+    git.run(["reset", "-q", "--hard", before], cwd=work.root)
+    work.town.refresh()
+    assert work.resume(bead).landed == commit
+
+
+def done_commit(lab: Lab, bead) -> str:
+    return str(lab.merges(bead)[0].commit)
+
+
+def test_a_first_part_that_was_there_when_the_attempt_began_does_not_close_it(work):
+    """It was given out all the same, for the rest; its agent died before it could commit anything."""
+    bead = work.bead()
+    (work.source / "part").write_text("x")
+    git.run(["add", "-A"], cwd=work.source)
+    an_hour_ago = git.author_env("Ada", "ada@x", work.town.clock() - 3600)
+    git.run(["commit", "-q", "-m", f"a first part\n\nBead: {bead.id}"], cwd=work.source, env=an_hour_ago)
+    git.run(["push", "-q", work.origin, "main"], cwd=work.source)
+    begun = work.one(bead.id, agent=work.sleeper(), force=True)
+    os.kill(work.record(begun.session).agent_pid, signal.SIGKILL)
+    work.ended(begun.session)
+    eventually(lambda: work.now(bead).last_session.get("ended"))
+    again = work.resume(bead, agent=work.sleeper())
+    assert (again.landed, again.attempt) == ("", 1)
+    assert work.now(bead).held
 
 
 def test_what_nobody_holds_cannot_be_resumed(work):

@@ -575,7 +575,31 @@ def test_work_that_is_on_the_target_already_is_closed_not_done_again(work):
     assert (now.closed["reason"], now.closed["commit"]) == ("merged", commit)
     assert not report.dispatched
     beads.reopen(work.town, bead.id)
-    assert work.one(bead.id, agent=work.sleeper(), force=True).attempt == 1
+    assert "More to do? gt reopen" in report.messages[0]
+    assert work.one(bead.id, agent=work.sleeper()).attempt == 1, "and that is all that it takes"
+
+
+def test_work_opened_again_by_hand_is_not_closed_for_the_same_commit_again(work):
+    bead = work.bead()
+    commit = work.land_elsewhere(f"the first part\n\nBead: {bead.id}", done="x")
+    assert work.sling(bead.id, agent=work.sleeper()).landed == ((bead.id, commit),)
+    work.configure(bead.path, status="open", closed=None)
+    assert work.one(bead.id, agent=work.sleeper()).attempt == 1
+
+
+def test_a_part_on_the_target_does_not_close_work_whose_branch_holds_more(work):
+    """And its branch, whose commits are nowhere else, stays."""
+    bead = work.bead()
+    begun = work.one(bead.id, agent=work.sleeper())
+    (work.tree() / "more").write_text("x")
+    git.run(["add", "-A"], cwd=work.tree())
+    git.run(["commit", "-qm", f"more\n\nBead: {bead.id}"], cwd=work.tree(), env=git.author_env("a", "a@b"))
+    release.release(work.town, work.now(bead), force=True)
+    work.ended(begun.session)
+    work.land_elsewhere(f"a first part\n\nBead: {bead.id}", done="x")
+    again = work.one(bead.id, agent=work.sleeper())
+    assert again.attempt == 2
+    assert f"polecat/amber/{bead.id}.a1" in work.branches()
 
 
 def test_a_worktree_starts_from_the_newest_target(work, tmp_path):

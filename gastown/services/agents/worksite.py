@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from gastown.model import times
 from gastown.model.address import author
 from gastown.model.bead import Bead
 from gastown.model.errors import GtError
-from gastown.model.queue import Entry
 from gastown.model.rig import Rig
 from gastown.model.row import Row
 from gastown.model.text import counted, some
 from gastown.runtime import clones, git, intact, joins, leftovers, marked, remotes, rescue, shell, stash, worktrees
-from gastown.services.landing import gates, landing, there
+from gastown.services.landing import gates, landing
 from gastown.services.rigs import origins, rigs
 from gastown.services.settings import trust
 from gastown.store import files, layout, runstate
@@ -24,8 +23,6 @@ from gastown.store.town import Town
 SETUP_TIMEOUT = 1800.0
 # What gt or an agent may leave in a worktree and no commit should hold.
 EXCLUDED = ("/.gt/", "/.gt-*")
-# A commit for a bead is not older than the bead; clocks of machines may differ by this much.
-_CLOCKS = 2 * 86400.0
 Say = Callable[[str], None]
 
 
@@ -82,29 +79,6 @@ def missing_needs(town: Town, rig: Rig, bead: Bead, by_id: Mapping[str, Row], ba
         if known is None or not clones.is_ancestor(repo, known, base.commit):
             found.append(f"{need} (its commit {row.closed_commit[:12]} is not on {base.target} yet)")
     return found
-
-
-def landed_commit(town: Town, rig: Rig, bead: Bead, base: Base, rows: Sequence[Row]) -> str | None:
-    """The commit of the target that holds this bead's work already, None if none does.
-
-    By its `Bead:` trailer, or by patch-id of an earlier attempt. A landing that was recorded and followed by
-    a reopening does not count: then more is wanted.
-    """
-    if any(row.type == "merge" and row.source == bead.id and row.closed_reason == "merged" for row in rows):
-        return None
-    repo = layout.bare(town.root, rig.name)
-    since = times.text(times.parse(bead.created_at) - _CLOCKS) if bead.created_at else "1970-01-01T00:00:00Z"
-    args = ["log", f"--since={since}", "--fixed-strings", f"--grep=Bead: {bead.id}"]
-    args += ["--format=%H %(trailers:key=Bead,valueonly,separator=%x20)", base.commit]
-    for line in git.text(args, git_dir=repo).splitlines():
-        commit, *beads = line.split()
-        if bead.id in beads:
-            return commit
-    tip = clones.resolve(repo, f"refs/heads/{bead.branch}") if bead.branch else None
-    if tip is None or clones.is_ancestor(repo, tip, base.commit):
-        return None
-    entry = Entry(bead.id, bead.id, bead.title, str(bead.branch), tip, base.target, "", bead.priority, bead.created_at)
-    return there.landed_already(repo, base.commit, entry)
 
 
 def ahead(repo: str, base: str, branch: str) -> int:

@@ -11,7 +11,7 @@ from gastown.model.bead import Bead
 from gastown.model.errors import GtError
 from gastown.model.rig import Rig
 from gastown.runtime import clones
-from gastown.services.agents import launch, worksite
+from gastown.services.agents import earlier, launch, worksite
 from gastown.services.agents.launch import Agent
 from gastown.services.agents.worksite import Base
 from gastown.services.beads import beads
@@ -214,7 +214,7 @@ def _queue_missing(change: Change, order: Order, missing: list[str]) -> None:
 def _close_if_landed(run: Run, bead: Bead, base: Base) -> bool:
     """Close work whose commits stand on the target already, instead of doing it again."""
     town = run.town
-    commit = worksite.landed_commit(town, run.rig, bead, base, town.index().rows)
+    commit = earlier.landed_commit(town, run.rig, bead, base, town.index().rows)
     if commit is None or bead.held:
         return False
 

@@ -9,7 +9,7 @@ from gastown.model.address import name_of, rig_of
 from gastown.model.bead import Bead
 from gastown.model.errors import NotFound, RaceLost, Refused
 from gastown.model.rig import Rig
-from gastown.services.agents import launch, polecats, worksite
+from gastown.services.agents import earlier, launch, polecats, worksite
 from gastown.services.agents.launch import Agent
 from gastown.services.beads import hook
 from gastown.services.files import footing
@@ -98,10 +98,10 @@ def resume(
 
 
 def _close_if_landed(town: Town, rig: Rig, bead: Bead) -> str:
-    """The commit of the target that holds the work, if that and nothing more is on its branch; then it is closed."""
+    """The commit of the target that holds the work, with all that is on its branch; then it is closed. Else ""."""
     base = worksite.newest_base(town, rig, bead.target or rig.branch, fetch=False)
-    commit = worksite.landed_commit(town, rig, bead, base, town.index().rows)
-    if commit is None or worksite.ahead(layout.bare(town.root, rig.name), base.commit, str(bead.branch)):
+    commit = earlier.landed_commit(town, rig, bead, base, town.index().rows)
+    if commit is None:
         return ""
 
     def body(change: Change) -> None:
