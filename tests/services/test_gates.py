@@ -238,6 +238,67 @@ def test_what_is_held_rests_until_something_changes(lab):
     assert refinery.due(later, RIG), "its cause may be gone"
 
 
+# -- what surrounds the gates is broken -----------------------------------------------------------
+@pytest.mark.parametrize("code", [127, 1])
+def test_a_tool_that_is_gone_is_not_blamed_on_the_work(lab, code):
+    """Though the target has passed with it before. Each blame would start the worker once more for nothing."""
+    up = lab.path / "up"
+    up.touch()
+    lab.gate(f"[ -f {up} ] || exit {code}; ! ls | grep -q bad")
+    bad = lab.finish({"bad": "1"})
+    assert [back.bead for back in lab.run().sent_back] == [bad.source]
+    up.unlink()
+    one, two = lab.finish({"a": "1"}), lab.finish({"b": "1"})
+    for _ in range(2):
+        report = lab.run()
+        assert (report.landed, report.sent_back) == ((), ())
+        assert {merge for merge, _ in report.waiting} == {one.id, two.id}
+        assert all(lab.status(entry) == ("merging", "open", "") for entry in (one, two))
+    up.touch()
+    worse = lab.finish({"bad2": "1"})
+    report = lab.run()
+    lab.assert_landed_once(one, two)
+    assert [back.bead for back in report.sent_back] == [worse.source]
+
+
+def test_what_breaks_while_the_culprit_is_looked_for_is_not_blamed_on_the_work(lab):
+    count = lab.path / "count"
+    # The stack, once more, the bare target, the first half of the stack; then nothing passes any more.
+    lab.gate(f"echo x >> {count}; [ $(wc -l < {count}) -le 4 ] || exit 1; ! ls | grep -q bad")
+    entries = [lab.finish({name: "1"}) for name in ("a", "b", "c", "bad")]
+    report = lab.run()
+    lab.assert_landed_once(*entries[:2])
+    assert report.sent_back == ()
+    assert {merge for merge, _ in report.waiting} == {entry.id for entry in entries[2:]}
+    assert all("it is not the work" in why for _, why in report.waiting)
+    count.unlink()
+    assert [back.bead for back in lab.run().sent_back] == [entries[3].source]
+    lab.assert_landed_once(*entries[:3])
+
+
+def test_a_red_change_costs_one_run_of_a_target_that_is_known_to_pass(lab):
+    runs = lab.path / "runs"
+    lab.gate(f"git rev-parse HEAD >> {runs}; ! ls | grep -q bad")
+    for name in ("bad1", "bad2"):
+        lab.finish({name: "1"})
+        assert lab.run().sent_back
+    assert runs.read_text().split().count(lab.main()) == 2
+
+
+def test_a_worktree_that_cannot_be_made_again_holds_what_was_to_be_tested(lab):
+    gone = lab.path / "gone"
+    lab.configure(setup=[f"[ ! -f {gone} ]"])
+    lab.gate(f"[ -f {gone} ] || {{ touch {gone}; rm -rf .git; false; }}")
+    entry = lab.finish({"a": "1"})
+    report = lab.run()
+    assert report.sent_back == ()
+    assert "the rig's setup failed" in dict(report.waiting)[entry.id]
+    gone.unlink()
+    lab.gate("true")
+    lab.run()
+    lab.assert_landed_once(entry)
+
+
 # -- a red target ---------------------------------------------------------------------------------
 def test_nothing_lands_on_a_red_target_and_it_says_so(lab):
     runs = lab.path / "runs"

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from gastown.runtime import clones, git, joins
+from gastown.runtime import clones, git, joins, processes
 from gastown.services.health import doctor, status
+from gastown.services.landing import landing
 from gastown.services.refinery import refinery
 from gastown.services.rigs import pulling
 from gastown.services.settings import trust
@@ -170,6 +171,66 @@ def test_a_remote_out_of_reach_is_not_an_empty_one(lab):
     lab.assert_not_landed(entry)
     lab.run()
     lab.assert_landed_once(entry)
+
+
+def onto(lab: Lab, target: str, *steps: dict[str, str]):
+    """Finished work for another branch than the rig's own."""
+    entry = lab.finish(*steps)
+
+    def body(change):
+        for bead in (change.bead(entry.source), change.bead(entry.id)):
+            bead.set("target", target)
+            change.save(bead)
+        change.emit("edit", "target", bead=entry.source)
+
+    lab.town.transact("edit", body)
+    return entry
+
+
+def test_a_target_that_somebody_deleted_keeps_only_its_own_work_waiting(lab):
+    was = lab.push({"r": "1"}, branch="rel")
+    lost, other = onto(lab, "rel", {"a": "1"}), lab.finish({"b": "1"})
+    plain_git(lab.origin, "update-ref", "-d", "refs/heads/rel")
+    report = lab.run()
+    lab.assert_landed_once(other)
+    assert "has no branch rel" in dict(report.waiting)[lost.id]
+    lab.assert_not_landed(lost)
+    (problem,) = [one for one in status.status(lab.town, lab.town).problems if one.subject == lost.id]
+    assert "has no branch rel" in problem.text
+    plain_git(lab.origin, "update-ref", "refs/heads/rel", was)
+    lab.run()
+    assert lab.status(lost) == ("closed", "closed", "merged")
+    assert lab.file("a", "rel") == "1"
+
+
+def test_an_interrupted_landing_on_a_target_that_is_gone_has_not_happened(lab):
+    lab.push({"r": "1"}, branch="rel")
+    lost, other = onto(lab, "rel", {"a": "1"}), lab.finish({"b": "1"})
+    rig, tip = lab.town.rig(RIG), lab.main()
+    landing.intend(lab.town, rig, landing.Intent("rel", tip, lost.commit, {lost.id: lost.commit}, "no gates"))
+    plain_git(lab.origin, "update-ref", "-d", "refs/heads/rel")
+    lab.run()
+    lab.assert_landed_once(other)
+    lab.assert_not_landed(lost)
+    assert landing.intended(lab.town, rig) is None
+
+
+@pytest.mark.parametrize("merge", ["rebase", "squash", "merge"])
+def test_work_that_git_cannot_even_write_out_waits_alone(tmp_path, merge):
+    lab = Lab(tmp_path, merge=merge)
+    for key, value in {"smudge": "false", "clean": "cat", "required": "true"}.items():
+        git.run(["config", f"filter.far.{key}", value], cwd=lab.bare)
+    odd = lab.finish({".gitattributes": "*.far filter=far\n"}, {"big.far": "1"})
+    other = lab.finish({"b": "1"})
+    report = lab.run()
+    assert [bead for _, bead, _ in report.landed] == [other.source]
+    assert "git could not put it on main" in dict(report.waiting)[odd.id]
+    assert report.sent_back == ()
+    assert lab.status(odd) == ("merging", "open", "")
+    git.run(["config", "filter.far.smudge", "cat"], cwd=lab.bare)
+    lab.run()
+    assert lab.status(odd) == ("closed", "closed", "merged")
+    assert lab.file("big.far") == "1"
 
 
 def test_agents_cannot_push_the_target(lab):
@@ -421,8 +482,6 @@ def test_a_gate_that_outlives_its_killed_refinery_is_ended(lab):
         "threading.Thread(target=wait).start()\nrefinery.run_once(town, RIG)\n"
     )
     assert code == -9, lab.child_said
-    from gastown.runtime import processes
-
     left = [processes.proc(int(file.read_text())) for file in (pid_file, far_file)]
     named = [one.text for one in doctor.examine(lab.town) if one.check == "gates"]
     assert all(any(f"process {one.pid} was left running by a gate" in text for text in named) for one in left)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gastown.model.address import author
-from gastown.model.errors import GtError, RaceLost
+from gastown.model.errors import NotFound, RaceLost
 from gastown.model.rig import Rig
 from gastown.runtime import clones, git, joins, remotes
 from gastown.services.rigs import localtarget, origins, pulling
@@ -54,7 +54,7 @@ def refresh(town: Town, rig: Rig) -> None:
 
 
 def target_now(town: Town, rig: Rig, target: str) -> str:
-    """The commit a stack must stand on, as last fetched. Raises GtError if there is no such branch.
+    """The commit a stack must stand on, as last fetched. Raises NotFound if there is no such branch.
 
     Where landing is local that is what has landed in this clone, or the remote's while it is only ahead of it.
     Where both have moved it is the two joined; what has landed alone if they conflict (see `parted`).
@@ -64,7 +64,8 @@ def target_now(town: Town, rig: Rig, target: str) -> str:
         return _newest(town, rig, target, local, remote).commit or local
     found = local or remote
     if not found:
-        raise GtError(f"rig {rig.name} has no branch {target}", "check `branch:` in rig.yaml, or push that branch")
+        check = "check `branch:` in rig.yaml, or " if target == rig.branch else ""
+        raise NotFound(f"rig {rig.name} has no branch {target}", f"{check}push that branch")
     return found
 
 

@@ -42,6 +42,14 @@ class SetAside:
 
 
 @dataclass(frozen=True)
+class Failed:
+    """One entry that git could not put on the stack at all, and what it said: no conflict, but nothing known."""
+
+    entry: Entry
+    text: str
+
+
+@dataclass(frozen=True)
 class Stack:
     """What lies checked out in the worktree. `empty` entries changed nothing on top of the others."""
 
@@ -50,6 +58,7 @@ class Stack:
     items: tuple[Stacked, ...]
     conflicts: tuple[SetAside, ...]
     empty: tuple[Entry, ...]
+    failed: tuple[Failed, ...] = ()
 
     @property
     def entries(self) -> tuple[Entry, ...]:
@@ -70,16 +79,22 @@ def checkout(desk: str, commit: str, *, keep_ignored: bool) -> None:
 def build(
     desk: str, base: str, entries: Iterable[Entry], *, merge: str, identity: Mapping[str, str], keep_ignored: bool
 ) -> Stack:
-    """Stack `entries` in order on commit `base`. `merge` is rebase, squash or merge; `identity` the committer's env."""
+    """Stack `entries` in order on commit `base`. `merge` is rebase, squash or merge; `identity` the committer's env.
+
+    Raises GitFailed for trouble that is not one entry's own.
+    """
     checkout(desk, base, keep_ignored=keep_ignored)
     tip = base
     items: list[Stacked] = []
     conflicts: list[SetAside] = []
     empty: list[Entry] = []
+    failed: list[Failed] = []
     for entry in entries:
         done = _apply(desk, tip, base, entry, merge, identity)
         if isinstance(done, SetAside):
             conflicts.append(done)
+        elif isinstance(done, Failed):
+            failed.append(done)
         elif done == tip:
             empty.append(entry)
         else:
@@ -88,19 +103,22 @@ def build(
             continue
         _git(desk, "reset", "--quiet", "--hard", tip)
         _git(desk, "clean", "-ffdq")
-    return Stack(base, tip, tuple(items), tuple(conflicts), tuple(empty))
+    return Stack(base, tip, tuple(items), tuple(conflicts), tuple(empty), tuple(failed))
 
 
 def _apply(
     desk: str, tip: str, base: str, entry: Entry, merge: str, identity: Mapping[str, str]
-) -> str | SetAside:
+) -> str | SetAside | Failed:
     """The new tip with `entry` on it; `tip` itself if that changes nothing."""
-    if merge == "merge":
-        return _merge(desk, tip, entry, identity)
-    # Replaying a branch commit by commit would lose what a merge inside it has decided.
-    if merge == "squash" or _merges_inside(desk, base, entry):
-        return _squash(desk, tip, entry, identity)
-    return _rebase(desk, tip, base, entry, identity)
+    try:
+        if merge == "merge":
+            return _merge(desk, tip, entry, identity)
+        # Replaying a branch commit by commit would lose what a merge inside it has decided.
+        if merge == "squash" or _merges_inside(desk, base, entry):
+            return _squash(desk, tip, entry, identity)
+        return _rebase(desk, tip, base, entry, identity)
+    except git.GitFailed as error:
+        return Failed(entry, error.message)
 
 
 def _merges_inside(desk: str, base: str, entry: Entry) -> bool:

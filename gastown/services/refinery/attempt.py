@@ -2,98 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
-from gastown.model import address, bisect
-from gastown.model.errors import GtError, Refused
+from gastown.model import bisect
+from gastown.model.errors import GtError, NotFound, Refused
 from gastown.model.queue import Entry
-from gastown.model.rig import Rig
-from gastown.runtime import clones, git, intact, remotes
+from gastown.runtime import clones, remotes
 from gastown.services.claims import fences
-from gastown.services.landing import gates, held, landed, landing, stack, there
+from gastown.services.landing import gates, landing, there
 from gastown.services.landing.gates import PASSED, GatesRun
 from gastown.services.landing.landing import REMOTE, Intent
 from gastown.services.landing.stack import Stack
 from gastown.services.refinery import desk, sentback
-from gastown.services.refinery.sentback import SentBack
+from gastown.services.refinery.job import Job, Stuck, said
 from gastown.services.rigs import origins
-from gastown.store import layout
-from gastown.store.town import Town
 
 MAX_MOVES = 5
-
-
-@dataclass
-class Job:
-    """One run of one rig's refinery: what it works with, and what has come of it so far.
-
-    `held` maps merge beads that are not tried again in this run to the reason; `stopped` ends the run.
-    """
-
-    town: Town
-    rig: Rig
-    say: Callable[[str, str], None]
-    landed: list[tuple[Entry, str]] = field(default_factory=list)
-    sent_back: list[SentBack] = field(default_factory=list)
-    held: dict[str, str] = field(default_factory=dict)
-    could_not_run: list[str] = field(default_factory=list)
-    moves: int = 0
-    stopped: bool = False
-    tried: set[tuple[str, ...]] = field(default_factory=set)
-
-    @property
-    def repo(self) -> str:
-        """The rig's bare repository."""
-        return layout.bare(self.town.root, self.rig.name)
-
-    def hold(self, entries: Iterable[Entry], reason: str, *, run: GatesRun | None = None) -> None:
-        """Leave entries in the queue, and say why once."""
-        entries = list(entries)
-        for entry in entries:
-            self.held[entry.id] = reason
-            self.say("waiting", f"{entry.source or entry.branch} waits: {reason.splitlines()[0]}")
-        if run is not None and run.verdict == gates.COULD_NOT_RUN:
-            self.could_not_run += [entry.id for entry in entries]
-        held.tell(self.town, self.rig, entries, reason, run=run)
-
-    def record(
-        self, items: Sequence[tuple[Entry, str]], *, summary: str, how: str = "", run: GatesRun | None = None
-    ) -> None:
-        """Record what is on the target, and put its branches away."""
-        landed.record(self.town, self.rig, items, gates=summary, how=how, run=run)
-        self.landed += items
-        for entry, commit in items:
-            self.say("merged", f"{entry.source or entry.branch} is on {entry.target} at {commit[:12]}; {summary}")
-        done = [(entry.branch, entry.commit, commit) for entry, commit in items]
-        landed.put_away(self.town, self.rig, done, say=lambda text: self.say("note", text))
-
-    def build(self, base: str, entries: Sequence[Entry]) -> Stack:
-        """A stack of `entries` on `base` in the refinery's worktree."""
-        self._mend_desk(base)
-        who = git.author_env(*address.author(f"{self.rig.name}/refinery", self.town.name))
-        return stack.build(
-            self.desk, base, entries, merge=self.rig.merge, identity=who, keep_ignored=bool(self.rig.setup)
-        )
-
-    def test(self, commit: str) -> GatesRun:
-        """The gates on `commit`, checked out anew."""
-        self._mend_desk(commit)
-        stack.checkout(self.desk, commit, keep_ignored=bool(self.rig.setup))
-        return gates.run_gates(self.town, self.rig, self.desk, commit, say=lambda text: self.say("gate", text))
-
-    def _mend_desk(self, commit: str) -> None:
-        """Make the refinery's worktree anew if a gate has taken its .git away. Raises GtError if its setup fails."""
-        if intact.is_whole(self.repo, self.desk):
-            return
-        trouble = desk.set_up(self.town, self.rig, desk.ready(self.town, self.rig, commit))
-        if trouble:
-            raise GtError(trouble, "gt mq retry, when that is mended")
-
-    @property
-    def desk(self) -> str:
-        """The refinery's worktree."""
-        return layout.worktree(self.town.root, self.rig.name, "refinery")
 
 
 def attempt(job: Job, batch: Sequence[Entry]) -> None:
@@ -101,15 +26,7 @@ def attempt(job: Job, batch: Sequence[Entry]) -> None:
     tried again on a target that has changed.
     """
     target = batch[0].target
-    try:
-        landing.refresh(job.town, job.rig)
-        if why := landing.parted(job.town, job.rig, target):
-            return job.hold(batch, why)
-        base = landing.target_now(job.town, job.rig, target)
-        path = desk.ready(job.town, job.rig, base)
-        trouble = desk.set_up(job.town, job.rig, path)
-    except (remotes.RemoteUnreachable, Refused) as error:
-        return job.hold(batch, error.message + (f" ({error.hint})" if isinstance(error, Refused) else ""))
+    base, trouble = _ready(job, target)
     if trouble:
         return job.hold(batch, trouble)
     if (same := (base, *(entry.id for entry in batch))) in job.tried:
@@ -119,19 +36,41 @@ def attempt(job: Job, batch: Sequence[Entry]) -> None:
     present = _present(job, _allowed(job, batch), base)
     if not present:
         return None
+    try:
+        return _try(job, target, base, present)
+    except Stuck as error:
+        done = {entry.id for entry, _ in job.landed} | {back.merge for back in job.sent_back} | set(job.held)
+        return job.hold([entry for entry in present if entry.id not in done], error.message)
+
+
+def _ready(job: Job, target: str) -> tuple[str, str]:
+    """The commit of the target to stack on, the worktree being ready for it; or why that cannot be had."""
+    try:
+        landing.refresh(job.town, job.rig)
+        if why := landing.parted(job.town, job.rig, target):
+            return "", why
+        base = landing.target_now(job.town, job.rig, target)
+        path = desk.ready(job.town, job.rig, base)
+        return base, desk.set_up(job.town, job.rig, path)
+    except GtError as error:
+        return "", said(error)
+
+
+def _try(job: Job, target: str, base: str, present: Sequence[Entry]) -> None:
     built = job.build(base, present)
     job.say("stacked", f"stacked {len(built.items)} of {len(present)} on {target} at {base[:12]}")
+    for one in built.failed:
+        job.hold([one.entry], f"git could not put it on {target}: {one.text}")
     if built.items:
         _judge(job, target, built)
     elif built.empty:
-        there = [(entry, base) for entry in built.empty]
-        job.record(there, summary="nothing new", how="its changes were there already")
+        there_now = [(entry, base) for entry in built.empty]
+        job.record(there_now, summary="nothing new", how="its changes were there already")
     for conflict in built.conflicts:
         # What only clashes with others of the stack is tried again once it is known whether those land.
         if conflict.onto == base:
             where = ", ".join(conflict.files)
             _send_back(job, conflict.entry, "conflict", f"conflict with {target} in {where}", conflict.text)
-    return None
 
 
 def _allowed(job: Job, batch: Sequence[Entry]) -> list[Entry]:
@@ -174,12 +113,12 @@ def _tips(job: Job, entry: Entry) -> list[str]:
 
 def _missing(job: Job, entry: Entry) -> str:
     """Why an entry's commit cannot be taken: the branch must still exist and hold it."""
-    there = _tips(job, entry)
-    if not there:
+    tips = _tips(job, entry)
+    if not tips:
         return f"branch {entry.branch} is missing here and on the remote: its work may be lost"
     if clones.resolve(job.repo, entry.commit) is None:
         return f"commit {entry.commit[:12]} of branch {entry.branch} is missing"
-    if not any(clones.is_ancestor(job.repo, entry.commit, tip) for tip in there):
+    if not any(clones.is_ancestor(job.repo, entry.commit, tip) for tip in tips):
         return f"branch {entry.branch} no longer holds the queued commit {entry.commit[:12]}"
     return ""
 
@@ -202,18 +141,25 @@ def _judge(job: Job, target: str, built: Stack) -> None:
         return _land(job, target, built, run, how)
     if run.bad and not run.bad.tries:
         return job.hold(built.entries, f"gate {run.bad.name} could not run: {run.bad.reason}", run=run)
-    bare = _bare(job, built.base)
+    # A gate that could not run is first of all no word on the work: its tool may be gone since the target had it.
+    bare = _bare(job, built.base, fresh=run.verdict == gates.COULD_NOT_RUN)
     if bare.verdict == PASSED:
         return _find_culprits(job, target, built, run)
     return _on_red(job, target, built, bare)
 
 
-def _bare(job: Job, base: str) -> GatesRun:
-    """What the gates say of the target without the stack; asked once for each commit of it."""
+def _bare(job: Job, base: str, *, fresh: bool = False) -> GatesRun:
+    """What the gates say of the target without the stack; asked once for each commit of it.
+
+    `fresh`: that it has passed once is not enough. What they say then is not kept: a commit that has passed is not
+    red itself.
+    """
     known = gates.remembered(job.town, job.rig, base)
     if known is None:
         known = job.test(base)
         gates.remember(job.town, job.rig, known)
+    elif fresh and known.verdict == PASSED:
+        return job.test(base)
     return known
 
 
@@ -243,6 +189,8 @@ def _find_culprits(job: Job, target: str, built: Stack, red: GatesRun) -> None:
 
     def is_green(entries: tuple[Entry, ...]) -> bool:
         part = job.build(built.base, entries)
+        if part.failed:
+            raise Stuck(part.failed[0].text)
         lost.update(conflict.entry.id for conflict in part.conflicts)
         run = job.test(part.tip)
         stacks[entries] = (part, run)
@@ -257,10 +205,26 @@ def _find_culprits(job: Job, target: str, built: Stack, red: GatesRun) -> None:
     if good:
         part, run = stacks[good]
         _land(job, target, part, run, f"without {', '.join(entry.source or entry.branch for entry in culprits)}")
+    # One that did not even apply without the others is tried again on what has landed.
+    culprits = tuple(entry for entry in culprits if entry.id not in lost)
+    if culprits and not _can_pass(job, target, built.base, culprits):
+        return
     for entry in culprits:
-        # One that did not even apply without the others is tried again on what has landed.
-        if entry.id not in lost:
-            _send_back_red(job, entry, blame[entry.id])
+        _send_back_red(job, entry, blame[entry.id])
+
+
+def _can_pass(job: Job, target: str, base: str, culprits: Sequence[Entry]) -> bool:
+    """True if gates pass here at all now: else what surrounds them is broken, nobody is blamed, and `culprits` wait.
+
+    Asked of the bare target, at the price of one more run, unless they have just passed on something.
+    """
+    if job.verdict == PASSED:
+        return True
+    bare = _bare(job, base, fresh=True)
+    if bare.verdict != PASSED:
+        why = f"{bare.summary}, and on {target} at {base[:12]}, which had passed, just the same: it is not the work"
+        job.hold(culprits, why, run=bare)
+    return bare.verdict == PASSED
 
 
 def _emit_bisect(job: Job, built: Stack, red: GatesRun) -> None:
@@ -324,7 +288,10 @@ def finish_interrupted(job: Job, queue: Sequence[Entry]) -> None:
     if intent is None:
         return
     landing.refresh(job.town, job.rig)
-    now = landing.target_now(job.town, job.rig, intent.target)
+    try:
+        now = landing.target_now(job.town, job.rig, intent.target)
+    except NotFound:
+        return landing.settle(job.town, job.rig)  # somebody has deleted it: nothing is on it
     items = []
     for entry in queue:
         commit = intent.commits.get(entry.id)

@@ -17,7 +17,8 @@ from gastown.services.files import footing
 from gastown.services.health import silence
 from gastown.services.landing import held, landed, landing, queue
 from gastown.services.refinery import desk, sentback
-from gastown.services.refinery.attempt import Job, attempt, finish_interrupted
+from gastown.services.refinery.attempt import attempt, finish_interrupted
+from gastown.services.refinery.job import Job
 from gastown.services.refinery.sentback import SentBack
 from gastown.services.rigs import localtarget, rigs
 from gastown.store import flock, layout, runstate
