@@ -488,3 +488,23 @@ def test_a_gate_that_outlives_its_killed_refinery_is_ended(lab):
     lab.run()
     assert not any(map(processes.alive, left))
     lab.assert_landed_once(entry)
+
+
+def test_a_setup_that_outlives_its_killed_refinery_is_ended_before_the_next(lab):
+    """Two of them in one worktree would trip over each other."""
+    pid_file = lab.path / "pid"
+    lab.configure(setup=[f"[ -f {pid_file} ] || {{ echo $$ > {pid_file}.new; mv {pid_file}.new {pid_file}; "
+                         f"exec sleep 300; }}"])  # fmt: skip
+    entry = lab.finish({"a": "1"})
+    code = lab.child(
+        "import threading, time\n"
+        f"def wait():\n    while not os.path.exists({str(pid_file)!r}): time.sleep(0.01)\n"
+        "    os.kill(os.getpid(), 9)\n"
+        "threading.Thread(target=wait).start()\nrefinery.run_once(town, RIG)\n"
+    )
+    assert code == -9, lab.child_said
+    left = processes.proc(int(pid_file.read_text()))
+    assert processes.alive(left)
+    lab.run()
+    assert not processes.alive(left)
+    lab.assert_landed_once(entry)

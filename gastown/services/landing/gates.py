@@ -132,16 +132,7 @@ def _once(town: Town, rig: Rig, gate: Gate, worktree: str, log: str) -> tuple[st
     with open(log, "ab") as file:
         file.write(f"$ {gate.run}   # {times.text(town.clock())}\n".encode("utf-8", "replace"))
     offset = os.path.getsize(log)
-    note, mark = running_note(town, rig), marked.new(town.root)
-
-    def started(pid: int) -> None:
-        doc = {"pid": pid, "start": processes.start_time(pid), "gate": gate.name, "since": town.clock(), "run": mark}
-        runstate.write_json(note, doc, durable=False)
-
-    ended = shell.run(
-        gate.run, cwd=worktree, env=environment(rig), log=log, timeout=gate.timeout, on_start=started, mark=mark
-    )
-    os.unlink(note)
+    ended = run_noted(town, rig, gate.name, gate.run, cwd=worktree, log=log, timeout=gate.timeout)
     if ended.timed_out:
         return COULD_NOT_RUN, f"timed out after {gate.timeout:g} s", ended.seconds
     why = evidence.why_not_run(ended.code, _tail(log, offset, lines=0))
@@ -152,13 +143,30 @@ def _once(town: Town, rig: Rig, gate: Gate, worktree: str, log: str) -> tuple[st
     return PASSED, "", ended.seconds
 
 
+def run_noted(
+    town: Town, rig: Rig, name: str, command: str, *, cwd: str, log: str, timeout: float
+) -> shell.Ended:
+    """Run one command of the rig's refinery, as `shell.run`; while it runs that is noted (see `running_note`)."""
+    note, mark = running_note(town, rig), marked.new(town.root)
+    doc: dict[str, Any] = {"gate": name, "since": town.clock(), "run": mark}
+
+    def started(pid: int) -> None:
+        known = {"pid": pid, "start": processes.start_time(pid), **doc}
+        runstate.write_json(note, known, durable=False)
+
+    runstate.write_json(note, doc, durable=False)  # by its mark it can be found if we are killed before the next line
+    ended = shell.run(command, cwd=cwd, env=environment(rig), log=log, timeout=timeout, on_start=started, mark=mark)
+    os.unlink(note)
+    return ended
+
+
 def environment(rig: Rig) -> dict[str, str]:
     """What a rig's gates and setup commands see; see the head of this module."""
     return shell.environment({"GT_RIG": rig.name, "CI": "true", "PYTHONDONTWRITEBYTECODE": "1"})
 
 
 def running_note(town: Town, rig: Rig) -> str:
-    """Where the gate that runs now is noted, so that a successor can end it if we are killed."""
+    """Where the gate or setup command that runs now is noted, so that a successor can end it if we are killed."""
     return layout.run(town.root, "refinery", f"{rig.name}-gate.json")
 
 

@@ -6,7 +6,7 @@ import os
 import time
 
 from gastown.model.rig import Rig
-from gastown.runtime import clones, git, intact, marked, processes, shell, worktrees
+from gastown.runtime import clones, git, intact, marked, processes, worktrees
 from gastown.services.landing import gates
 from gastown.services.rigs import rigs
 from gastown.store import layout, runstate
@@ -61,8 +61,7 @@ def set_up(town: Town, rig: Rig, path: str) -> str:
     os.makedirs(os.path.dirname(log), exist_ok=True)
     for command in rig.setup:
         gates.require(town, rig, "setup", "setup", command)
-        ended = shell.run(command, cwd=path, env=gates.environment(rig), log=log, timeout=SETUP_TIMEOUT,
-                          mark=marked.new(town.root))  # fmt: skip
+        ended = gates.run_noted(town, rig, "setup", command, cwd=path, log=log, timeout=SETUP_TIMEOUT)
         if ended.code or ended.timed_out:
             ended_how = "timed out" if ended.timed_out else f"exit {ended.code}"
             return f"the rig's setup failed: {command} ({ended_how}); see {layout.relative(town.root, log)}"
@@ -71,7 +70,7 @@ def set_up(town: Town, rig: Rig, path: str) -> str:
 
 
 def stop_orphan(town: Town, rig: Rig) -> None:
-    """End the gate that a killed refinery left running in the worktree, and what it started, if provably that one."""
+    """End the gate or setup that a killed refinery left running, and what it started, if it is provably that one."""
     town.require_own()
     note = gates.running_note(town, rig)
     doc = runstate.read_json(note)
