@@ -192,9 +192,13 @@ def guard(repo: StrPath, targets: list[str], refinery: str, *, local: bool = Fal
         return
     git.run(["config", "--replace-all", _REFINERY_KEY, refinery], cwd=repo)
     for key, wanted in _guards(targets, local):
-        git.run(["config", "--unset-all", key], cwd=repo, check=False)
+        there = git.run(["config", "--local", "--get-all", "-z", key], cwd=repo, check=False).fields()
+        # What stays guarded is so all the while: an agent may push at this very moment.
         for value in wanted:
-            git.run(["config", "--add", key, value], cwd=repo)
+            if value not in there:
+                git.run(["config", "--add", key, value], cwd=repo)
+        for value in sorted(set(there) - set(wanted)):
+            git.run(["config", "--fixed-value", "--unset-all", key, value], cwd=repo)
 
 
 def _guards(targets: list[str], local: bool) -> list[tuple[str, list[str]]]:
@@ -212,7 +216,7 @@ def is_guarded(repo: StrPath, targets: list[str], refinery: str, *, local: bool 
     for key, wanted in _guards(targets, local):
         section, _, name = key.rpartition(".")
         head = '[remote "origin"]' if section == "remote.origin" else f"[{section}]"
-        if refs.values(text, head, name) != wanted:
+        if set(refs.values(text, head, name)) != set(wanted):
             return False
     return True
 

@@ -149,5 +149,12 @@ def values(config: str, wanted: str, name: str) -> list[str]:
         section = line if line.startswith("[") else section
         key, _, value = line.partition("=")
         if section == wanted and key.strip() == name:
-            found.append(value.strip())
+            found.append(_unquoted(value.strip()))
     return found
+
+
+def _unquoted(value: str) -> str:
+    """What git means by a value that it put in quotes, as it does with one that holds a `#` or a `;`."""
+    if len(value) < 2 or not (value.startswith('"') and value.endswith('"')):
+        return value
+    return value[1:-1].replace('\\"', '"').replace("\\\\", "\\")

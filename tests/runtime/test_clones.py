@@ -363,6 +363,24 @@ def test_the_guard_lets_only_the_refinery_push_the_target(tmp_path: Path, repo: 
     assert remotes.push(repo, sha, "refs/heads/main", expect=old, env=clones.refinery_env(repo)) == sha
 
 
+def test_a_target_that_stays_is_guarded_while_others_come_and_go(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clones.guard(repo, ["main", "old"], "rig/refinery")
+    run, seen = git.run, []
+
+    def look(args, **options):
+        done = run(args, **options)
+        if args[0] == "config":
+            seen.append(run(["config", "--get-all", "gt.target"], cwd=repo, check=False).text.split())
+        return done
+
+    monkeypatch.setattr(git, "run", look)
+    clones.guard(repo, ["main", "new#1"], "rig/refinery")
+    assert seen
+    assert all("main" in one for one in seen)
+    assert seen[-1] == ["main", "new#1"]
+    assert clones.is_guarded(repo, ["main", "new#1"], "rig/refinery")
+
+
 def test_where_work_lands_only_the_refinery_moves_the_target(tmp_path: Path, repo: Path) -> None:
     clones.guard(repo, ["main"], "rig/refinery", local=True)
     worktrees.add(repo, tmp_path / "wt", "polecat/a/b", "origin/main")

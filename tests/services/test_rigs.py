@@ -113,6 +113,36 @@ def test_no_worker_of_a_rig_pushes_its_target_whoever_made_the_clone(work) -> No
         assert tip(work.origin) == before
 
 
+@pytest.mark.parametrize("target", ["rel", "fix#1"])
+def test_no_worker_pushes_the_other_branch_that_its_work_lands_on(work, target) -> None:
+    """The rig's own is not the only one that has gates before it."""
+    git("push", "-q", work.origin, f"main:refs/heads/{target}", "main:refs/heads/free", cwd=work.source)
+    work.configure(layout.rig_file("app"), gates=[{"name": "test", "run": "false"}])
+    bead = work.bead()
+    work.configure(bead.path, target=target)
+    work.one(bead.id, agent=work.sleeper())
+    assert rigs.is_guarded(work.town, work.rig)
+    tree, before = work.tree(), git("rev-parse", target, cwd=work.origin)
+    git("commit", "-q", "--allow-empty", "-m", "x", cwd=tree)
+    for branch in (target, "main"):
+        with pytest.raises(AssertionError, match="only the refinery pushes it"):
+            git("push", "-q", "origin", f"HEAD:{branch}", cwd=tree)
+    assert git("rev-parse", target, cwd=work.origin) == before
+    git("push", "-q", "origin", "HEAD:free", f"HEAD:{work.now(bead).branch}", cwd=tree)
+
+
+def test_work_that_lands_on_anothers_work_branch_leaves_that_to_its_worker(work) -> None:
+    first = work.bead()
+    work.one(first.id, agent=work.sleeper())
+    branch = str(work.now(first).branch)
+    git("push", "-q", "origin", branch, cwd=work.tree())
+    second = work.bead()
+    work.configure(second.path, target=branch)
+    work.one(second.id, agent=work.sleeper())
+    git("commit", "-q", "--allow-empty", "-m", "x", cwd=work.tree())
+    git("push", "-q", "origin", branch, cwd=work.tree())
+
+
 def test_a_rig_that_lands_elsewhere_from_now_on_is_guarded_as_that(local_work) -> None:
     local_work.configure(layout.rig_file("app"), landing="push", git=local_work.origin)
     bead = local_work.run("echo x > new.txt")

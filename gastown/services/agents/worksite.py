@@ -98,6 +98,7 @@ def prepare(town: Town, rig: Rig, name: str, branch: str, base: str, *, resumed:
     """
     repo = layout.bare(town.root, rig.name)
     path = layout.worktree(town.root, rig.name, name)
+    rigs.guard(town, rig)  # its work may be the first to land on another branch than the rig's
     rules = _exclude_ours(town, rig)
     existing = resumed and clones.resolve(repo, f"refs/heads/{branch}") is not None
     if not intact.is_whole(repo, path):

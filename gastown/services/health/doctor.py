@@ -170,7 +170,7 @@ def _unfinished(town: Town) -> Found:
     except RaceLost as error:
         return Finding("journal", WARN, f"{what} is not finished: {error.message}", "gt doctor --fix"), None
     except (GtError, OSError) as error:
-        return failed("journal", f"{what} was interrupted and cannot be finished: ", error), None
+        return failed("journal", error, f"{what} was interrupted and cannot be finished: "), None
     if town.unsettled:
         return Finding("journal", WARN, f"{what} was interrupted and is not finished", "gt doctor --fix"), None
     return Finding("journal", OK, f"{what} that was interrupted is finished"), None

@@ -117,18 +117,29 @@ def ensure_clone(town: Town, rig: Rig, *, say: Callable[[str], None] | None = No
 
 
 def guard(town: Town, rig: Rig) -> None:
-    """Let only the rig's refinery move its target, as its `landing:` says. It takes no process while all is right."""
+    """Let only the rig's refinery move what its work lands on, as its `landing:` says.
+
+    It takes no process while all is right.
+    """
     repo, refinery, local = layout.bare(town.root, rig.name), f"{rig.name}/refinery", rig.landing == "local"
-    if not clones.is_guarded(repo, [rig.branch], refinery, local=local):
+    targets = _targets(town, rig)
+    if not clones.is_guarded(repo, targets, refinery, local=local):
         with clones.locked(repo):
             clones.configure(repo)
-            clones.guard(repo, [rig.branch], refinery, local=local)
+            clones.guard(repo, targets, refinery, local=local)
 
 
 def is_guarded(town: Town, rig: Rig) -> bool:
     """True if the settings of the rig's clone are those that `guard` makes."""
     repo = layout.bare(town.root, rig.name)
-    return clones.is_guarded(repo, [rig.branch], f"{rig.name}/refinery", local=rig.landing == "local")
+    return clones.is_guarded(repo, _targets(town, rig), f"{rig.name}/refinery", local=rig.landing == "local")
+
+
+def _targets(town: Town, rig: Rig) -> list[str]:
+    """The rig's branch, and each other that work which was begun in it is to land on; a work branch is its worker's."""
+    begun = (row for row in town.index().rows if row.rig == rig.name and row.branch and row.target)
+    others = {str(row.target) for row in begun if not str(row.target).startswith("polecat/")}
+    return [rig.branch, *sorted(others - {rig.branch})]
 
 
 def _write(change: Change, name: str, doc: dict[str, Any]) -> Rig:
