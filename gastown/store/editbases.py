@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from gastown.model.errors import GtError
 from gastown.store import aslies, files, layout, runstate, stale
 from gastown.store.filemerge import merge_file
-from gastown.store.gitrepo import Repo
+from gastown.store.gitrepo import Repo, new_blob
 from gastown.store.stale import Versions
 
 _NONE = ""
@@ -81,12 +81,13 @@ class Settled(NamedTuple):
     """What an edit comes to (None: the file is removed), and in a phrase why that is not just what was saved.
 
     `gave_way`: of each key whose value in the saved file did not stay, the one that stays and that one (sync.md:
-    nothing disappears silently).
+    nothing disappears silently). `aside`: a version that could not be merged in, to be kept beside the file.
     """
 
     data: bytes | None
     why: str = ""
     gave_way: Mapping[str, tuple[str, str]] = MappingProxyType({})
+    aside: bytes | None = None
 
 
 def on_top(repo: Repo, tree: bytes | None, path: str, data: bytes | None, versions: Versions | None = None) -> Settled:
@@ -136,6 +137,7 @@ def commit(
     settled = {path: on_top(repo, tree, path, data, versions) for path, data in found.items()}
     done = {path: one.data for path, one in settled.items()}
     wanted = {path: data for path, data in done.items() if data != repo.blob(tree, path)}
+    wanted |= _keep_aside(repo, settled)
     if wanted:
         aslies.commit(repo, wanted, message=message, who=who, epoch=epoch)
     for path, data in done.items():
@@ -147,11 +149,29 @@ def commit(
     return {path: one for path, one in sorted(settled.items()) if path in wanted or one.why}
 
 
+def _keep_aside(repo: Repo, settled: Mapping[str, Settled]) -> dict[str, bytes]:
+    """Write the versions that could not be merged in beside their files; path to content."""
+    kept = {}
+    for path, one in settled.items():
+        if one.aside is not None:
+            name = _aside(path, one.aside)
+            files.write(layout.absolute(repo.root, name), one.aside)
+            kept[name] = one.aside
+    return kept
+
+
+def _aside(path: str, data: bytes) -> str:
+    return layout.aside(path, new_blob(data).id.decode())
+
+
 def _merged(path: str, base: bytes | None, now: bytes | None, data: bytes | None) -> Settled:
     if now is None or data is None:
         return Settled(now if data is None and now != base else data)
-    whole = merge_file(path, base, now, data).data
-    return Settled(whole, "from an older version; what came since stays", stale.gave_way(path, data, whole))
+    merged = merge_file(path, base, now, data)
+    why = "from an older version; what came since stays"
+    if merged.aside is not None:
+        why = f"it could not be merged with what came since, and is kept as {_aside(path, merged.aside)}"
+    return Settled(merged.data, why, stale.gave_way(path, data, merged.data), merged.aside)
 
 
 def _blob(repo: Repo, sha: str) -> bytes | None:

@@ -9,6 +9,7 @@ import pytest
 
 from gastown.services.files import handedits
 from gastown.services.sync import townhooks
+from gastown.store import editbases
 from gastown.store.town import Town
 from tests.store.towns import git, small_town
 
@@ -217,3 +218,20 @@ def test_no_edit_takes_away_a_note(town: Town) -> None:
     start, end = text.index("notes:"), text.index("said\n") + 5
     save(town, bead_id, (text[:start] + text[end:].lstrip("\n")).rstrip("\n") + "\n")
     assert [one["text"] for one in town.bead(bead_id).notes] == ["said\n"]
+
+
+def test_a_text_from_an_old_buffer_that_cannot_be_merged_is_kept_beside_the_file(town: Town) -> None:
+    path = "roles/mayor.md"
+    for text in ("a\nb\nc\n", "a\nB\nc\n"):
+        with town.change("config") as change:
+            change.write(path, text.encode())
+            change.emit("config", "x")
+    old = git(town.root, "rev-parse", f"HEAD~1:{path}").encode()
+    editbases.remember(town.root, started={path: old}, replaced={})
+    Path(town.root, path).write_text("a\nmine\nc\n")
+    handedits.commit(town, [path])
+    assert Path(town.root, path).read_text() == "a\nB\nc\n"
+    (kept,) = Path(town.root, "roles").glob("mayor.md.theirs-*")
+    assert git(town.root, "show", f"HEAD:roles/{kept.name}") == "a\nmine\nc"
+    assert f"is kept as roles/{kept.name}" in [event["text"] for event in town.events()][-1]
+    assert git(town.root, "status", "--porcelain") == ""

@@ -127,6 +127,34 @@ def test_a_file_that_a_pull_removes_or_brings_is_not_taken_from_who_saves_it(
     assert {name, "roles/mayor.md"} & editbases.pending(here.root) >= {"roles/mayor.md"}
 
 
+def test_an_edit_that_cannot_be_merged_with_what_came_is_kept_beside_it(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, there = ground.towns["anvil"], ground.add("brick")
+    name = "roles/mayor.md"
+    path = Path(here.root, name)
+    committed(there, name)
+    sync(there)
+    real = editbases.remember
+
+    def remember(*args, **rest) -> None:
+        real(*args, **rest)
+        monkeypatch.setattr(editbases, "remember", real)
+        path.write_text("mine\n")
+
+    monkeypatch.setattr(editbases, "remember", remember)
+    sync(here)
+    assert path.read_text() == "mine\n"
+    adopted(here, path)
+    (kept,) = path.parent.glob("mayor.md.theirs-*")
+    assert (path.read_text(), kept.read_text()) == ("brick\n", "mine\n")
+    assert [event["text"] for event in here.events() if event["type"] == "hand_edit"] == [
+        f"{name} edited by hand (it could not be merged with what came since, and is kept as roles/{kept.name})"
+    ]
+    quiet(here, there)
+    assert Path(there.root, "roles", kept.name).read_text() == "mine\n"
+
+
 LONG = f"roles/{'名' * 84}.md"
 
 
