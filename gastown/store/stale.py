@@ -73,11 +73,15 @@ def began_from(path: str, now: bytes, olds: Sequence[bytes], data: bytes) -> byt
 
 
 def is_nearer(path: str, now: bytes, old: bytes, data: bytes) -> bool:
-    """True if an edit which came to `data` is nearer to `now` than to `old`; False if any of them cannot be read."""
+    """True if an edit which came to `data` is nearer to `now` than to `old`, and holds something that only `now` has.
+
+    False if any of them cannot be read.
+    """
     newest, there, edited = facts(path, now), facts(path, old), facts(path, data)
     if newest is None or there is None or edited is None:
         return False
-    return _distance(newest, edited) < _distance(there, edited)
+    came = newest - there
+    return bool(came & (edited - there)) and _distance(newest, edited) < _distance(there, edited)
 
 
 def gave_way(path: str, data: bytes, whole: bytes | None) -> dict[str, tuple[str, str]]:
