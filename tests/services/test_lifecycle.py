@@ -240,6 +240,13 @@ def test_work_under_way_may_be_moved_and_brought_back(town: Town, by: Callable[[
     assert save(town, moved, text, by) == ""
 
 
+@pytest.mark.parametrize("by", [by_sync, by_deacon, by_hook])
+def test_work_under_way_may_be_copied_to_another_day(town: Town, by: Callable[[Town, list[str]], str]) -> None:
+    """It is one bead all the same, and gets one file again by the next sync."""
+    path = held(town)
+    assert save(town, path.parent.with_name("2026-11-20") / path.name, path.read_text(), by) == ""
+
+
 @anybody
 def test_a_broken_file_that_was_committed_may_always_be_mended(
     town: Town, by: Callable[[Town, list[str]], str]

@@ -5,6 +5,7 @@ One set of rules, whoever meets the edit first: the deacon, a sync, or the hook 
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -28,14 +29,15 @@ def came_from(gone: Iterable[str]) -> dict[str, str]:
 def before(repo: Repo, tree: bytes | None, path: str, new: Doc, moved: Mapping[str, str]) -> Doc | None:
     """The version of a bead that an edit of its file goes on from; None if it is new.
 
-    It is what `tree` has there or where it was moved from (`came_from`), or of a file brought back what git had of it
-    when it was removed. A version that cannot be used counts as the edit itself: mending it is always welcome.
+    It is what `tree` has there, where it was moved from (`came_from`) or where it was copied from, or of a file brought
+    back what git had of it when it was removed. A version that cannot be used counts as the edit itself: mending it is
+    always welcome.
     """
     data = repo.blob(tree, path)
     if data is None and (was := moved.get(layout.bead_of_path(path) or "")):
         data = repo.blob(tree, was)
     if data is None and _status(new) not in FRESH:
-        data = _removed(repo.root, path)
+        data = _copied(repo, tree, path) or _removed(repo.root, path)
     try:
         return lint.parse(path, data) if data is not None else None
     except InvalidFile:
@@ -83,6 +85,21 @@ def lets_go(old: Doc | None, new: Doc) -> bool:
 
 def _status(doc: Doc) -> str:
     return str(doc.get("status", "open"))
+
+
+def _copied(repo: Repo, tree: bytes | None, path: str) -> bytes | None:
+    """What a tree has of the same bead in another place: that it lies in two is put right by the sync."""
+    name = path.rpartition("/")[2]
+    homes = [layout.beads_dir(None), *(f"{layout.RIGS}/{rig}/beads" for rig in _names(repo, tree, layout.RIGS))]
+    places = (f"{home}/{day}/{name}" for home in homes for day in _names(repo, tree, home))
+    return next((data for place in places if (data := repo.blob(tree, place)) is not None), None)
+
+
+def _names(repo: Repo, tree: bytes | None, folder: str) -> list[str]:
+    found = repo.find(tree, folder)
+    if found is None or not stat.S_ISDIR(found[0]):
+        return []
+    return [name.decode("utf-8", "surrogateescape") for name in repo.tree(found[1])]
 
 
 def _removed(root: str, path: str) -> bytes | None:
