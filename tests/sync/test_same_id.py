@@ -7,9 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from gastown.model.merge_bead import note_renumbered, renumber
+from gastown.services.sync import references
 from gastown.services.sync.sync import sync, take
 from gastown.services.sync.unfinished import finish
+from gastown.store.moves import beside
+from gastown.store.orders import for_path
 from gastown.store.town import Town
+from gastown.store.yaml import rewrite
 from tests.conftest import git
 from tests.sync.ground import Ground, bead, note, plain, quiet, update
 
@@ -286,3 +291,32 @@ def test_a_removal_by_hand_never_hits_the_bead_that_kept_the_number(ground: Grou
     quiet(there, here)
     # That it was renumbered is a change, and a change is kept against a removal.
     assert sorted(row.title for row in here.index().rows if row.parent) == ["From anvil", "From brick"]
+
+
+def called(town: Town, old: str, new: str) -> None:
+    """Give a bead another id, as a settled sync does."""
+    path, fresh = str(town.bead_path(old)), renumber(town.bead(old).doc, {old: new})
+    note_renumbered(fresh, old, new, 1e9)
+    with town.change("sync") as change:
+        change.write(beside(path, new), rewrite(None, fresh, for_path(path), path))
+        change.remove(path)
+        change.emit("sync", "renumbered")
+
+
+@pytest.mark.parametrize("meant", ["First", "Second"])
+def test_an_id_of_nobody_is_followed_by_who_meant_the_bead_that_had_it(ground: Ground, meant: str) -> None:
+    """The bead that has it at the time is removed, by one who does not know that something speaks of it."""
+    here = ground.towns["anvil"]
+    first, second = bead(here, "First"), bead(here, "Second")
+    new = f"{first}.9"
+    if meant == "First":
+        speaks = bead(here, "Speaks", needs=[first])
+    called(here, first, new)
+    called(here, second, first)
+    if meant == "Second":
+        speaks = bead(here, "Speaks", needs=[first])
+    Path(here.root, str(here.bead_path(first))).unlink()
+    git("commit", "-qam", "gone", cwd=here.root)
+    here.refresh()
+    here.transact("sync", lambda change: references.replace(change, {first: new}))
+    assert here.bead(speaks).needs == [new if meant == "First" else first]

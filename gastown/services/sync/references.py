@@ -92,15 +92,34 @@ def _former(change: Change, bead_id: str) -> list[str]:
 
 
 def replace(change: Change, ids: dict[str, str]) -> None:
-    """An id (old -> new) that means nothing any more is spoken of by nobody."""
+    """An id (old -> new) that means nothing any more is spoken of by nobody, but by who meant another bead by it.
+
+    That one was removed, and is back under its id where somebody changed it meanwhile.
+    """
     rows = change.index().rows if ids else ()
     kept = {row.id for row in rows if row.id in ids and change.read(row.path) is not None}
     gone = {old: new for old, new in ids.items() if old not in kept}
     for row in rows if gone else ():
-        if gone.keys() & {row.parent, row.source, *row.needs}:
-            data = change.read(row.path)
-            if data is not None:
-                _put(change, row.path, data, renumber(yaml_store.load(data, row.path), gone, moved=False))
+        spoken = gone.keys() & {row.parent, row.source, *row.needs}
+        ids = {old: gone[old] for old in spoken if not _meant_another(change, row.path, old, gone[old])}
+        data = change.read(row.path) if ids else None
+        if data is not None:
+            _put(change, row.path, data, renumber(yaml_store.load(data, row.path), ids, moved=False))
+
+
+def _meant_another(change: Change, path: str, old: str, new: str) -> bool:
+    """True if the old id was not that of the bead which is `new` now when it was written into the file."""
+    repo = change.town.repo
+    args = ["log", "-1", "--full-history", "--no-merges", "--format=%H", f"-S{old}", "HEAD", "--", path]
+    _, out = git.run(args, cwd=repo.root)
+    home = next(change.town.bead_paths(new), None)
+    doc = filemerge.bead(home, change.read(home)) if home else None
+    if not out.strip() or home is None or doc is None:
+        return False
+    view = change.town.at(out.strip().decode())
+    was = next(view.bead_paths(old), None)
+    then = filemerge.bead(was, view.read(was)) if was else None
+    return then is not None and not same_bead(then, doc)
 
 
 def _put(change: Change, path: str, old: bytes, doc: Doc) -> None:
