@@ -23,7 +23,7 @@ def planned(ground: Ground) -> list[Action]:
         if path.is_file() and not path.is_symlink():
             os.utime(path, (1e9, 1e9))
     ground.town.refresh()
-    return [action for patrol, action in loop.once(ground.town) if patrol.name == "hand edits"]
+    return [action for patrol, action in loop.once(ground.town)[0] if patrol.name == "hand edits"]
 
 
 def act(ground: Ground) -> list[str]:

@@ -615,7 +615,7 @@ def test_a_sleeping_machine_that_is_the_refinery_is_a_problem_after_minutes(mach
     assert problem.text.startswith(text)
     assert problem.command == "gt mq run app --force"
     why = f"the refinery of app runs on machine anvil since {since}"
-    ((name, later),) = [(p.name, one) for p, one in once(machines.there) if one.subject == "app"]
+    ((name, later),) = [(p.name, one) for p, one in once(machines.there)[0] if one.subject == "app"]
     assert (name, later.kind) == ("merge queue", "later")
     assert later.why.startswith(why)
     forced = refinery.run_once(machines.there, RIG, force=True)
@@ -632,7 +632,7 @@ def test_the_refinery_of_a_machine_that_sleeps_is_taken_over_when_its_lease_is_o
     assert not refinery.due(machines.there, RIG)
     clock.advance(660)
     assert refinery.due(machines.there, RIG)
-    (action,) = [one for _, one in once(machines.there) if one.subject == "app"]
+    (action,) = [one for _, one in once(machines.there)[0] if one.subject == "app"]
     assert action.kind == "refine"
     assert "its hold on it is over, and the next run here takes it over" in action.why
     assert [one[0] for one in machines.land(machines.there).landed] == [merge]
