@@ -192,6 +192,10 @@ def test_a_refused_edit_is_reported_once_for_each_content() -> None:
 def test_nothing_is_committed_while_git_is_at_work() -> None:
     found = hand_edits.decide(hand_edits.Evidence((edit(None, {}),), git_at_work="MERGE_HEAD"), S, NOW)
     assert kinds(found) == ["later"]
+    assert getattr(found[0], "at", 0) == NOW + 2
+    just = hand_edits.Evidence((edit(None, {}),), git_at_work="index.lock", git_since=NOW - 0.1)
+    (later,) = hand_edits.decide(just, S, NOW)
+    assert getattr(later, "at", 0) < NOW + 0.5
 
 
 def test_valid_edits_go_into_one_commit_and_invalid_ones_stay_out() -> None:

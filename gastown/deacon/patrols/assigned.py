@@ -208,7 +208,8 @@ def decide(evidence: list[Given], settings: Settings, now: float) -> list[Action
         if one.written is not None:
             # One that stays uncommitted, because it was refused, is looked at with everything else from then on.
             if now - one.written < _COMMITTING:
-                actions.append(Later(one.bead, "its file is not committed yet", at=now + 1.0))
+                wait = 0.25 if now - one.written < 3.0 else 1.0
+                actions.append(Later(one.bead, "its file is not committed yet", at=now + wait))
         elif one.left:
             actions.append(LetGo(one.bead, f"it was set open while {one.to} held it"))
         elif one.problem:

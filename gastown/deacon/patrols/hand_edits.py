@@ -21,10 +21,11 @@ from gastown.store.town import Town
 
 @dataclass(frozen=True)
 class Evidence:
-    """The edits, why nothing may be committed just now ("" if it may), and what was reported before."""
+    """The edits, why nothing may be committed just now ("" if it may) and since when, and what was reported before."""
 
     edits: tuple[Edit, ...] = ()
     git_at_work: str = ""
+    git_since: float = 0.0
     told: frozenset[str] = frozenset()
 
 
@@ -115,14 +116,17 @@ def gather(world: World) -> Evidence:
         edits = edited.edits(town, tree, paths)
     edits = edited.with_held(town, tree, edits, paths)
     told = frozenset(key_of(edit.path, edit.mark) for edit in edits if world.memory.when(key_of(edit.path, edit.mark)))
-    return Evidence(tuple(edits), adopt.git_at_work(town.repo) if edits else "", told)
+    sign = adopt.at_work(town.repo) if edits else None
+    return Evidence(tuple(edits), sign.text if sign else "", sign.since if sign else 0.0, told)
 
 
 # -- deciding -------------------------------------------------------------------------------------
 def decide(evidence: Evidence, settings: Settings, now: float) -> list[Action]:
     """Report what cannot be used, commit the rest; wait for a git command or an editor that is at work."""
     if evidence.git_at_work:
-        return [Later("town", f"git is at work in the town ({evidence.git_at_work})", at=now + 2.0)]
+        # What began just now is most often a gt's own writing, and over in a moment.
+        wait = 0.2 if now - evidence.git_since < 1.0 else 2.0
+        return [Later("town", f"git is at work in the town ({evidence.git_at_work})", at=now + wait)]
     actions: list[Action] = []
     good: list[Edit] = []
     # What git cannot hold is told of below: to commit it would be tried without end.
