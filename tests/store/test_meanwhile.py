@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -16,6 +13,7 @@ from gastown.model.errors import GtError, Stale
 from gastown.services.files import handedits
 from gastown.store import aslies, commit, files, journal
 from gastown.store.town import Town, open_town
+from tests.store.meanwhile import adopted, at_step
 from tests.store.towns import NOW, assert_sound, git, small_town
 
 Act = Callable[[], None]
@@ -51,31 +49,6 @@ def retitle(path: Path) -> None:
 def commits(town: Town, path: Path) -> None:
     retitle(path)
     git(town.root, "commit", "-qm", "by hand", "--", str(path), check=False)  # it may find the branch locked
-
-
-def at_step(patch: pytest.MonkeyPatch, number: int, act: Act, spared: Path) -> Callable[[], bool]:
-    """Have `act` done before the change's step `number`; the answer tells if it was reached.
-
-    Not between the last look at the file `spared` and the rename over it, which no program can close.
-    """
-    steps = 0
-
-    def step() -> None:
-        nonlocal steps
-        caller = sys._getframe(1)
-        if caller.f_code.co_name == "rename" and caller.f_locals["dest"] == str(spared):
-            return
-        steps += 1
-        if steps == number:
-            act()
-
-    patch.setattr(files, "fault_point", step)
-    return lambda: steps >= number
-
-
-def adopted(town: Town, path: Path) -> None:
-    os.utime(path, (time.time() - 5,) * 2)
-    handedits.commit(town, [str(path.relative_to(town.root))])
 
 
 @pytest.mark.parametrize("how", [lambda _, path: retitle(path), commits], ids=["saves", "commits"])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -13,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from gastown.model.errors import InvalidFile
-from gastown.services.files import handedits
 from gastown.services.files.findings import FAIL, OK
 from gastown.services.health import doctor
 from gastown.services.sync.sync import sync
 from gastown.store import commit, editbases, files, layout, mergewrite, runstate
 from gastown.store.town import Town
 from tests.conftest import git
+from tests.store.meanwhile import adopted, at_step
 from tests.sync.ground import Ground, bead, check_clean, note, plain, quiet, update
 
 
@@ -28,28 +26,6 @@ def retitle(path: Path) -> None:
     fresh = path.with_name("4913")
     fresh.write_text(path.read_text().replace("title: First", "title: Saved by hand"))
     fresh.rename(path)
-
-
-def at_step(patch: pytest.MonkeyPatch, number: int, act: Callable[[], None], spared: Path) -> Callable[[], bool]:
-    """Have `act` done before step `number`, but for the rename over the file `spared` itself; told if it came."""
-    steps = 0
-
-    def step() -> None:
-        nonlocal steps
-        caller = sys._getframe(1)
-        if caller.f_code.co_name == "rename" and caller.f_locals["dest"] == str(spared):
-            return
-        steps += 1
-        if steps == number:
-            act()
-
-    patch.setattr(files, "fault_point", step)
-    return lambda: steps >= number
-
-
-def adopted(town: Town, path: Path) -> None:
-    os.utime(path, (time.time() - 5,) * 2)
-    handedits.commit(town, [str(path.relative_to(town.root))])
 
 
 def fetched(ground: Ground) -> tuple[Town, str, bytes]:
