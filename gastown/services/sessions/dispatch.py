@@ -136,14 +136,6 @@ def enqueue(
     change.emit("queue", f"queued {bead.id} for {to}: {why}", bead=bead.id, rig=rig_of(to) or to)
 
 
-def force(change: Change, bead_id: str) -> None:
-    """Let a queued bead start past what it was slung past."""
-    bead = change.bead(bead_id)
-    if QUEUED in bead.labels and not is_forced(bead):
-        bead.set("dispatch", {**bead.dispatch, "force": True})
-        change.save(bead)
-
-
 def is_forced(bead: Bead) -> bool:
     """True if queued work was slung with --force."""
     return bool(bead.dispatch.get("force"))

@@ -218,7 +218,9 @@ def _wait(change: Change, order: Order, bead: Bead, why: str) -> Waits:
         bead.release(at=change.at)
         change.save(bead)
     to = str(order.target) if not order.restart else order.target.rig
-    dispatch.enqueue(change, bead, to, why)
+    # Sent back, it goes on where it was forced to go.
+    forced = order.force or (order.restart and order.target.rig != layout.rig_of_path(bead.path))
+    dispatch.enqueue(change, bead, to, why, force=forced)
     change.save(bead)
     return Waits(bead, to, why)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gastown.model import ids
 from gastown.model.address import name_of, rig_of
 from gastown.model.bead import Bead
 from gastown.model.errors import GtError, InvalidFile, RaceLost, Refused
@@ -210,14 +209,6 @@ def _act(run: Run, planned: _Planned, bead: Bead) -> None:
         takes_from=planned.takes_from,
     )  # fmt: skip
     begin(run, bead, order, planned.agent)
-    if run.wish.force:
-        _keep_forced(run, bead)
-
-
-def _keep_forced(run: Run, bead: Bead) -> None:
-    """What was forced and had to wait is forced when it starts, too."""
-    if any(one.bead == bead.id for one in run.queued):
-        run.town.transact("queue", lambda change: dispatch.force(change, bead.id))
 
 
 # -- again, and later -----------------------------------------------------------------------------
@@ -247,8 +238,6 @@ def restart(town: Town, bead_id: str, *, reason: str, context: str, on_step: Say
     taken = (bead.assignee, str(session.get("id", "")))
     order = Order(bead.id, run.target, agent.name, takes_from=taken, restart=True)
     begin(run, bead, order, agent, context)
-    if ids.prefix_of(bead.id) != rig.prefix:
-        _keep_forced(run, bead)
     return run.report()
 
 
