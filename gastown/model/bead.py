@@ -225,9 +225,13 @@ class Bead:
 
     def release(self, *, at: str, outcome: str = "released") -> None:
         """Take it from who has it: its session is over, it is open and nobody's. Raises UsageError like `move`."""
-        self.end_session(at=at, outcome=outcome)
         self.move("open")
-        self.set("assignee", None)
+        self.let_go(at=at, outcome=outcome)
+
+    def let_go(self, *, at: str, outcome: str = "released", to: str | None = None) -> None:
+        """Its session is over, and it is nobody's, or to be given `to` another; its status stays as it is."""
+        self.end_session(at=at, outcome=outcome)
+        self.set("assignee", to)
         self.set("machine", None)
 
     def update_session(self, session_id: str, **changes: object) -> None:

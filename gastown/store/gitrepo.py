@@ -178,6 +178,13 @@ class Repo(Refs):
             return None
         return bytes(self.get(found[1]).as_raw_string())
 
+    def names(self, tree: bytes | None, folder: str) -> list[str]:
+        """What lies in a folder of a tree, by name; empty if there is none."""
+        found = self.find(tree, folder)
+        if found is None or found[0] != TREE_MODE:
+            return []
+        return [name.decode("utf-8", "surrogateescape") for name in self.tree(found[1])]
+
     def differs(self, tree: bytes | None, path: str, data: bytes | None) -> bool:
         """True if a file's content (None: there is none) is not what a tree has at `path`."""
         found = self.find(tree, path)

@@ -192,19 +192,10 @@ class _Merge:
 
     def _ids(self, tree: bytes) -> Iterator[str]:
         """Every bead id in a tree, by names alone."""
-        folders = ["beads"]
-        rigs = self.repo.find(tree, layout.RIGS)
-        if rigs and rigs[0] == TREE_MODE:
-            folders += [f"{layout.RIGS}/{name.decode()}/beads" for name in self.repo.tree(rigs[1])]
-        for folder in folders:
-            found = self.repo.find(tree, folder)
-            if not found or found[0] != TREE_MODE:
-                continue
-            for _, mode, sha in self.repo.tree(found[1]).iteritems():
-                if mode == TREE_MODE:
-                    for name in self.repo.tree(sha):
-                        if name.endswith(b".yaml"):
-                            yield name[:-5].decode("utf-8", "replace")
+        names = self.repo.names
+        for folder in ["beads", *(f"{layout.RIGS}/{rig}/beads" for rig in names(tree, layout.RIGS))]:
+            for day in names(tree, folder):
+                yield from (name[:-5] for name in names(tree, f"{folder}/{day}") if name.endswith(".yaml"))
 
     # -- files -------------------------------------------------------------
     def _data(self, entry: Entry | None) -> bytes | None:

@@ -145,9 +145,7 @@ def let_go(change: Change, bead_id: str, to: str = "") -> None:
         bead = change.bead(bead_id)
     except GtError:
         return
-    bead.end_session(at=change.at, outcome="released")
-    bead.set("assignee", to or None)
-    bead.set("machine", None)
+    bead.let_go(at=change.at, to=to or None)
     change.save(bead)
 
 

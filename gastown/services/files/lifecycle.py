@@ -5,7 +5,6 @@ One set of rules, whoever meets the edit first: the deacon, a sync, or the hook 
 
 from __future__ import annotations
 
-import stat
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -90,16 +89,9 @@ def _status(doc: Doc) -> str:
 def _copied(repo: Repo, tree: bytes | None, path: str) -> bytes | None:
     """What a tree has of the same bead in another place: that it lies in two is put right by the sync."""
     name = path.rpartition("/")[2]
-    homes = [layout.beads_dir(None), *(f"{layout.RIGS}/{rig}/beads" for rig in _names(repo, tree, layout.RIGS))]
-    places = (f"{home}/{day}/{name}" for home in homes for day in _names(repo, tree, home))
+    homes = [layout.beads_dir(None), *(f"{layout.RIGS}/{rig}/beads" for rig in repo.names(tree, layout.RIGS))]
+    places = (f"{home}/{day}/{name}" for home in homes for day in repo.names(tree, home))
     return next((data for place in places if (data := repo.blob(tree, place)) is not None), None)
-
-
-def _names(repo: Repo, tree: bytes | None, folder: str) -> list[str]:
-    found = repo.find(tree, folder)
-    if found is None or not stat.S_ISDIR(found[0]):
-        return []
-    return [name.decode("utf-8", "surrogateescape") for name in repo.tree(found[1])]
 
 
 def _removed(root: str, path: str) -> bytes | None:
