@@ -39,6 +39,9 @@ _STEADY = (
 _TAIL_LINES = 12
 # How long an interrupted git may take to clear up behind itself, in seconds.
 _GRACE = 2.0
+# A signal that comes just before a wait begins does not end it, and is raised only when Python's own code goes on: so
+# no single wait is longer than this, in seconds.
+_WAIT = 0.5
 StrPath = str | os.PathLike[str]
 
 
@@ -213,13 +216,13 @@ def _collect(
     on_progress: Callable[[str], None] | None,
 ) -> tuple[bytes, bytes]:
     if on_progress is None and silence is None:
-        return process.communicate(data, timeout)
+        return _listen(process, data, timeout, None, None)
     assert process.stderr is not None
     ear = _Ear(process.stderr, on_progress)
     process.stderr = None
     ear.start()
     try:
-        out = _listen(process, data, timeout, silence, ear)
+        out, _ = _listen(process, data, timeout, silence, ear)
     finally:
         if process.poll() is None:
             _end(process)
@@ -229,21 +232,27 @@ def _collect(
 
 
 def _listen(
-    process: subprocess.Popen[bytes], data: bytes | None, timeout: float | None, silence: float | None, ear: _Ear
-) -> bytes:
-    """What it wrote; raises TimeoutExpired."""
+    process: subprocess.Popen[bytes],
+    data: bytes | None,
+    timeout: float | None,
+    silence: float | None,
+    ear: _Ear | None,
+) -> tuple[bytes, bytes]:
+    """What it wrote, without what an ear takes in; raises TimeoutExpired."""
     end = time.monotonic() + timeout if timeout else math.inf
+    said: bytes | None = None
     while True:
-        quiet = ear.heard + silence if silence else math.inf
+        quiet = ear.heard + silence if silence and ear else math.inf
         wait = min(end, quiet) - time.monotonic()
         try:
             if wait > 0:
-                return process.communicate(data, None if wait == math.inf else wait)[0]
-        except subprocess.TimeoutExpired:
+                return process.communicate(data, min(wait, _WAIT))
+        except subprocess.TimeoutExpired as error:
             data = None  # goes on as begun; perhaps it said something meanwhile
+            said = error.stderr
             continue
         limit = timeout if timeout and end <= quiet else silence
-        raise subprocess.TimeoutExpired(process.args, limit or 0.0, stderr=b"".join(ear.said))
+        raise subprocess.TimeoutExpired(process.args, limit or 0.0, stderr=b"".join(ear.said) if ear else said)
 
 
 class _Ear(threading.Thread):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -141,3 +142,26 @@ def test_a_signal_just_as_git_is_started_ends_that_git(project: Path, monkeypatc
     finally:
         signal.signal(signal.SIGINT, before)
     assert started[0].returncode == -signal.SIGTERM
+
+
+@pytest.mark.parametrize("limits", [{}, {"timeout": 600.0}, {"silence": 600.0}])
+def test_a_signal_that_does_not_wake_the_wait_ends_git_all_the_same(project: Path, limits: dict[str, float]) -> None:
+    """It is so where one comes between Python's last look and the wait itself; here another thread takes it."""
+    main = Path(f"/proc/self/task/{threading.get_native_id()}/stat")
+
+    def interrupt() -> None:
+        asleep = 0
+        while asleep < 50:  # in the wait for git, not at a lock that is held for a moment
+            asleep = asleep + 1 if main.read_text().rpartition(")")[2].split()[0] == "S" else 0
+            time.sleep(0.001)
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+
+    other = threading.Thread(target=interrupt, daemon=True)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            hang = "alias.hang=!sleep 10; touch came-to-its-end"
+            git.run(["-c", hang, "hang"], cwd=project, on_start=lambda _: other.start(), **limits)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert not (project / "came-to-its-end").exists()
