@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
     from gastown.store.change import Change
     from gastown.store.gitrepo import Repo
+    from gastown.store.index import Index
 
     T = TypeVar("T")
 FORMAT = 1
 _TRIES = 5
+# How old, in seconds, a look at all beads may be that is used again within `one_look`.
+_LOOK = 1.0
 
 
 class Town(LiveView):
@@ -40,6 +43,9 @@ class Town(LiveView):
         # True once a change of ours was committed.
         self.wrote = False
         self._machine: str | None = None
+        # Within `one_look`: the last one, when it was (monotonic), and what HEAD was before it.
+        self._looks = False
+        self._look: tuple[Index, float, bytes | None] | None = None
 
     @property
     def config(self) -> dict[str, Any]:
@@ -103,6 +109,29 @@ class Town(LiveView):
         from gastown.store import past
 
         return past.at(self.root, when, self.clock())
+
+    @contextlib.contextmanager
+    def one_look(self) -> Iterator[None]:
+        """Within, the index is read once, and again when a change moved HEAD (in a change, too) or after a second.
+
+        For what judges the same beads several times in a row: it reads every bead's stamp, which is most of what such
+        a command costs in a large town. An edit by hand of the last second counts as one that came after the judgement.
+        """
+        former, self._looks = self._looks, True
+        try:
+            yield
+        finally:
+            self._looks, self._look = former, self._look if former else None
+
+    def index(self) -> Index:
+        """The summary of every bead, as it stands; see `one_look`."""
+        if not self._looks:
+            return super().index()
+        head = self.repo.head()[1]
+        if self._look is None or self._look[2] != head or time.monotonic() - self._look[1] > _LOOK:
+            now = time.monotonic()
+            self._look = super().index(), now, head
+        return self._look[0]
 
     def refresh(self) -> None:
         """Forget what was read of town.yaml, and this machine's name: it may have been renamed meanwhile."""

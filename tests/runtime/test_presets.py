@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from gastown.model.errors import InvalidFile, NotFound, Refused, UsageError
 from gastown.runtime.presets import BUILT_IN, Preset, fill, list_presets, load_preset
+from gastown.store import schema
 
 NAMES = ["amp", "auggie", "claude", "codex", "copilot", "cursor", "exec", "gemini", "opencode", "pi"]
 UUID = "0199a213-81c0-7800-8aa1-bbab2a035a53"
@@ -48,6 +49,7 @@ def test_all_built_in_presets_load() -> None:
     assert problems == []
     assert [preset.name for preset in presets] == NAMES
     assert {preset.source for preset in presets} == {BUILT_IN}
+    assert [one for preset in presets for one in schema.validate("agent", preset.doc, preset.name)] == []
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -21,12 +21,16 @@ from gastown.store.town import Town
 
 @dataclass(frozen=True)
 class Room:
-    """One rig: the queued beads that nothing blocks, first to start first, and how many may start."""
+    """One rig: the queued beads that nothing blocks, first to start first, and how many may start.
+
+    `engaged` are those that wait for one worker who is at other work.
+    """
 
     rig: str
     ready: tuple[str, ...]
     free: int
     parked: bool = False
+    engaged: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -86,16 +90,24 @@ def gather(world: World) -> Evidence:
     untrusted = tuple(_untrusted(world, waiting))
     waiting = [row for row in waiting if row.id not in {one.bead for one in untrusted}]
     by_id = world.index.by_id
+    at_work = dispatch.at_work(world.index)
     rooms, machine_free = [], 0
     for rig in world.town.rigs()[0]:
-        ready = tuple(row.id for row in waiting if row.rig == rig.name and not graph.blockers(row, by_id))
-        if not ready:
+        unblocked = [row for row in waiting if row.rig == rig.name and not graph.blockers(row, by_id)]
+        if not unblocked:
             continue
+        engaged = tuple(row.id for row in unblocked if _wanted(world, row) in at_work)
+        ready = tuple(row.id for row in unblocked if row.id not in engaged)
         slots = dispatch.slots(world.town, rig, world.index)
         machine_free = slots.most - slots.used
         own = machine_free if slots.rig_most is None else min(machine_free, slots.rig_most - slots.rig_used)
-        rooms.append(Room(rig.name, ready, max(0, own), rig.parked))
+        rooms.append(Room(rig.name, ready, max(0, own), rig.parked, engaged))
     return Evidence(tuple(rooms), "; ".join(world.holds), machine_free, untrusted)
+
+
+def _wanted(world: World, row: Row) -> str | None:
+    bead = world.bead(row)
+    return dispatch.wanted(bead, row) if bead is not None else None
 
 
 def _untrusted(world: World, waiting: list[Row]) -> Iterator[Untrusted]:
@@ -116,10 +128,18 @@ def decide(evidence: Evidence, settings: Settings, now: float) -> list[Action]:
         else:
             found.append(Later(one.bead, "nobody here has agreed to its command (gt trust list)", at=again))
     for room in evidence.rooms:
-        why = evidence.holds or ("the rig is parked" if room.parked else "" if room.free > 0 else "no slot is free")
+        why = evidence.holds or _why_not(room)
         if why:
-            found.append(Later(room.rig, f"{len(room.ready)} queued: {why}", at=again))
+            found.append(Later(room.rig, f"{len(room.ready) + len(room.engaged)} queued: {why}", at=again))
         else:
             slots = counted(room.free, "slot")
             found.append(Dispatch(room.rig, f"{len(room.ready)} queued, {slots} free", ready=room.ready))
     return found
+
+
+def _why_not(room: Room) -> str:
+    if room.parked:
+        return "the rig is parked"
+    if not room.free:
+        return "no slot is free"
+    return "" if room.ready else "who it is for is at other work"

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from gastown.model import times
 from gastown.model.bead import Bead
 from gastown.model.queue import Entry
 from gastown.model.rig import Rig
-from gastown.model.row import Row
 from gastown.runtime import clones, git
 from gastown.services.agents.worksite import Base
 from gastown.services.landing import there
@@ -19,14 +16,14 @@ from gastown.store.town import Town
 _CLOCKS = 2 * 86400.0
 
 
-def landed_commit(town: Town, rig: Rig, bead: Bead, base: Base, rows: Sequence[Row]) -> str | None:
+def landed_commit(town: Town, rig: Rig, bead: Bead, base: Base) -> str | None:
     """The commit of the target that holds this bead's work already, None if none does.
 
     Where its branch has commits of its own, all of them must be there; else a commit with its `Bead:` trailer says
     so. One that was known when its attempt began, or with which it was closed before, does not count: then more is
     wanted. Nor does anything after a landing that was recorded and followed by a reopening.
     """
-    if any(row.type == "merge" and row.source == bead.id and row.closed_reason == "merged" for row in rows):
+    if bead.sessions and _has_landed(town, bead):
         return None
     repo = layout.bare(town.root, rig.name)
     since = times.text(times.parse(bead.created_at) - _CLOCKS) if bead.created_at else "1970-01-01T00:00:00Z"
@@ -39,6 +36,11 @@ def landed_commit(town: Town, rig: Rig, bead: Bead, base: Base, rows: Sequence[R
         found = next(iter(there.trailed(repo, base.commit, bead.id, f"--since={since}")), None)
         found = None if found and _known_at_its_start(repo, bead, tip, found) else found
     return None if found and _closed_with(town, bead, found, since) else found
+
+
+def _has_landed(town: Town, bead: Bead) -> bool:
+    rows = town.index().rows
+    return any(row.type == "merge" and row.source == bead.id and row.closed_reason == "merged" for row in rows)
 
 
 def _known_at_its_start(repo: str, bead: Bead, tip: str | None, commit: str) -> bool:

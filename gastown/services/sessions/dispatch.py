@@ -48,7 +48,7 @@ def check_settings(town: Town) -> None:
 def slots(town: Town, rig: Rig, index: Index, *, without: str = "") -> Slots:
     """What is taken by beads whose session is not over (`without` this one). A bead that cannot be read counts."""
     used = rig_used = 0
-    for row in index.rows:
+    for row in index.live:
         if row.status not in HELD or row.id == without or (row.machine or town.machine) != town.machine:
             continue
         if _session_over(town, row):
@@ -76,8 +76,8 @@ def choose_name(change: Change, rig: Rig, wanted: str | None, bead: Bead) -> tup
     docs, problems = town.workers(rig.name)
     polecats = [str(doc["name"]) for doc in docs if doc["kind"] == "polecats"]
     away = {str(doc["name"]): str(doc["machine"]) for doc in docs if doc.get("machine") not in (None, town.machine)}
-    busy = {row.assignee: row for row in index.rows if row.status in HELD and row.assignee and row.id != bead.id}
     live, unknown = attempts.live_sessions(town)
+    busy = at_work(index, without=bead.id)
     if wanted is not None:
         address = f"{rig.name}/{wanted}"
         if address in busy:
@@ -91,7 +91,7 @@ def choose_name(change: Change, rig: Rig, wanted: str | None, bead: Bead) -> tup
             raise Refused(where, f"gt sling {bead.id} {address} --machine {away[wanted]}, or sling to the rig")
         return wanted, wanted not in polecats
     if not unknown:
-        merging = {row.assignee for row in index.rows if row.status == "merging"}
+        merging = {row.assignee for row in index.live if row.status == "merging"}
         free = [name for name in polecats if name not in away]
         idle = [name for name in free if f"{rig.name}/{name}" not in busy and f"{rig.name}/{name}" not in live]
         for name in sorted(idle, key=lambda name: (f"{rig.name}/{name}" in merging, _place(rig, name), name)):
@@ -100,6 +100,11 @@ def choose_name(change: Change, rig: Rig, wanted: str | None, bead: Bead) -> tup
     used |= {name_of(one) for one in (*busy, *live) if one and rig_of(one) == rig.name} | set(_folders(town, rig))
     share, of = _share(town)
     return next_free(rig.names, used, share=share, of=of), True
+
+
+def at_work(index: Index, *, without: str = "") -> dict[str, Row]:
+    """What each worker has on its hook, by address; work that is `without` aside."""
+    return {row.assignee: row for row in index.live if row.status in HELD and row.assignee and row.id != without}
 
 
 def _share(town: Town) -> tuple[int, int]:
@@ -136,6 +141,11 @@ def enqueue(
     change.emit("queue", f"queued {bead.id} for {to}: {why}", bead=bead.id, rig=rig_of(to) or to)
 
 
+def wanted(bead: Bead, row: Row) -> str:
+    """The rig or the worker that queued work waits for."""
+    return str(bead.dispatch.get("to") or row.rig)
+
+
 def is_forced(bead: Bead) -> bool:
     """True if queued work was slung with --force."""
     return bool(bead.dispatch.get("force"))
@@ -153,7 +163,7 @@ def waiting(index: Index, here: str, rig: str | None = None) -> list[Row]:
     """Open beads that wait for a slot on the machine `here`, in the order they will get one: priority, then age."""
     rows = [
         row
-        for row in index.rows
+        for row in index.live
         if QUEUED in row.labels and row.status == "open" and rig in (None, row.rig) and row.machine in (None, here)
     ]
     return sorted(rows, key=lambda row: (row.priority, row.created, row.id))

@@ -75,22 +75,29 @@ def sling(
     elsewhere.check_home(town, run.rig)
     worksite.check_setup(town, run.rig)
     dispatch.check_settings(town)
-    planned = []
-    for work in [*works, *titles]:
-        try:
-            found = None if work in titles else targets.find_work(town, work, town.actor)
-            planned.append(_plan_new(run, work) if found is None else _plan(run, work, found))
-        except GtError as error:
-            run.refused.append(refusal(work, error))
-    for one in planned:
-        if one is not None and dry_run:
-            run.dispatched.append(Dispatched(one.bead.id if one.bead else "(new)", str(place), 0, ""))
-        elif one is not None:
-            _try(run, one)
+    with town.one_look():
+        planned = _judge(run, works, titles)
+        for one in planned:
+            if dry_run:
+                run.dispatched.append(Dispatched(one.bead.id if one.bead else "(new)", str(place), 0, ""))
+            else:
+                _try(run, one)
     return run.report()
 
 
 # -- judging --------------------------------------------------------------------------------------
+def _judge(run: Run, works: Sequence[str], titles: Sequence[str]) -> list[_Planned]:
+    """What is to be done, without touching anything; what cannot be, and what is done already, is noted."""
+    planned = []
+    for work in [*works, *titles]:
+        try:
+            found = None if work in titles else targets.find_work(run.town, work, run.town.actor)
+            planned.append(_plan_new(run, work) if found is None else _plan(run, work, found))
+        except GtError as error:
+            run.refused.append(refusal(work, error))
+    return [one for one in planned if one is not None]
+
+
 def _plan_new(run: Run, title: str) -> _Planned:
     """Judge free text, of which a bead will be made."""
     agent = launch.choose(run.town, _agent_name(run, None), run.wish.runtime)
@@ -237,7 +244,8 @@ def restart(town: Town, bead_id: str, *, reason: str, context: str, on_step: Say
     launch.check_command(town, agent, bead.id, bead.command)
     taken = (bead.assignee, str(session.get("id", "")))
     order = Order(bead.id, run.target, agent.name, takes_from=taken, restart=True)
-    begin(run, bead, order, agent, context)
+    with town.one_look():
+        begin(run, bead, order, agent, context)
     return run.report()
 
 
@@ -248,22 +256,30 @@ def dispatch_queued(town: Town, rig: str | None = None, *, on_step: Say | None =
     is waited for: a file that is being edited, a parked rig, the network, an agent that is not found here.
     """
     town.settle()
-    started: list[Dispatched] = []
     if scheduler.waits_for(town):
-        return started
+        return []
+    with town.one_look():
+        return _dispatch(town, rig, on_step or (lambda text: None))
+
+
+def _dispatch(town: Town, rig: str | None, say: Say) -> list[Dispatched]:
+    started: list[Dispatched] = []
+    full: set[str] = set()
     for row in dispatch.waiting(town.index(), town.machine, rig):
         to, force = str(row.rig), False
         try:
             bead = town.bead(row.id)
-            to, force = str(bead.dispatch.get("to") or to), dispatch.is_forced(bead)
+            to, force = dispatch.wanted(bead, row), dispatch.is_forced(bead)
             home = town.rig(rig_of(to) or to)
-            if home.parked:
+            if home.parked or home.name in full:
                 continue
-            place = targets.resolve(town, to)
-            index = town.index()
-            if dispatch.slots(town, home, index).full or (not force and claim.blockers(bead, index)):
+            place, index = targets.resolve(town, to), town.index()
+            if to in dispatch.at_work(index) or (not force and claim.blockers(bead, index)):
                 continue
-            run = Run(town, place, home, Wish(queue=True), on_step or (lambda text: None))
+            if dispatch.slots(town, home, index).full:
+                full.add(home.name)
+                continue
+            run = Run(town, place, home, Wish(queue=True), say)
             elsewhere.check_home(town, home)
             worksite.check_setup(town, home)
             agent = launch.choose(town, _agent_name(run, bead), None)

@@ -214,7 +214,7 @@ def _queue_missing(change: Change, order: Order, missing: list[str]) -> None:
 def _close_if_landed(run: Run, bead: Bead, base: Base) -> bool:
     """Close work whose commits stand on the target already, instead of doing it again."""
     town = run.town
-    commit = earlier.landed_commit(town, run.rig, bead, base, town.index().rows)
+    commit = earlier.landed_commit(town, run.rig, bead, base)
     if commit is None or bead.held:
         return False
 

@@ -100,7 +100,7 @@ def resume(
 def _close_if_landed(town: Town, rig: Rig, bead: Bead) -> str:
     """The commit of the target that holds the work, with all that is on its branch; then it is closed. Else ""."""
     base = worksite.newest_base(town, rig, bead.target or rig.branch, fetch=False)
-    commit = earlier.landed_commit(town, rig, bead, base, town.index().rows)
+    commit = earlier.landed_commit(town, rig, bead, base)
     if commit is None:
         return ""
 
