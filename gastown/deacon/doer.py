@@ -28,6 +28,7 @@ class Doer:
         self._ended: SimpleQueue[tuple[str, str]] = SimpleQueue()
         # What is to be done once and was not done yet: nobody decides it a second time.
         self.owed: dict[str, Action] = {}
+        self._put_off = False
         # How long one look at everything is from the next.
         self.rescan = _SAME
 
@@ -51,6 +52,11 @@ class Doer:
         for action in list(self.owed.values()):
             changed |= self.do(action)
         return changed
+
+    def take_put_off(self) -> bool:
+        """True if anything since the last call found no room, or was under way already."""
+        found, self._put_off = self._put_off, False
+        return found
 
     def next_try(self, now: float) -> float:
         """When something that is owed may be tried again (monotonic); what only waits for room has no time."""
@@ -106,6 +112,8 @@ class Doer:
             self._begun(action)
             if not action.routine:
                 self._log.say(f"{action.kind} {action.subject}: {action.why}")
+        else:
+            self._put_off = True
         return False
 
     def _begun(self, action: Action) -> None:

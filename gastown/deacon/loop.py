@@ -55,6 +55,8 @@ class Deacon:
         # When each thing that moved last moved, and first: monotonic.
         self._moved: dict[str, tuple[float, float]] = {}
         self._later: dict[str, float] = {}
+        # The patrols whose actions found no room: they look again when an errand has ended.
+        self._crowded: set[str] = set()
         self._told_wrong: dict[str, str] = {}
         # When to look at everything again, and at the sessions: monotonic.
         self._rescan, self._beat = 0.0, 0.0
@@ -193,6 +195,7 @@ class Deacon:
         """Everybody looks at everything; what is still settling is news all the same."""
         moved = frozenset(self._moved)
         self._later.clear()
+        self._crowded.clear()
         self._moved.clear()
         self.pulse.look()
         self._round(PATROLS, World(self.town, self.memory, self.pulse, since=since, moved=moved))
@@ -208,6 +211,9 @@ class Deacon:
         due = {name for name, at in self._later.items() if now >= at}
         for name in due:
             del self._later[name]
+        if ERRANDS in paths:
+            due |= self._crowded
+            self._crowded.clear()
         self._again()
         woken = [patrol for patrol in PATROLS if (paths and patrol.is_woken(paths)) or patrol.name in due]
         if not woken:
@@ -267,6 +273,7 @@ class Deacon:
         except Exception as error:  # a bug in one patrol must not end the others; it is logged with its traceback
             return self._wrong(patrol.name, f"a bug: {type(error).__name__}: {error}", error)
         self._told_wrong.pop(patrol.name, None)
+        self.doer.take_put_off()  # what was owed is tried again anyway
         for action in actions:
             if isinstance(action, Later):
                 at = time.monotonic() + max(0.05, action.at - self.town.clock())
@@ -274,6 +281,8 @@ class Deacon:
             elif self.doer.do(action):
                 with self._minding("feed"):
                     world.stale()
+        if self.doer.take_put_off():
+            self._crowded.add(patrol.name)
 
     def _errand_ended(self, key: str, error: str) -> None:
         self.doer.ended(key, error)

@@ -58,10 +58,7 @@ def _row(name: str, when: str, wakes: tuple[str, ...], module: Any) -> Patrol:
 
 PATROLS: tuple[Patrol, ...] = (
     _row("hand edits", "a file was changed by hand", ALL, hand_edits),
-    _row(
-        "assigned", "`assignee:` was set by hand", (*BEADS, "town.yaml", "agents/", "machines/", ERRANDS, MARKERS),
-        assigned,
-    ),
+    _row("assigned", "`assignee:` was set by hand", (*BEADS, "town.yaml", "agents/", "machines/", MARKERS), assigned),
     _row("mail", "a message arrives in new/", ("mail/", SESSIONS), mail),
     _row("deaths", "a session's process is gone", (SESSIONS,), deaths),
     _row("recovery", "held work has no live session", (*BEADS, SESSIONS, ERRANDS, MARKERS), recovery),

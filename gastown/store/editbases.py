@@ -125,15 +125,16 @@ def on_top(repo: Repo, tree: bytes | None, path: str, data: bytes | None, versio
 
 
 def commit(
-    repo: Repo, found: Mapping[str, bytes | None], *, message: str, who: tuple[str, str], epoch: float
-) -> dict[str, Settled]:
+    repo: Repo, found: Mapping[str, bytes | None], *, message: str, who: tuple[str, str], epoch: float,
+    versions: Versions | None = None,
+) -> dict[str, Settled]:  # fmt: skip
     """Commit edits (path to what lies there, None: removed) as `who`'s, each on top of what HEAD holds.
 
-    Under the town lock. Returns the paths that were committed or put right, each with what it came to.
-    Raises RaceLost.
+    Under the town lock. `versions` of all their files, where the caller has asked for them. Returns the paths that
+    were committed or put right, each with what it came to. Raises RaceLost.
     """
     tree = repo.head_tree()
-    versions = Versions(repo, found)
+    versions = versions or Versions(repo, found)
     settled = {path: on_top(repo, tree, path, data, versions) for path, data in found.items()}
     done = {path: one.data for path, one in settled.items()}
     wanted = {path: data for path, data in done.items() if data != repo.blob(tree, path)}

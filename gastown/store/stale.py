@@ -27,25 +27,39 @@ _NULL = b"0" * 40
 
 
 class Versions:
-    """The recent versions of files, as git has them; asked of git once for all `paths`, and only if need be."""
+    """The recent versions of files, as git has them; asked of git once for all `paths`, and only if need be.
+
+    git reads all commits of a day for it: who holds the town lock next calls `look` before.
+    """
 
     def __init__(self, repo: Repo, paths: Iterable[str]) -> None:
         self._repo = repo
         self._paths = sorted(set(paths))
-        self._found: dict[str, list[bytes]] | None = None
+        self._found: dict[str, list[bytes]] = {}
+        self._head: bytes | None = None
 
     def of(self, path: str) -> list[bytes]:
         """What a file held in the last day, newest first."""
-        if self._found is None:
-            self._found = {}
-            for start in range(0, len(self._paths), _AT_ONCE):
-                self._ask(self._paths[start : start + _AT_ONCE], self._found)
+        self.look()
         return [bytes(self._repo.get(sha).as_raw_string()) for sha in self._found.get(path, [])[:_MOST]]
 
-    def _ask(self, paths: list[str], found: dict[str, list[bytes]]) -> None:
+    def look(self) -> None:
+        """Ask git, if HEAD has moved since the last time: then only for the commits that came."""
+        head = self._repo.head()[1]
+        if head is None or head == self._head:
+            return
+        wanted = head if self._head is None else self._head + b".." + head
+        came: dict[str, list[bytes]] = {}
+        for start in range(0, len(self._paths), _AT_ONCE):
+            self._ask(wanted.decode(), self._paths[start : start + _AT_ONCE], came)
+        for path, seen in came.items():
+            self._found[path] = [*seen, *(sha for sha in self._found.get(path, ()) if sha not in seen)]
+        self._head = head
+
+    def _ask(self, wanted: str, paths: list[str], found: dict[str, list[bytes]]) -> None:
         since = f"--since=@{int(time.time() - KEPT)}"
-        args = ["--literal-pathspecs", "log", since, "--format=", "--raw", "-z", "--no-abbrev", "--no-renames", "--"]
-        fields = iter(git.run([*args, *paths], cwd=self._repo.root)[1].split(b"\0"))
+        args = ["--literal-pathspecs", "log", since, "--format=", "--raw", "-z", "--no-abbrev", "--no-renames"]
+        fields = iter(git.run([*args, wanted, "--", *paths], cwd=self._repo.root)[1].split(b"\0"))
         for meta in fields:
             if not meta.strip().startswith(b":"):
                 continue

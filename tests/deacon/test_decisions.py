@@ -144,6 +144,8 @@ def test_only_what_is_provably_over_is_noted(state: str, finishing: bool, acts: 
         (queue.Room("gp", ("gp-1",), 0), "", "later", "1 queued: no slot is free"),
         (queue.Room("gp", ("gp-1",), 2, parked=True), "", "later", "1 queued: the rig is parked"),
         (queue.Room("gp", ("gp-1",), 2), "paused", "later", "1 queued: paused"),
+        (queue.Room("gp", (), 2, engaged=("gp-1", "gp-2")), "", "later", "2 queued: who it is for is at other work"),
+        (queue.Room("gp", ("gp-1",), 2, engaged=("gp-2",)), "", "dispatch", "1 queued, 2 slots free"),
     ],
 )
 def test_queue(room: queue.Room, holds: str, kind: str, why: str) -> None:

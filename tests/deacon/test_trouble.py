@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,6 +16,7 @@ import pytest
 
 from gastown.cli.main import main
 from gastown.deacon import loop, stamps
+from gastown.deacon.action import Action
 from gastown.deacon.doer import Doer
 from gastown.deacon.errands import Errands
 from gastown.deacon.log import Log
@@ -22,7 +24,7 @@ from gastown.deacon.loop import Deacon
 from gastown.deacon.memory import Memory
 from gastown.deacon.patrols import mail, packing, syncing
 from gastown.deacon.settings import Settings
-from gastown.deacon.table import Patrol
+from gastown.deacon.table import ERRANDS, SESSIONS, Patrol
 from gastown.deacon.world import World
 from gastown.model.errors import InvalidFile
 from gastown.services.mail import nudge
@@ -144,6 +146,33 @@ def test_a_nudge_that_failed_is_tried_again_after_its_pause(
     assert told(green) == ["the roof burns"]
     assert ends.doer.next_try(0.0) == float("inf")
     assert ends.doer.owed == {}
+
+
+def test_who_found_no_room_looks_again_whenever_an_errand_has_ended(
+    green: Town, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Work that dies while many are being started must not wait for the next look at everything."""
+    looked: list[object] = []
+    decided: list[Action] = [syncing.Sync("remote", "for a test")]
+    patrol = Patrol("crowd", "", (SESSIONS,), lambda world: looked.append(world.paths), lambda *_: decided)
+    monkeypatch.setattr(loop, "PATROLS", (patrol,))
+    deacon = Deacon(green)
+    monkeypatch.setattr(deacon, "_read_settings", lambda: None)
+    deacon.errands.most = 0
+
+    def moved(path: str) -> list[object]:
+        looked.clear()
+        deacon._moved[path] = (0.0, 0.0)
+        deacon._partial(time.monotonic())
+        return looked
+
+    assert moved(ERRANDS) == []
+    assert moved(SESSIONS) == [frozenset({SESSIONS})]
+    assert moved(ERRANDS) == [None]
+    decided.clear()
+    assert moved(ERRANDS) == [None]
+    assert moved(ERRANDS) == []
+    deacon.log.close()
 
 
 # -- news ---------------------------------------------------------------------------------------

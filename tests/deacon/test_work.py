@@ -90,6 +90,27 @@ def test_an_assignee_set_by_hand_starts_it_and_it_lands(site: Ground, repo: Path
     merged(site, bead, repo)
 
 
+def test_work_given_by_hand_to_who_is_at_other_work_waits_for_them(site: Ground, repo: Path, tmp_path: Path) -> None:
+    """Nobody is sent to start what cannot start: that takes the room of what can."""
+    go = tmp_path / "go"
+    first, second, third = site.bead("first"), site.bead("second"), site.bead("third")
+    site.command(first, "sh", "-c", f'while [ ! -e {go} ]; do sleep 0.05; done; date +%N > "$GT_BEAD.txt"')
+    for bead in (second, third):
+        site.command(bead, *WRITE)
+    site.start()
+    for bead in (first, second, third):
+        site.edit(bead, "agent: exec", "assignee: app/birch\n\nagent: exec")
+        site.event("sling" if bead == first else "queue", about(bead))
+    why = "2 queued: who it is for is at other work"
+    site.until(lambda: [one["why"] for one in plan(site, "app") if one["patrol"] == "queue"] == [why])
+    assert "dispatch app" not in Path(site.root, ".gt/log/deacon.log").read_text()
+    go.touch()
+    for bead in (second, third):
+        site.event("merged", about(bead), 40.0)
+    to = [event["data"]["to"] for event in site.events("sling")]
+    assert to == ["app/birch"] * 3
+
+
 def test_status_hooked_by_hand_is_a_sling_too(site: Ground, repo: Path) -> None:
     bead = site.bead()
     site.command(bead, *WRITE)

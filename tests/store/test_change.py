@@ -272,3 +272,30 @@ def test_a_clock_that_was_set_back_costs_no_event(tmp_path):
     assert len(set(ids)) == len(days)
     assert len({path.name for path in Path(town.root, "feed").rglob("*.jsonl")}) == len(set(days))
     assert_sound(town.root)
+
+
+def test_one_look_is_renewed_by_every_change_in_a_change_too_and_with_time(tmp_path, monkeypatch):
+    town = small_town(tmp_path / "t")
+    other = open_town(town.root)
+    first = create(town)
+    with town.one_look():
+        look = town.index()
+        assert list(look.by_id) == [first]
+        assert town.index() is look
+        with town.change("note") as change:
+            assert change.index() is look
+        second = create(other)
+        with town.change("note") as change:
+            assert set(change.index().by_id) == {first, second}
+        third = create(town)
+        with town.one_look():
+            again = town.index()
+            assert set(again.by_id) == {first, second, third}
+        assert town.index() is again
+        path = tmp_path / "t" / town.bead_path(first)
+        path.write_text(path.read_text().replace("Refactor auth", "Edited in vim"))
+        assert town.index().by_id[first].title == "Refactor auth"
+        monkeypatch.setattr("gastown.store.town._LOOK", 0.0)
+        assert town.index().by_id[first].title == "Edited in vim"
+    look = town.index()
+    assert town.index() is not look

@@ -10,6 +10,7 @@ import pytest
 from gastown.services.files import handedits
 from gastown.services.sync import townhooks
 from gastown.store import editbases
+from gastown.store.stale import Versions
 from gastown.store.town import Town
 from tests.store.towns import git, small_town
 
@@ -235,3 +236,18 @@ def test_a_text_from_an_old_buffer_that_cannot_be_merged_is_kept_beside_the_file
     assert git(town.root, "show", f"HEAD:roles/{kept.name}") == "a\nmine\nc"
     assert f"is kept as roles/{kept.name}" in [event["text"] for event in town.events()][-1]
     assert git(town.root, "status", "--porcelain") == ""
+
+
+def test_versions_asked_for_before_the_lock_know_what_was_committed_until_then(town: Town) -> None:
+    """Who holds the lock has git read the new commits alone; the newest stands first all the same."""
+    bead_id = create(town)
+    path = str(town.bead_path(bead_id))
+    held = [file(town, bead_id).read_bytes()]
+    early = Versions(town.repo, [path])
+    early.look()
+    for text in ("one", "two", "three"):
+        noted(town, bead_id, text)
+        held.insert(0, file(town, bead_id).read_bytes())
+        assert early.of(path) == Versions(town.repo, [path]).of(path) == held
+    git(town.root, "commit", "-q", "--allow-empty", "-m", "of other things")
+    assert early.of(path) == held

@@ -16,6 +16,7 @@ from gastown.model.text import counted, some
 from gastown.services.files import editable, handedits
 from gastown.services.mail import mailbox
 from gastown.store import files, layout
+from gastown.store.stale import Versions
 from gastown.store.town import Town
 
 
@@ -39,6 +40,8 @@ class Adopt(Action):
 
     def apply(self, town: Town) -> None:
         """One commit in the person's name, one feed event."""
+        versions = Versions(town.repo, self.paths)
+        versions.look()
         with town.change("hand_edit", actor="overseer") as change:
             tree = town.repo.head_tree()
             contents = {path: files.read_or_none(layout.absolute(town.root, path)) for path in self.paths}
@@ -52,7 +55,7 @@ class Adopt(Action):
                 still = {path: data for path, data in still.items() if data is not None}
             if not still or adopt.git_at_work(town.repo):
                 return  # it was a change of gt's own, or is edited on: the next look tells
-            handedits.take(change, still, self.said)
+            handedits.take(change, still, self.said, versions)
 
 
 @dataclass(frozen=True)

@@ -42,9 +42,10 @@ def commit(town: Town, paths: list[str]) -> HandEdits:
     if not wanted:
         return HandEdits()
     busy = _wait(town.root, wanted)
+    versions = Versions(town.repo, wanted)
     with town.change("hand_edit", actor="overseer") as change:
-        found, invalid = _sorted(town, town.repo.head_tree(), wanted, busy)
-        done = take(change, found, _named(found))
+        found, invalid = _sorted(town, town.repo.head_tree(), wanted, busy, versions)
+        done = take(change, found, _named(found), versions)
     return HandEdits(tuple(done), tuple(invalid), tuple(sorted(busy)))
 
 
@@ -60,13 +61,15 @@ def adopt(change: Change, edited: Mapping[str, bytes | None]) -> bool:
     wanted = [path for path in edited if editable.kind_of(path) not in (None, "mail")]
     if not wanted:
         return False
-    found, invalid = _sorted(town, tree, _whole_moves(town, tree, wanted), set())
+    whole = _whole_moves(town, tree, wanted)
+    versions = Versions(town.repo, whole)
+    found, invalid = _sorted(town, tree, whole, set(), versions)
     if invalid and change.asked:
         raise invalid[0]
     against = [problem for problem in invalid if problem.path in wanted]
     own = Change(town, "hand_edit", "overseer")
     if found:
-        take(own, found, _named(found))
+        take(own, found, _named(found), versions)
     if against:
         _take_along(own, {problem.path: edited[problem.path] for problem in against}, against)
     own.finish()
@@ -106,7 +109,9 @@ def forget_dropped(town: Town) -> None:
         editbases.forget_dropped(town.repo, town.repo.head_tree())
 
 
-def take(change: Change, found: Mapping[str, bytes | None], said: str) -> dict[str, Settled]:
+def take(
+    change: Change, found: Mapping[str, bytes | None], said: str, versions: Versions | None = None
+) -> dict[str, Settled]:
     """Commit edits (path to what lies there, None: removed) as the person's, with one feed event; `said` names them.
 
     An editor that saved over what came meanwhile is merged, not taken as the new truth. Whom a bead was given to
@@ -116,7 +121,8 @@ def take(change: Change, found: Mapping[str, bytes | None], said: str) -> dict[s
     repo = change.town.repo
     tree = repo.head_tree()
     who = repo.person()
-    done = editbases.commit(repo, found, message=f"hand_edit: {said}\n", who=who, epoch=change.now)
+    message = f"hand_edit: {said}\n"
+    done = editbases.commit(repo, found, message=message, who=who, epoch=change.now, versions=versions)
     if not done:
         return done
     moved = lifecycle.came_from(path for path, data in found.items() if data is None)
@@ -150,7 +156,7 @@ def let_go(change: Change, bead_id: str, to: str = "") -> None:
 
 
 def _sorted(
-    town: Town, tree: bytes | None, paths: list[str], busy: set[str]
+    town: Town, tree: bytes | None, paths: list[str], busy: set[str], versions: Versions
 ) -> tuple[dict[str, bytes | None], list[InvalidFile]]:
     """The edits that may be committed, path to content, and what is wrong with those that stay out.
 
@@ -159,7 +165,6 @@ def _sorted(
     found: dict[str, bytes | None] = {}
     invalid: dict[str, InvalidFile] = {}
     stays = sorted(busy)
-    versions = Versions(town.repo, paths)
     missing = [path for path in paths if not _lies(town.root, path)]
     fitting, moved = Fitting(town.repo, tree, gone=missing), lifecycle.came_from(missing)
     for path in paths:
