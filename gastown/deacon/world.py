@@ -78,7 +78,7 @@ class World:
 
     def held_here(self) -> list[tuple[Row, Bead]]:
         """Every bead on a hook of this machine."""
-        rows = [row for row in self.index.rows if row.status in HELD and self.is_here(row)]
+        rows = [row for row in self.index.live if row.status in HELD and self.is_here(row)]
         return [(row, bead) for row in rows if (bead := self.bead(row)) is not None]
 
     def stale(self) -> None:

@@ -56,8 +56,8 @@ class Refine(Action):
 def gather(world: World) -> Evidence:
     """Rigs with open merge beads."""
     rigs: dict[str, list[str]] = {}
-    for row in world.index.rows:
-        if row.type == "merge" and row.status != "closed" and row.rig:
+    for row in world.index.live:
+        if row.type == "merge" and row.rig:
             rigs.setdefault(row.rig, []).append(row.id)
     queues = []
     for rig, entries in sorted(rigs.items()):

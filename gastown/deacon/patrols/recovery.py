@@ -119,7 +119,7 @@ class Escalate(Action):
 
         def raise_it(change: Change) -> str:
             bead = change.bead(self.subject)
-            if not bead.held or any(_is_about(row, bead.id) for row in change.index().rows):
+            if not bead.held or any(_is_about(row, bead.id) for row in change.index().live):
                 return ""
             return done.escalate(change, layout.rig_of_path(bead.path) or "", bead, words)
 
@@ -142,7 +142,7 @@ class MassDeath(Action):
 
 
 def _is_about(row: Any, bead: str) -> bool:
-    return bool(row.type == "escalation" and row.status != "closed" and row.source == bead)
+    return bool(row.type == "escalation" and row.source == bead)
 
 
 def gather(world: World) -> Evidence:

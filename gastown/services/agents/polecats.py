@@ -61,7 +61,7 @@ def polecats(town: Town, rig: str | None = None, *, index: Index | None = None) 
 
 def as_it_was(view: View, rig: str | None = None) -> list[Polecat]:
     """As `polecats`, for the past: what the files say. Of sessions nothing is known, so held work was worked on."""
-    held = {row.assignee: row for row in view.index().rows if row.assignee and row.status in HELD}
+    held = {row.assignee: row for row in view.index().live if row.assignee and row.status in HELD}
     found = []
     for name in [rig] if rig else view.rig_names():
         for worker, kind in _everyone(view, name, held):

@@ -298,7 +298,7 @@ def _open_merges(change: Change, bead: Bead) -> list[Row]:
     if bead.status != "merging":
         return []
     return [
-        row for row in change.index().rows if row.type == "merge" and row.source == bead.id and row.status != "closed"
+        row for row in change.index().live if row.type == "merge" and row.source == bead.id
     ]
 
 

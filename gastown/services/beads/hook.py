@@ -51,7 +51,7 @@ def find(view: View, address: str, here: str | None = None) -> Bead | None:
     A bead file that cannot be used and names `address` may be the hook; so may one that cannot be read at all.
     """
     index = view.index()
-    mine = [row for row in index.rows if row.assignee == address and row.status in HELD]
+    mine = [row for row in index.live if row.assignee == address and row.status in HELD]
     if len(mine) > 1:
         # Two machines that could not ask each other may have drawn one name: each has its own.
         mine = [row for row in mine if row.machine in (None, here)] or mine

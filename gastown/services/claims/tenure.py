@@ -119,7 +119,7 @@ def _settle_one(town: Town, bead_id: str, found: Tenure) -> None:
 
 
 def _held_here(town: Town) -> list[str]:
-    rows = town.index().rows
+    rows = town.index().live
     return [row.id for row in rows if row.machine == town.machine and row.status in (*HELD, "merging")]
 
 
@@ -148,8 +148,8 @@ def _confirm(change: Change, seen: Bead, one: Claim) -> bool:
         return False
     bead.set("fence", one.fence)
     change.save(bead)
-    for row in change.index().rows:
-        if row.type == "merge" and row.source == bead.id and row.status != "closed" and row.branch == bead.branch:
+    for row in change.index().live:
+        if row.type == "merge" and row.source == bead.id and row.branch == bead.branch:
             merge = change.bead(row.id)
             merge.set("fence", one.fence)
             change.save(merge)
@@ -231,8 +231,8 @@ def _last_here(town: Town, bead: Bead) -> dict[str, Any]:
 
 def _withdraw(change: Change, bead: Bead) -> None:
     """It is open here until the winner's own state arrives; what waited to be merged does not wait any more."""
-    for row in change.index().rows:
-        if row.type == "merge" and row.source == bead.id and row.status != "closed" and row.branch == bead.branch:
+    for row in change.index().live:
+        if row.type == "merge" and row.source == bead.id and row.branch == bead.branch:
             merge = change.bead(row.id)
             merge.close(at=change.at, by=change.actor, reason=OUTCOME)
             change.save(merge)

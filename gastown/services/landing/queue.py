@@ -18,7 +18,7 @@ def entries(view: View, rig: str) -> list[Entry]:
     index = view.index()
     default = view.rig(rig).branch
     convoys = _convoys(view, index)
-    waiting = [row for row in index.rows if row.rig == rig and row.type == "merge" and row.status != "closed"]
+    waiting = [row for row in index.live if row.rig == rig and row.type == "merge"]
     return in_order(_entry(view.bead(row.id), row, index, default, convoys) for row in waiting)
 
 
@@ -33,8 +33,8 @@ def outdated(view: View, rig: str) -> list[tuple[str, str]]:
     """Open merge beads that nothing waits for any more, and why: (id, reason)."""
     index = view.index()
     found = []
-    for row in index.rows:
-        if row.rig != rig or row.type != "merge" or row.status == "closed" or not row.source:
+    for row in index.live:
+        if row.rig != rig or row.type != "merge" or not row.source:
             continue
         work = index.by_id.get(row.source)
         if work is not None and work.status == "closed":
@@ -52,7 +52,7 @@ def submit(
     Older open ones of the same work are closed as superseded. The caller moves the work bead.
     """
     index = change.index()
-    mine = [row for row in index.rows if row.type == "merge" and row.source == work.id and row.status != "closed"]
+    mine = [row for row in index.live if row.type == "merge" and row.source == work.id]
     for row in mine:
         if (row.branch, row.commit) == (branch, commit):
             return change.bead(row.id), False
@@ -106,8 +106,8 @@ def _held(bead: Bead, row: Row, work: Row | None, index: Index) -> str:
 def _convoys(view: View, index: Index) -> dict[str, str]:
     """Since when the oldest open convoy tracks a bead, by bead id."""
     since: dict[str, str] = {}
-    for row in index.rows:
-        if row.type == "convoy" and row.status != "closed":
+    for row in index.live:
+        if row.type == "convoy":
             for tracked in view.bead(row.id).doc.get("tracks") or ():
                 since[tracked] = min(since.get(tracked, row.created), row.created)
     return since

@@ -234,7 +234,7 @@ def _is_meant(place: Place, rig: str | None) -> bool:
 def _at_work(town: Town) -> tuple[dict[str, SessionRecord], dict[str, str]]:
     """(live sessions here by address, the machine on which each holder of work sits)."""
     live, _ = attempts.live_sessions(town)
-    rows = town.index().rows
+    rows = town.index().live
     return live, {row.assignee: row.machine or town.machine for row in rows if row.assignee and row.status in HELD}
 
 

@@ -113,13 +113,13 @@ class _Loop:
         if any(attempts.look(self.town, bead).state in attempts.OVER for bead in self._beads(mine)):
             acted = any([one.what in ("done", "stalled") for one in recover.sweep(self.town)])
             acted = any([self._recover(row.id) for row in mine]) or acted
-        if any(QUEUED in row.labels and row.status == "open" for row in index.rows):
+        if any(QUEUED in row.labels and row.status == "open" for row in index.live):
             started = sling.dispatch_queued(self.town)
             for one in started:
                 self.say(Step("dispatched", f"{one.bead} -> {one.to}", bead=one.bead))
             acted = bool(started) or acted
         waiting = {
-            row.rig for row in self.town.index().rows if row.type == "merge" and row.status != "closed" and row.rig
+            row.rig for row in self.town.index().live if row.type == "merge" and row.rig
         }
         return any([self._refine(rig) for rig in sorted(waiting)]) or acted
 
@@ -254,7 +254,7 @@ class _Loop:
         return End(bead_id, "deferred" if row.status == "deferred" else "open", "nobody works on it")
 
     def _merging(self, index: Index, row: Row, *, sure: bool) -> End:
-        merges = [one for one in index.rows if one.type == "merge" and one.source == row.id and one.status != "closed"]
+        merges = [one for one in index.live if one.type == "merge" and one.source == row.id]
         if not merges and not sure:
             return self._end_between_changes(row.id)
         if not merges:

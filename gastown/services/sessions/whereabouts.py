@@ -30,7 +30,7 @@ class Elsewhere(NotFound):
 
 def away(town: Town, word: str) -> Away | None:
     """Who is meant by an address or a session id, if it works on another machine; None if not, or nobody knows."""
-    rows = [row for row in town.index().rows if row.status in HELD and (row.machine or town.machine) != town.machine]
+    rows = [row for row in town.index().live if row.status in HELD and (row.machine or town.machine) != town.machine]
     if not rows:
         return None
     if "/" not in word:

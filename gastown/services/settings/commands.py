@@ -95,7 +95,7 @@ def _commands(town: Town) -> Iterator[_Found]:
             yield _Found("agent", preset.name, preset.content_hash(), preset)
     for severity, command in town.table("escalation.commands").items():
         yield _Found("escalation", str(severity), command)
-    rows = [row for row in town.index().rows if row.agent == "exec" and row.status != "closed"]
+    rows = [row for row in town.index().live if row.agent == "exec"]
     for bead in queries.load_rows(town, rows):
         if bead.command:
             yield _Found("command", bead.id, bead.command)

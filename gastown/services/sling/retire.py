@@ -79,7 +79,7 @@ def _retire(change: Change, name: str) -> Retired:
     path = layout.machine_file(name)
     doc = change.load(path)
     already = bool(doc.get("retired"))
-    rows = [row for row in change.index().rows if row.status != "closed"]
+    rows = change.index().live
     released = [_release(change, row, name) for row in rows if row.machine == name and row.status in HELD]
     waiting = [row for row in rows if row.status not in (*HELD, "merging")]
     unaddressed = [row.id for row in waiting if _unaddress(change, row, name)]

@@ -58,7 +58,7 @@ def tell_missing(town: Town, bead_id: str, error: NotInstalled) -> None:
     title = f"{error.agent} is not found on {town.machine}, and queued work waits for it"
 
     def body(change: Change) -> str:
-        if any(row.type == "escalation" and row.status != "closed" and row.title == title for row in town.index().rows):
+        if any(row.type == "escalation" and row.title == title for row in town.index().live):
             return ""
         bead = change.bead(bead_id)
         words = f"{error.message}.\n{error.hint}\n\nThe deacon has the PATH of the shell that started it: gt deacon "

@@ -204,7 +204,7 @@ def sweep(town: Town) -> list[Ended]:
     footing.require_home(town.repo)
     town.settle()
     found: list[Ended] = []
-    for row in town.index().rows:
+    for row in town.index().live:
         if row.status not in ("hooked", "in_progress") or (row.machine or town.machine) != town.machine:
             continue
         try:

@@ -36,7 +36,7 @@ class Removed:
 def at_risk(town: Town, rig: Rig) -> list[str]:
     """What removing the rig would lose or leave undone, a sentence each; empty if nothing."""
     found = []
-    rows = [row for row in town.index().rows if row.rig == rig.name and row.status != "closed"]
+    rows = [row for row in town.index().live if row.rig == rig.name]
     if rows:
         found.append(f"not closed: {counted(len(rows), 'bead')}: {some([row.id for row in rows])}")
     repo = layout.bare(town.root, rig.name)
