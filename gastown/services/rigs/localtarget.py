@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from gastown.model.errors import RaceLost
 from gastown.model.message import header_text
@@ -16,9 +17,11 @@ from gastown.model.rig import Rig
 from gastown.model.text import counted
 from gastown.runtime import clones, git, intact, rescue
 from gastown.store import layout
-from gastown.store.change import Change
 from gastown.store.refs import Refs
 from gastown.store.town import Town
+
+if TYPE_CHECKING:
+    from gastown.store.change import Change
 
 LANDED = "refs/gt/landed/"
 HEADS = "refs/heads/"
