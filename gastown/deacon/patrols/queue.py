@@ -96,12 +96,12 @@ def gather(world: World) -> Evidence:
         unblocked = [row for row in waiting if row.rig == rig.name and not graph.blockers(row, by_id)]
         if not unblocked:
             continue
-        engaged = tuple(row.id for row in unblocked if _wanted(world, row) in at_work)
+        engaged = dict.fromkeys(row.id for row in unblocked if _wanted(world, row) in at_work)
         ready = tuple(row.id for row in unblocked if row.id not in engaged)
         slots = dispatch.slots(world.town, rig, world.index)
         machine_free = slots.most - slots.used
         own = machine_free if slots.rig_most is None else min(machine_free, slots.rig_most - slots.rig_used)
-        rooms.append(Room(rig.name, ready, max(0, own), rig.parked, engaged))
+        rooms.append(Room(rig.name, ready, max(0, own), rig.parked, tuple(engaged)))
     return Evidence(tuple(rooms), "; ".join(world.holds), machine_free, untrusted)
 
 
