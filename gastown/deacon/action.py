@@ -38,8 +38,11 @@ class Action:
         """Two actions with one key are the same thing to do."""
         return f"{self.kind}:{self.subject}"
 
-    def apply(self, town: Town) -> None:
-        """Do it, by calling a service. Safe to repeat, and safe if the world moved meanwhile. Raises GtError."""
+    def apply(self, town: Town) -> Later | None:
+        """Do it, by calling a service. Safe to repeat, and safe if the world moved meanwhile. Raises GtError.
+
+        One that is not `slow` may return when to look again, where something stood in its way for a moment.
+        """
         raise NotImplementedError
 
     def as_json(self) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from queue import Empty, SimpleQueue
 
-from gastown.deacon.action import Action
+from gastown.deacon.action import Action, Later
 from gastown.deacon.errands import Errands
 from gastown.deacon.log import Log
 from gastown.model.errors import GtError
@@ -29,6 +29,7 @@ class Doer:
         # What is to be done once and was not done yet: nobody decides it a second time.
         self.owed: dict[str, Action] = {}
         self._put_off = False
+        self._later: list[Later] = []
         # How long one look at everything is from the next.
         self.rescan = _SAME
 
@@ -56,6 +57,11 @@ class Doer:
     def take_put_off(self) -> bool:
         """True if anything since the last call found no room, or was under way already."""
         found, self._put_off = self._put_off, False
+        return found
+
+    def take_later(self) -> list[Later]:
+        """When to look again after what was done since the last call."""
+        found, self._later = self._later, []
         return found
 
     def next_try(self, now: float) -> float:
@@ -86,7 +92,7 @@ class Doer:
     def _apply(self, action: Action) -> bool:
         self._log.say(f"{action.kind} {action.subject}: {action.why}")
         try:
-            action.apply(self._town)
+            later = action.apply(self._town)
         except (GtError, OSError) as error:
             self._failure(action.key, str(error))
             return False
@@ -95,6 +101,8 @@ class Doer:
             return False
         self._failed.pop(action.key, None)
         self._begun(action)
+        if later is not None:
+            self._later.append(later)
         return True
 
     def _send(self, action: Action, now: float) -> bool:

@@ -276,13 +276,18 @@ class Deacon:
         self.doer.take_put_off()  # what was owed is tried again anyway
         for action in actions:
             if isinstance(action, Later):
-                at = time.monotonic() + max(0.05, action.at - self.town.clock())
-                self._later[patrol.name] = min(at, self._later.get(patrol.name, at))
+                self._look_again(patrol, action)
             elif self.doer.do(action):
                 with self._minding("feed"):
                     world.stale()
+        for later in self.doer.take_later():
+            self._look_again(patrol, later)
         if self.doer.take_put_off():
             self._crowded.add(patrol.name)
+
+    def _look_again(self, patrol: Patrol, later: Later) -> None:
+        at = time.monotonic() + max(0.05, later.at - self.town.clock())
+        self._later[patrol.name] = min(at, self._later.get(patrol.name, at))
 
     def _errand_ended(self, key: str, error: str) -> None:
         self.doer.ended(key, error)

@@ -22,7 +22,7 @@ from gastown.deacon.errands import Errands
 from gastown.deacon.log import Log
 from gastown.deacon.loop import Deacon
 from gastown.deacon.memory import Memory
-from gastown.deacon.patrols import mail, packing, syncing
+from gastown.deacon.patrols import hand_edits, mail, packing, syncing
 from gastown.deacon.settings import Settings
 from gastown.deacon.table import ERRANDS, SESSIONS, Patrol
 from gastown.deacon.world import World
@@ -172,6 +172,31 @@ def test_who_found_no_room_looks_again_whenever_an_errand_has_ended(
     decided.clear()
     assert moved(ERRANDS) == [None]
     assert moved(ERRANDS) == []
+    deacon.log.close()
+
+
+def test_an_edit_that_meets_a_git_which_began_just_then_waits_a_moment_only(green: Town) -> None:
+    """An editor that asks git for the status at every save holds the index for some milliseconds."""
+    with green.change("create") as change:
+        path = change.create(None, title="before").path
+        change.emit("create", "x")
+    file, git_lock = Path(green.root, path), Path(green.root, ".git/index.lock")
+    file.write_text(file.read_text().replace("before", "after"))
+    git_lock.touch()
+    mark = hand_edits.mark_of(file.read_bytes())
+    patrol = Patrol(
+        "hand edits", "", (), lambda world: world, lambda *_: [hand_edits.Adopt(path, "", (path,), {path: mark}, path)]
+    )
+    deacon = Deacon(green)
+    world = World(green, deacon.memory, deacon.pulse)
+    began = time.monotonic()
+    deacon._patrol(patrol, world)
+    assert deacon._later["hand edits"] - began < 0.5
+    assert path in git("status", "--porcelain", cwd=green.root)
+    git_lock.unlink()
+    deacon._later.clear()
+    deacon._patrol(patrol, world)
+    assert (deacon._later, git("status", "--porcelain", cwd=green.root)) == ({}, "")
     deacon.log.close()
 
 

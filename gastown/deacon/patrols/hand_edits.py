@@ -19,6 +19,8 @@ from gastown.store import files, layout
 from gastown.store.stale import Versions
 from gastown.store.town import Town
 
+_MOMENT = 0.2
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -38,7 +40,7 @@ class Adopt(Action):
     marks: Mapping[str, str] = field(default_factory=dict)
     said: str = ""
 
-    def apply(self, town: Town) -> None:
+    def apply(self, town: Town) -> Later | None:
         """One commit in the person's name, one feed event."""
         versions = Versions(town.repo, self.paths)
         versions.look()
@@ -53,22 +55,28 @@ class Adopt(Action):
             if any(mark_of(data) != self.marks[path] for path, data in contents.items()):
                 # What is gone may lie in a file that is being edited on: the next look tells.
                 still = {path: data for path, data in still.items() if data is not None}
-            if not still or adopt.git_at_work(town.repo):
-                return  # it was a change of gt's own, or is edited on: the next look tells
+            if not still:
+                return None  # it was a change of gt's own, or is edited on: the next look tells
+            if adopt.git_at_work(town.repo):
+                return _git_began(town)
             handedits.take(change, still, self.said, versions)
+        return None
 
 
 @dataclass(frozen=True)
 class AdoptMail(Action):
     """Commit what a mail program moved, flagged, added or removed in a mailbox."""
 
-    def apply(self, town: Town) -> None:
+    def apply(self, town: Town) -> Later | None:
         """One commit in the person's name, one feed event."""
         with town.change("hand_edit", actor="overseer") as change:
-            paths = [] if adopt.git_at_work(town.repo) else mailbox.settle_mail(change, self.subject)
+            if adopt.git_at_work(town.repo):
+                return _git_began(town)
+            paths = mailbox.settle_mail(change, self.subject)
             if paths:
                 text = f"mail of {self.subject}: {counted(len(paths), 'file')} moved by a mail program"
                 change.emit("hand_edit", text, rig=rig_of(self.subject), paths=paths[:20])
+        return None
 
 
 @dataclass(frozen=True)
@@ -94,6 +102,11 @@ class Report(Action):
             town, "invalid_file", self.key, self.why, body=body, bead=bead, rig=layout.rig_of_path(self.subject),
             path=self.subject,
         )  # fmt: skip
+
+
+def _git_began(town: Town) -> Later:
+    # Most often over in a moment: an editor that asks for the status. Nothing else tells when it is.
+    return Later("town", "git began to work in the town", at=town.clock() + _MOMENT)
 
 
 def box_of(path: str) -> str:
@@ -128,7 +141,7 @@ def decide(evidence: Evidence, settings: Settings, now: float) -> list[Action]:
     """Report what cannot be used, commit the rest; wait for a git command or an editor that is at work."""
     if evidence.git_at_work:
         # What began just now is most often a gt's own writing, and over in a moment.
-        wait = 0.2 if now - evidence.git_since < 1.0 else 2.0
+        wait = _MOMENT if now - evidence.git_since < 1.0 else 2.0
         return [Later("town", f"git is at work in the town ({evidence.git_at_work})", at=now + wait)]
     actions: list[Action] = []
     good: list[Edit] = []
