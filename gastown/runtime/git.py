@@ -215,14 +215,20 @@ def _collect(
     silence: float | None,
     on_progress: Callable[[str], None] | None,
 ) -> tuple[bytes, bytes]:
+    if data is not None:
+        assert process.stdin is not None
+        # Not by `communicate`: after a wait that was cut short it does not go on with what is left of its input.
+        feeder = _Feeder(process.stdin, data)
+        process.stdin = None
+        feeder.start()
     if on_progress is None and silence is None:
-        return _listen(process, data, timeout, None, None)
+        return _listen(process, timeout, None, None)
     assert process.stderr is not None
     ear = _Ear(process.stderr, on_progress)
     process.stderr = None
     ear.start()
     try:
-        out, _ = _listen(process, data, timeout, silence, ear)
+        out, _ = _listen(process, timeout, silence, ear)
     finally:
         if process.poll() is None:
             _end(process)
@@ -232,11 +238,7 @@ def _collect(
 
 
 def _listen(
-    process: subprocess.Popen[bytes],
-    data: bytes | None,
-    timeout: float | None,
-    silence: float | None,
-    ear: _Ear | None,
+    process: subprocess.Popen[bytes], timeout: float | None, silence: float | None, ear: _Ear | None
 ) -> tuple[bytes, bytes]:
     """What it wrote, without what an ear takes in; raises TimeoutExpired."""
     end = time.monotonic() + timeout if timeout else math.inf
@@ -246,13 +248,24 @@ def _listen(
         wait = min(end, quiet) - time.monotonic()
         try:
             if wait > 0:
-                return process.communicate(data, min(wait, _WAIT))
+                return process.communicate(timeout=min(wait, _WAIT))
         except subprocess.TimeoutExpired as error:
-            data = None  # goes on as begun; perhaps it said something meanwhile
             said = error.stderr
-            continue
+            continue  # as begun; perhaps it said something meanwhile
         limit = timeout if timeout and end <= quiet else silence
         raise subprocess.TimeoutExpired(process.args, limit or 0.0, stderr=b"".join(ear.said) if ear else said)
+
+
+class _Feeder(threading.Thread):
+    """Gives a git its stdin, and closes it. One that ends without reading all of it has had enough."""
+
+    def __init__(self, stream: IO[bytes], data: bytes) -> None:
+        super().__init__(daemon=True)
+        self._stream, self._data = stream, data
+
+    def run(self) -> None:
+        with contextlib.suppress(BrokenPipeError), self._stream:
+            self._stream.write(self._data)
 
 
 class _Ear(threading.Thread):

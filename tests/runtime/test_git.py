@@ -165,3 +165,16 @@ def test_a_signal_that_does_not_wake_the_wait_ends_git_all_the_same(project: Pat
     finally:
         signal.signal(signal.SIGINT, before)
     assert not (project / "came-to-its-end").exists()
+
+
+@pytest.mark.parametrize("limits", [{}, {"timeout": 600.0}, {"silence": 600.0}])
+def test_a_git_that_is_slow_to_read_its_input_gets_all_of_it(project: Path, limits: dict[str, float]) -> None:
+    """More than a pipe holds, to one that reads nothing for longer than a single wait."""
+    args = ["-c", "alias.count=!sleep 1.2; wc -c", "count"]
+    assert git.run(args, cwd=project, input=b"x" * 1_000_000, **limits).text == "1000000"
+
+
+def test_a_git_that_does_not_read_its_input_is_not_waited_for(project: Path) -> None:
+    assert git.run(["-c", "alias.deaf=!echo done", "deaf"], cwd=project, input=b"x" * 1_000_000).text == "done"
+    with pytest.raises(git.TimedOut):
+        git.run(["-c", "alias.hang=!sleep 1000", "hang"], cwd=project, input=b"x" * 1_000_000, timeout=0.2)

@@ -297,9 +297,7 @@ def close(town: Town, bead_id: str, reason: str, *, force: bool = False) -> Writ
 def _open_merges(change: Change, bead: Bead) -> list[Row]:
     if bead.status != "merging":
         return []
-    return [
-        row for row in change.index().live if row.type == "merge" and row.source == bead.id
-    ]
+    return [row for row in change.index().live if row.type == "merge" and row.source == bead.id]
 
 
 def reopen(town: Town, bead_id: str) -> Written:

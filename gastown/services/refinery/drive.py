@@ -118,9 +118,7 @@ class _Loop:
             for one in started:
                 self.say(Step("dispatched", f"{one.bead} -> {one.to}", bead=one.bead))
             acted = bool(started) or acted
-        waiting = {
-            row.rig for row in self.town.index().live if row.type == "merge" and row.rig
-        }
+        waiting = {row.rig for row in self.town.index().live if row.type == "merge" and row.rig}
         return any([self._refine(rig) for rig in sorted(waiting)]) or acted
 
     def _meet(self) -> None:
